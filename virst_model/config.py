@@ -1,0 +1,203 @@
+"""Every size and switch of VIRST, as frozen dataclasses; two presets of one code path."""
+
+import dataclasses
+from dataclasses import dataclass, field
+from typing import Any
+
+ST_TOKENS = 10  # N, Sec. 3.2
+
+
+@dataclass(frozen=True)
+class UmtConfig:
+    """UMT clip encoder. `depth` counts the blocks that run (23 of the released 24)."""
+
+    side: int
+    patch: int
+    dim: int
+    depth: int
+    heads: int
+    clip_frames: int = 4
+    mlp_ratio: float = 4.0
+    base_grid: int = 14  # grid of the position table that is resized to side / patch
+
+
+@dataclass(frozen=True)
+class TomeConfig:
+    """ToMe projector: merges a clip's tokens down to `tokens`."""
+
+    heads: int
+    tokens: int = 64
+
+
+@dataclass(frozen=True)
+class LlmConfig:
+    """Qwen2 (through transformers)."""
+
+    hidden: int
+    layers: int
+    heads: int
+    kv_heads: int
+    intermediate: int
+    vocab: int
+    rope_theta: float = 1e6
+    rms_eps: float = 1e-6
+    tie_embeddings: bool = False
+    max_length: int = 4096
+
+
+@dataclass(frozen=True)
+class FusionConfig:
+    """Spatio-Temporal Fusion. `initial` and `second` are the rows of Table 4."""
+
+    initial: bool = True
+    second: str = "attention"  # or "mlp"
+    grid: int = 8
+    heads: int = 8
+    layers: int = 2
+    dropout: float = 0.1
+
+
+@dataclass(frozen=True)
+class SegmenterConfig:
+    """SAM 2.1's modules and the TDAU's memory sizes.
+
+    Attributes:
+        multimask: read SAM 2's three mask tokens and take the best (what the release does), or the
+            single-mask token.
+        fuser_scale: initial layer scale of the memory encoder's fuser; SAM 2's 1e-6 only matters
+            to a model trained from nothing.
+    """
+
+    side: int
+    embed_dim: int
+    num_heads: int
+    stages: tuple[int, ...]
+    global_att_blocks: tuple[int, ...]
+    window_spec: tuple[int, ...]
+    window_pos_embed_bkg: tuple[int, int] = (7, 7)
+    dim: int = 256
+    memory_dim: int = 64
+    memory_layers: int = 4
+    memory_feedforward: int = 2048
+    memory_dropout: float = 0.1
+    decoder_feedforward: int = 2048
+    iou_head_hidden: int = 256
+    num_maskmem: int = 7  # P
+    multimask: bool = True
+    fuser_scale: float = 1e-6
+
+    @property
+    def grid(self) -> int:
+        """Side of the stride-16 feature map."""
+        return self.side // 16
+
+
+@dataclass(frozen=True)
+class BehaviourConfig:
+    """Where the paper and the released code part; each switch also stands on its own.
+
+    Attributes:
+        alpha: anchors that a frame attends to.
+        anchor_rule: "nearest" (Alg. 2) or "released" (nearest before, nearest at or after, rest).
+        fifo_holes: a selected anchor inside the FIFO leaves a hole (True) or is read twice.
+        memory_bf16: memory maps are rounded to bfloat16, as the released code does.
+        max_pointers: object pointers of a read, the current frame counted.
+        modality: "video" or "image", the word after "Reference" in the prompt.
+    """
+
+    name: str = "paper"
+    alpha: int = 3
+    anchor_rule: str = "nearest"
+    fifo_holes: bool = True
+    memory_bf16: bool = False
+    max_pointers: int = 16
+    modality: str = "video"
+
+
+@dataclass(frozen=True)
+class VirstConfig:
+    """A whole model."""
+
+    preset: str
+    umt: UmtConfig
+    tome: TomeConfig
+    llm: LlmConfig
+    segmenter: SegmenterConfig
+    fusion: FusionConfig = field(default_factory=FusionConfig)
+    behaviour: BehaviourConfig = field(default_factory=BehaviourConfig)
+    known_words: tuple[str, ...] = ()
+
+    def to_dict(self) -> dict[str, Any]:
+        """JSON-able; `from_dict` is its inverse."""
+        return dataclasses.asdict(self)
+
+    @classmethod
+    def from_dict(cls, values: dict[str, Any]) -> "VirstConfig":
+        """Builds a config; an unknown key is an error that names it."""
+        return _build(cls, values, "config")
+
+
+def _build(kind: type, values: dict[str, Any], where: str) -> Any:
+    fields = {f.name: f for f in dataclasses.fields(kind)}
+    unknown = sorted(set(values) - set(fields))
+    if unknown:
+        raise ValueError(f"{where}: unknown key {unknown[0]!r}; known are {sorted(fields)}")
+    arguments = {}
+    for name, value in values.items():
+        part = fields[name].type
+        if dataclasses.is_dataclass(part):
+            value = _build(part, value, f"{where}.{name}")
+        elif isinstance(value, list):
+            value = tuple(value)
+        arguments[name] = value
+    try:
+        return kind(**arguments)
+    except TypeError as error:
+        raise ValueError(f"{where}: {error}") from None
+
+
+def tiny(vocab: int = 512, known_words: tuple[str, ...] = ()) -> VirstConfig:
+    """The embedded default: real time on two CPU cores."""
+    return VirstConfig(
+        preset="tiny",
+        umt=UmtConfig(side=128, patch=16, dim=128, depth=3, heads=4, base_grid=8),
+        tome=TomeConfig(heads=4),
+        llm=LlmConfig(192, 4, 4, 2, 512, vocab, rope_theta=1e4, tie_embeddings=True),
+        segmenter=SegmenterConfig(
+            side=128,
+            embed_dim=32,
+            num_heads=1,
+            stages=(1, 2, 3, 1),
+            global_att_blocks=(4, 5),
+            window_spec=(8, 4, 8, 4),
+            dim=128,
+            memory_dim=32,
+            memory_layers=2,
+            memory_feedforward=256,
+            memory_dropout=0.0,
+            decoder_feedforward=512,
+            iou_head_hidden=128,
+            multimask=False,
+            fuser_scale=0.1,
+        ),
+        fusion=FusionConfig(dropout=0.0),
+        known_words=known_words,
+    )
+
+
+def full(vocab: int = 151647) -> VirstConfig:
+    """The paper's sizes: VideoChat-Flash-Qwen2-7B (UMT-L at 448) and SAM 2.1 Hiera-L at 1024."""
+    return VirstConfig(
+        preset="7b",
+        umt=UmtConfig(side=448, patch=16, dim=1024, depth=23, heads=16),
+        tome=TomeConfig(heads=16),
+        llm=LlmConfig(3584, 28, 28, 4, 18944, vocab),
+        segmenter=SegmenterConfig(
+            side=1024,
+            embed_dim=144,
+            num_heads=2,
+            stages=(2, 6, 36, 4),
+            global_att_blocks=(23, 33, 43),
+            window_spec=(8, 4, 16, 8),
+        ),
+    )

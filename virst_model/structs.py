@@ -1,0 +1,159 @@
+"""What travels between the parts of VIRST, and the letters of the shapes.
+
+Shape key, used in names at borders: B batch, T window frames, Q queries, N [ST] tokens, L sequence,
+D language width, C segmenter width, M memory width, H W camera pixels, h w mask-logit grid,
+g stride-16 grid side, A anchors, P FIFO length + 1, K object pointers.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+SEARCHING = "searching"
+TRACKING = "tracking"
+LOST = "lost"
+
+# What SAM 2 writes into the mask logits of an absent object.
+ABSENT_LOGIT = -1024.0
+
+
+@dataclass(frozen=True)
+class FrameFeatures:
+    """SAM 2 features of B frames, encoded once and shared by window, fusion, anchors and tracking.
+
+    Attributes:
+        s0: stride 4, after the decoder's conv_s0, (B, C/8, 4g, 4g).
+        s1: stride 8, after the decoder's conv_s1, (B, C/4, 2g, 2g).
+        s2: stride 16, the "vision_features" of the image encoder, no memory added, (B, C, g, g).
+    """
+
+    s0: torch.Tensor
+    s1: torch.Tensor
+    s2: torch.Tensor
+
+    def select(self, index: "slice | torch.Tensor | list[int]") -> "FrameFeatures":
+        """The frames at `index` of the batch; an int is not allowed, the batch axis stays."""
+        return FrameFeatures(self.s0[index], self.s1[index], self.s2[index])
+
+    def expand(self, count: int) -> "FrameFeatures":
+        """One frame (B = 1) seen `count` times, without a copy."""
+        return FrameFeatures(*(x.expand(count, -1, -1, -1) for x in (self.s0, self.s1, self.s2)))
+
+
+@dataclass(frozen=True)
+class Decoded:
+    """The mask decoder's answer for a batch of (frame, query) pairs.
+
+    Attributes:
+        logits: mask logits at stride 4, (B, h, w); `ABSENT_LOGIT` everywhere where the object is
+            predicted absent (object_score <= 0).
+        raw_logits: the same before that rule, (B, h, w); what a mask loss can learn from.
+        score: predicted IoU of the mask, (B,).
+        object_score: logit that the object is visible, (B,).
+        pointer: object pointer, (B, C); `no_obj_ptr` where absent.
+    """
+
+    logits: torch.Tensor
+    raw_logits: torch.Tensor
+    score: torch.Tensor
+    object_score: torch.Tensor
+    pointer: torch.Tensor
+
+    def select(self, index: "slice | torch.Tensor | list[int]") -> "Decoded":
+        """The pairs at `index` of the batch; the batch axis stays."""
+        return Decoded(
+            self.logits[index],
+            self.raw_logits[index],
+            self.score[index],
+            self.object_score[index],
+            self.pointer[index],
+        )
+
+
+@dataclass(frozen=True)
+class MemoryEntry:
+    """What one segmented frame leaves in memory: maps (B, g*g, M) and a pointer (B, C)."""
+
+    maps: torch.Tensor
+    pointer: torch.Tensor
+
+    def select(self, index: "slice | torch.Tensor | list[int]") -> "MemoryEntry":
+        """The pairs at `index` of the batch; the batch axis stays."""
+        return MemoryEntry(self.maps[index], self.pointer[index])
+
+
+@dataclass(frozen=True)
+class MemoryRead:
+    """A read of fixed shape: empty slots are padded with zeros and masked.
+
+    Attributes:
+        maps: (B, S, g*g, M), S = alpha anchors, then P-1 FIFO slots, nearest frame first.
+        map_valid: bool (B, S).
+        pointers: (B, K, C), K = alpha anchors, then 15 FIFO slots.
+        pointer_valid: bool (B, K).
+        pointer_time: signed distance in frames divided by 15 (or by video length - 1), (B, K).
+    """
+
+    maps: torch.Tensor
+    map_valid: torch.Tensor
+    pointers: torch.Tensor
+    pointer_valid: torch.Tensor
+    pointer_time: torch.Tensor
+
+    @staticmethod
+    def batch(reads: "list[MemoryRead]") -> "MemoryRead":
+        """Reads of several queries as one batch."""
+        if len(reads) == 1:
+            return reads[0]
+        return MemoryRead(
+            torch.cat([r.maps for r in reads]),
+            torch.cat([r.map_valid for r in reads]),
+            torch.cat([r.pointers for r in reads]),
+            torch.cat([r.pointer_valid for r in reads]),
+            torch.cat([r.pointer_time for r in reads]),
+        )
+
+
+@dataclass(frozen=True)
+class Query:
+    """A sentence to look for. `id` counts from 1 and is never reused; `label` is its slot 1..16."""
+
+    id: int
+    text: str
+    label: int
+
+
+@dataclass(frozen=True)
+class QueryResult:
+    """One query's answer for one frame.
+
+    Attributes:
+        state: SEARCHING, TRACKING or LOST; the mask is empty unless TRACKING.
+        score: predicted IoU, 0..1.
+        presence: sigmoid of the object score, 0..1.
+        mask_HW: bool, at the camera's size.
+        box: x, y, width, height in pixels; zeros for an empty mask.
+        area: pixels of the mask.
+    """
+
+    id: int
+    label: int
+    text: str
+    state: str
+    score: float
+    presence: float
+    mask_HW: np.ndarray
+    box: tuple[int, int, int, int]
+    area: int
+
+
+@dataclass(frozen=True)
+class StepResult:
+    """All answers for one frame: `mask_HW` uint8 0/255 (union), `labels_HW` uint8 0 or a label."""
+
+    t: int
+    stamp_s: float
+    results: tuple[QueryResult, ...]
+    mask_HW: np.ndarray
+    labels_HW: np.ndarray
