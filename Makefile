@@ -1,0 +1,96 @@
+# `make demo` and `make test` need nothing but Python 3.11, a C++ compiler and cmake: they make
+# .venv with everything else in it, ROS 2 Kilted included. Stamps in .venv say what is done already.
+SHELL := /bin/bash
+
+PYTHON ?= python3.11
+VENV ?= .venv
+# Arguments of `make demo`, empty for the demo's own: QUERY="the blue square" VIDEO=path.mp4 SECONDS=20.
+QUERY ?=
+VIDEO ?=
+# bash counts the seconds of its life in a variable of this name, so only the command line sets it.
+override SECONDS := $(if $(filter command line,$(origin SECONDS)),$(SECONDS))
+# `make test FAST=1` leaves the slow tests out; TESTS="tests/test_node.py -k header" picks some.
+FAST ?=
+TESTS ?=
+
+BIN := $(VENV)/bin
+STAMPS := $(VENV)/.stamps
+SOURCES := virst_model virst_ros tests launch setup.py
+
+# Another ROS installation or virtual environment of this shell would mix with the one in .venv. The
+# guard and the library path are what the ROS wheels' start-up hook leaves behind in a child.
+unexport AMENT_PREFIX_PATH CMAKE_PREFIX_PATH COLCON_PREFIX_PATH PYTHONPATH PYTHONHOME
+unexport LD_LIBRARY_PATH _ROS_WHEELS_BOOTSTRAP_COMPLETE RMW_IMPLEMENTATION ROS_DISTRO
+
+# Default Fast DDS loses camera images whole (config/fastdds.xml says why). A profile of your own wins.
+ifeq ($(FASTDDS_DEFAULT_PROFILES_FILE)$(FASTRTPS_DEFAULT_PROFILES_FILE),)
+export FASTDDS_DEFAULT_PROFILES_FILE := $(CURDIR)/config/fastdds.xml
+export FASTRTPS_DEFAULT_PROFILES_FILE := $(CURDIR)/config/fastdds.xml
+endif
+export ROS_LOG_DIR ?= $(CURDIR)/out/ros_log
+
+# For recipes that start ROS processes: the ament index of .venv.
+RUN := AMENT_PREFIX_PATH="$(abspath $(VENV))" PATH="$(abspath $(BIN)):$$PATH"
+
+.DELETE_ON_ERROR:
+.PHONY: help setup demo test lint format clean
+
+help:
+	@echo 'make setup    .venv with torch, ROS 2 and virst_interfaces in it (PYTHON=/path/to/python3.11)'
+	@echo 'make demo     camera, node and client for 20 s; pictures and report in out/demo'
+	@echo '              (QUERY="the blue square", VIDEO=path.mp4, SECONDS=20)'
+	@echo 'make test     ruff and all tests (FAST=1: without the slow ones; TESTS="tests/test_node.py")'
+	@echo 'make lint     ruff check and ruff format --check'
+	@echo 'make format   ruff format and ruff check --fix'
+	@echo 'make clean    removes .venv, out and caches'
+
+setup: $(STAMPS)/package
+
+demo: setup
+	@$(RUN) "$(BIN)/python" -m virst_ros.demo --out out/demo \
+	  $(if $(QUERY),--query "$$QUERY") $(if $(VIDEO),--video "$$VIDEO") $(if $(SECONDS),--seconds $(SECONDS))
+demo: export QUERY := $(QUERY)
+demo: export VIDEO := $(VIDEO)
+
+test: setup lint
+	@$(RUN) "$(BIN)/python" -m pytest $(if $(FAST),-m "not slow") $(TESTS)
+
+lint: setup
+	@"$(BIN)/ruff" check $(SOURCES)
+	@"$(BIN)/ruff" format --check $(SOURCES)
+
+format: setup
+	@"$(BIN)/ruff" format $(SOURCES)
+	@"$(BIN)/ruff" check --fix $(SOURCES)
+
+clean:
+	rm -rf "$(VENV)" out .pytest_cache .ruff_cache *.egg-info
+	find virst_model virst_ros tests launch -name __pycache__ -type d -prune -exec rm -rf {} +
+
+$(STAMPS)/venv: | scripts/check_tools.sh
+	@scripts/check_tools.sh "$(PYTHON)"
+	@echo 'setup: virtual environment in $(VENV)'
+	@"$(PYTHON)" -m venv "$(VENV)"
+	@mkdir -p "$(STAMPS)" && touch "$@"
+
+REQUIREMENTS := $(addprefix requirements/,model.txt ros.txt ros_build.txt dev.txt)
+$(STAMPS)/requirements: $(STAMPS)/venv $(REQUIREMENTS) requirements/sam2.txt
+	@echo 'setup: python packages (minutes the first time)'
+	@"$(BIN)/python" -m pip install -q $(addprefix -r ,$(REQUIREMENTS))
+	@SAM2_BUILD_CUDA=0 "$(BIN)/python" -m pip install -q --no-deps --no-build-isolation -r requirements/sam2.txt
+	@touch "$@"
+
+INTERFACES := $(wildcard virst_interfaces/* virst_interfaces/*/*)
+$(STAMPS)/interfaces: $(STAMPS)/requirements $(INTERFACES) scripts/build_interfaces.sh scripts/fix_export_paths.cmake
+	@echo 'setup: virst_interfaces'
+	@scripts/build_interfaces.sh "$(VENV)" > "$(VENV)/build_interfaces.log" 2>&1 || \
+	  { tail -n 30 "$(VENV)/build_interfaces.log" >&2; exit 1; }
+	@touch "$@"
+
+# An editable install, and links to what ROS looks for in lib/virst_ros, share/ and the ament index.
+$(STAMPS)/package: $(STAMPS)/interfaces setup.py setup.cfg pyproject.toml scripts/link_package.sh \
+    $(wildcard virst_model/__init__.py virst_ros/__init__.py)
+	@echo 'setup: virst_ros'
+	@"$(BIN)/python" -m pip install -q --no-deps --no-build-isolation -e .
+	@scripts/link_package.sh "$(VENV)"
+	@touch "$@"
