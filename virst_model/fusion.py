@@ -1,0 +1,272 @@
+"""Spatio-temporal fusion (STF) of [ST] tokens with the segmenter's features, around the LLM.
+
+Source: VIRST (arXiv 2603.27060), Initial and Second ST-Fusion; Table 4 for the MLP that stands in
+for the second. Both attention modules see the segmenter's raw stride-16 level, reduced to a
+grid x grid map a frame, tokens ordered t, y, x. The features' batch may be 1 while that of the
+[ST] tokens is B: one video that B sentences share. Parameter names inside the modules equal the
+released ones (see checkpoints.py).
+"""
+
+import torch
+from torch import Tensor, nn
+import torch.nn.functional as F
+
+
+class InitialFusion(nn.Module):
+    """Initial ST-Fusion: the [ST] input embeddings look at the video before the LLM reads them.
+
+    out = seg + gate * attention(norm(seg), norm(tokens)); gate is a learned scalar, 0.1 at the
+    start. There is no positional encoding and no dropout, as in the release.
+
+    Args:
+        hidden: LLM width D, a multiple of heads.
+        vision_dim, side_grid: channels and side of the segmenter's stride-16 level.
+        token_dim: channels after the reduction to grid x grid.
+    """
+
+    def __init__(
+        self,
+        hidden: int,
+        vision_dim: int,
+        token_dim: int,
+        side_grid: int,
+        grid: int = 8,
+        heads: int = 8,
+    ) -> None:
+        super().__init__()
+        _check_divisible("hidden", hidden, heads)
+        self.side_grid = side_grid
+        self.spatial_down = _spatial_down(vision_dim, token_dim, side_grid, grid)
+        self.spatial_norm = nn.LayerNorm(token_dim)
+        self.vision_proj = nn.Linear(token_dim, hidden)
+        self.norm_q = nn.LayerNorm(hidden)
+        self.norm_kv = nn.LayerNorm(hidden)
+        self.cross_attn = nn.MultiheadAttention(hidden, heads, batch_first=True)
+        self.gate = nn.Parameter(torch.tensor(0.1))
+
+    def forward(self, seg_BND: Tensor, vision_BTChw: Tensor) -> Tensor:
+        """[ST] embeddings (B,N,D) and features (B or 1,T,C,h,w) -> fused embeddings (B,N,D)."""
+        tokens = self.norm_kv(self.vision_tokens(vision_BTChw))
+        tokens = _share(tokens, len(seg_BND))
+        fused, _ = self.cross_attn(self.norm_q(seg_BND), tokens, tokens, need_weights=False)
+        return seg_BND + self.gate * fused
+
+    def vision_tokens(self, vision_BTChw: Tensor) -> Tensor:
+        """Features (B,T,C,h,w) -> (B,T*grid*grid,D), ordered t, y, x, before norm_kv."""
+        reduced = _reduce(self.spatial_down, vision_BTChw, self.side_grid)
+        return self.vision_proj(self.spatial_norm(reduced))
+
+
+class SecondFusion(nn.Module):
+    """Second ST-Fusion: [ST] hidden states -> N prompt tokens for each frame.
+
+    Every [ST] token is copied to all T frames; post-norm decoder layers then attend over all N*T
+    copies and over the video. Only the rotary positions of the cross attention tell the copies
+    apart: t is the index in the window, not a time.
+
+    Args:
+        hidden: LLM width D.
+        vision_dim, side_grid: channels and side of the segmenter's stride-16 level.
+        token_dim: width C of the prompts (the segmenter's), a multiple of heads.
+    """
+
+    def __init__(
+        self,
+        hidden: int,
+        vision_dim: int,
+        token_dim: int,
+        side_grid: int,
+        grid: int = 8,
+        heads: int = 8,
+        layers: int = 2,
+        dropout: float = 0.1,
+    ) -> None:
+        super().__init__()
+        _check_divisible("token_dim", token_dim, heads)
+        self.side_grid = side_grid
+        self.grid = grid
+        self.head_dim = token_dim // heads
+        if self.head_dim < 6 or self.head_dim % 2:
+            # Below, no channel pair is left for the time, and all frames get the same prompt.
+            raise ValueError(f"token_dim / heads ({self.head_dim}) must be even and at least 6")
+        self.spatial_down = _spatial_down(vision_dim, token_dim, side_grid, grid)
+        self.memory_norm = nn.LayerNorm(token_dim)
+        self.seg_proj = nn.Linear(hidden, token_dim)
+        self.decoder = nn.ModuleList(
+            _DecoderLayer(token_dim, heads, dropout) for _ in range(layers)
+        )
+
+    def forward(self, seg_BND: Tensor, vision_BTChw: Tensor) -> Tensor:
+        """[ST] hidden states (B,N,D) and features (B or 1,T,C,h,w) -> prompts (B,N,T,C)."""
+        x, memory, turns = self._start(seg_BND, vision_BTChw)
+        for layer in self.decoder:
+            x = layer(x, memory, turns)
+        return x.unflatten(1, (seg_BND.shape[1], -1))
+
+    def frame_scores(self, seg_BND: Tensor, vision_BTChw: Tensor) -> Tensor:
+        """Attention mass of the last layer on each frame, (B,T); a row sums to 1/grid**2.
+
+        The mean over heads, queries and cells that the release returns and never uses. Dropout on
+        these weights is left out, also in training mode.
+        """
+        x, memory, turns = self._start(seg_BND, vision_BTChw)
+        for layer in self.decoder[:-1]:
+            x = layer(x, memory, turns)
+        weights = self.decoder[-1].cross_weights(x, memory, turns)
+        return weights.unflatten(-1, (-1, self.grid**2)).mean(dim=(1, 2, 4))
+
+    def _start(
+        self, seg_BND: Tensor, vision_BTChw: Tensor
+    ) -> tuple[Tensor, Tensor, tuple[Tensor, Tensor]]:
+        """First queries (B,N*T,C) ordered n, t; memory (B,T*grid*grid,C); angles of both."""
+        frames = vision_BTChw.shape[1]
+        memory = self.memory_norm(_reduce(self.spatial_down, vision_BTChw, self.side_grid))
+        queries = self.seg_proj(seg_BND).repeat_interleave(frames, dim=1)
+        t, y, x = torch.meshgrid(
+            *(torch.arange(n, device=memory.device) for n in (frames, self.grid, self.grid)),
+            indexing="ij",
+        )
+        cells = torch.stack((t, y, x), dim=-1).reshape(-1, 3)
+        # A query has a time and no place: at y = x = 0 the rotation is the identity.
+        times = F.pad(torch.arange(frames, device=memory.device)[:, None], (0, 2))
+        times = times.repeat(seg_BND.shape[1], 1)
+        turns = _angles(times, self.head_dim), _angles(cells, self.head_dim)
+        return queries, _share(memory, len(seg_BND)), turns
+
+
+class MlpFusion(nn.Module):
+    """Table 4's `second_fusion: mlp`: an MLP on each [ST] token, one prompt for all frames."""
+
+    def __init__(self, hidden: int, token_dim: int) -> None:
+        super().__init__()
+        self.mlp = nn.Sequential(
+            nn.Linear(hidden, hidden), nn.GELU(), nn.Linear(hidden, token_dim)
+        )
+
+    def forward(self, seg_BND: Tensor, vision_BTChw: Tensor) -> Tensor:
+        """As SecondFusion.forward; of the features only T is read. The result is a view over T."""
+        prompts = self.mlp(seg_BND)
+        return prompts[:, :, None].expand(-1, -1, vision_BTChw.shape[1], -1)
+
+
+class _DecoderLayer(nn.Module):
+    """Post-norm layer: self-attention without positions, rotary cross attention, feed-forward."""
+
+    def __init__(self, dim: int, heads: int, dropout: float) -> None:
+        super().__init__()
+        self.cross_attn = _RotaryAttention(dim, heads, dropout)
+        self.self_attn = nn.MultiheadAttention(dim, heads, dropout=dropout, batch_first=True)
+        self.ff = nn.Sequential(nn.Linear(dim, 4 * dim), nn.GELU(), nn.Linear(4 * dim, dim))
+        self.norm1 = nn.LayerNorm(dim)
+        self.norm2 = nn.LayerNorm(dim)
+        self.norm3 = nn.LayerNorm(dim)
+        self.dropout = nn.Dropout(dropout)
+
+    def forward(self, x: Tensor, memory: Tensor, turns: tuple[Tensor, Tensor]) -> Tensor:
+        x = self._mix(x)
+        x = self.norm2(x + self.dropout(self.cross_attn(x, memory, turns)))
+        return self.norm3(x + self.dropout(self.ff(x)))
+
+    def cross_weights(self, x: Tensor, memory: Tensor, turns: tuple[Tensor, Tensor]) -> Tensor:
+        """The cross attention's weights (B,heads,queries,memory) for the input of forward."""
+        return self.cross_attn.weights(self._mix(x), memory, turns)
+
+    def _mix(self, x: Tensor) -> Tensor:
+        mixed, _ = self.self_attn(x, x, x, need_weights=False)
+        return self.norm1(x + self.dropout(mixed))
+
+
+class _RotaryAttention(nn.Module):
+    """Attention whose queries and keys are rotated by given angles; values are not."""
+
+    def __init__(self, dim: int, heads: int, dropout: float) -> None:
+        super().__init__()
+        self.heads = heads
+        self.dropout = dropout
+        self.q_proj = nn.Linear(dim, dim)
+        self.k_proj = nn.Linear(dim, dim)
+        self.v_proj = nn.Linear(dim, dim)
+        self.o_proj = nn.Linear(dim, dim)
+
+    def forward(self, x: Tensor, memory: Tensor, turns: tuple[Tensor, Tensor]) -> Tensor:
+        q, k = self._rotated(x, memory, turns)
+        v = self._split(self.v_proj(memory))
+        dropout = self.dropout if self.training else 0.0
+        out = F.scaled_dot_product_attention(q, k, v, dropout_p=dropout)
+        return self.o_proj(out.transpose(1, 2).flatten(2))
+
+    def weights(self, x: Tensor, memory: Tensor, turns: tuple[Tensor, Tensor]) -> Tensor:
+        q, k = self._rotated(x, memory, turns)
+        return torch.softmax(q @ k.mT / q.shape[-1] ** 0.5, dim=-1)
+
+    def _rotated(
+        self, x: Tensor, memory: Tensor, turns: tuple[Tensor, Tensor]
+    ) -> tuple[Tensor, Tensor]:
+        q = _rotate(self._split(self.q_proj(x)), turns[0])
+        return q, _rotate(self._split(self.k_proj(memory)), turns[1])
+
+    def _split(self, x: Tensor) -> Tensor:
+        return x.unflatten(-1, (self.heads, -1)).transpose(1, 2)
+
+
+def _angles(places_S3: Tensor, head_dim: int) -> Tensor:
+    """Places (t,y,x) -> float32 angles (S,head_dim/2) of the channel pairs, blocks t | y | x | 0.
+
+    An axis gets a third of the pairs, rounded down; the pairs left over are not rotated.
+    """
+    pairs = head_dim // 2 // 3
+    exponents = torch.arange(pairs, device=places_S3.device, dtype=torch.float32) / pairs
+    angles = places_S3[..., None].float() * 10000.0**-exponents
+    return F.pad(angles.flatten(-2), (0, head_dim // 2 - 3 * pairs))
+
+
+def _rotate(x: Tensor, angles: Tensor) -> Tensor:
+    """Rotates the channel pairs (0,1), (2,3), ... of (..., S, head_dim), in float32 inside."""
+    even, odd = x.float().unflatten(-1, (-1, 2)).unbind(-1)
+    cos, sin = angles.cos(), angles.sin()
+    rotated = torch.stack((even * cos - odd * sin, odd * cos + even * sin), dim=-1)
+    return rotated.flatten(-2).to(x.dtype)
+
+
+def _spatial_down(vision_dim: int, token_dim: int, side_grid: int, grid: int) -> nn.Sequential:
+    """log2(side_grid / grid) stride-2 convolutions, each with a ReLU; with none, the identity.
+
+    Raises:
+        ValueError: side_grid is not grid times a power of two, or there is no convolution to
+            change the width.
+    """
+    steps = (side_grid // grid).bit_length() - 1
+    if steps < 0 or grid << steps != side_grid:
+        raise ValueError(f"side_grid ({side_grid}) must be grid ({grid}) times a power of two")
+    if steps == 0 and vision_dim != token_dim:
+        raise ValueError(
+            f"vision_dim ({vision_dim}) must equal token_dim ({token_dim}) "
+            f"where side_grid equals grid ({grid})"
+        )
+    layers: list[nn.Module] = []
+    for step in range(steps):
+        width = token_dim if step else vision_dim
+        layers += [nn.Conv2d(width, token_dim, 3, stride=2, padding=1), nn.ReLU(inplace=True)]
+    return nn.Sequential(*layers)
+
+
+def _reduce(spatial_down: nn.Sequential, vision_BTChw: Tensor, side_grid: int) -> Tensor:
+    """Features (B,T,C,h,w) -> tokens (B,T*grid*grid,C'), ordered t, y, x."""
+    if vision_BTChw.shape[-2:] != (side_grid, side_grid):
+        raise ValueError(
+            f"features are {tuple(vision_BTChw.shape[-2:])}, not ({side_grid}, {side_grid})"
+        )
+    maps = spatial_down(vision_BTChw.flatten(0, 1))
+    return maps.flatten(2).mT.unflatten(0, vision_BTChw.shape[:2]).flatten(1, 2)
+
+
+def _share(tokens_BSC: Tensor, batch: int) -> Tensor:
+    """Give the tokens of one video to all B sentences; other batches stay and must equal B."""
+    if len(tokens_BSC) not in (1, batch):
+        raise ValueError(f"{len(tokens_BSC)} videos for {batch} sentences; give one or {batch}")
+    return tokens_BSC.expand(batch, -1, -1)
+
+
+def _check_divisible(name: str, width: int, heads: int) -> None:
+    if width % heads:
+        raise ValueError(f"{name} ({width}) must be divisible by heads ({heads})")

@@ -1,0 +1,1 @@
+"""The video language model: UMT clip encoder, ToMe projector and Qwen2."""

@@ -1,0 +1,64 @@
+"""ToMe projector: merges a clip's visual tokens down to a few, then maps them to the LLM's width.
+
+Source: Token Merging (arXiv 2210.09461) as VideoChat-Flash's `tome16_mlp_hd64` uses it.
+"""
+
+import torch
+from torch import Tensor, nn
+import torch.nn.functional as F
+
+
+class TomeProjector(nn.Module):
+    """Halves the tokens until `tokens` are left; gradients flow through the means of merged ones.
+
+    The order of the result is not that of the places: after every merge it is the tokens that
+    were left alone, most similar first, then those that others were merged into.
+
+    Args:
+        vision_dim: width C of the visual tokens, a multiple of heads.
+        hidden: LLM width D.
+        heads: attention heads of the visual encoder; similarity is measured on their mean.
+        tokens: what a clip is merged down to.
+    """
+
+    def __init__(self, vision_dim: int, hidden: int, heads: int, tokens: int = 64) -> None:
+        super().__init__()
+        if vision_dim % heads:
+            raise ValueError(f"vision_dim ({vision_dim}) must be divisible by heads ({heads})")
+        self.heads = heads
+        self.tokens = tokens
+        self.mlp = nn.Sequential(
+            nn.Linear(vision_dim, hidden), nn.GELU(), nn.Linear(hidden, hidden)
+        )
+
+    def forward(self, tokens_KLC: Tensor) -> Tensor:
+        """Visual tokens of K clips or images -> (K,tokens,D); fewer than that stay as many."""
+        return self.mlp(self.merge(tokens_KLC))
+
+    def merge(self, tokens_KLC: Tensor) -> Tensor:
+        """(K,L,C) -> (K,min(L,tokens),C): means of merged tokens. Works in float32 inside."""
+        # Sums with the count as last channel: the cosine does not see the scale, so one division
+        # at the end is enough.
+        sums = F.pad(tokens_KLC.float(), (0, 1), value=1.0)
+        while (excess := sums.shape[1] - self.tokens) > 0:
+            sums = self._merge_once(sums, min(excess, sums.shape[1] // 2))
+        return (sums[..., :-1] / sums[..., -1:]).to(tokens_KLC.dtype)
+
+    def _merge_once(self, sums: Tensor, pairs: int) -> Tensor:
+        """Adds the `pairs` even tokens that are most similar to an odd one to that one."""
+        left, into, target = self._match(sums[..., :-1].detach(), pairs)
+        even, odd = sums[:, ::2], sums[:, 1::2]
+        merged = odd.scatter_add(1, _rows(target, odd), even.gather(1, _rows(into, even)))
+        return torch.cat((even.gather(1, _rows(left, even)), merged), dim=1)
+
+    def _match(self, sums: Tensor, pairs: int) -> tuple[Tensor, Tensor, Tensor]:
+        """Indices (K,-): even tokens that stay, those that go, and the odd token each goes to."""
+        metric = F.normalize(sums.unflatten(-1, (self.heads, -1)).mean(-2), dim=-1)
+        similarity, nearest = (metric[:, ::2] @ metric[:, 1::2].mT).max(dim=-1)
+        order = similarity.argsort(dim=-1, descending=True, stable=True)
+        into, left = order[:, :pairs], order[:, pairs:]
+        return left, into, nearest.gather(1, into)
+
+
+def _rows(index_KM: Tensor, like_KLC: Tensor) -> Tensor:
+    return index_KM[..., None].expand(-1, -1, like_KLC.shape[-1])

@@ -1,0 +1,166 @@
+"""UMT: the video transformer that reads four-frame clips.
+
+Source: VideoChat-Flash's UMT-L tower (arXiv 2501.00574) as VIRST uses it. Parameter names equal
+those of the released encoder.
+"""
+
+import torch
+from torch import Tensor, nn
+import torch.nn.functional as F
+
+
+class Umt(nn.Module):
+    """Encodes clips and images; attention sees all frames of a clip at once.
+
+    Positions are a sinusoid table of base_frames x base_grid x base_grid places, resized to the
+    clip's size; they are no parameters. n = (side / patch)**2 tokens a frame.
+
+    Args:
+        side: height and width S of the input in pixels, a multiple of patch.
+        depth: blocks that run. The release configures 24 and stops one short: 23.
+        clip_frames: frames of a clip.
+        base_grid, base_frames: size of the table that the weights were trained with.
+    """
+
+    def __init__(
+        self,
+        side: int,
+        patch: int,
+        dim: int,
+        depth: int,
+        heads: int,
+        clip_frames: int = 4,
+        mlp_ratio: float = 4,
+        base_grid: int = 14,
+        base_frames: int = 4,
+    ) -> None:
+        super().__init__()
+        if side % patch:
+            raise ValueError(f"side ({side}) must be divisible by patch ({patch})")
+        self.side = side
+        self.dim = dim
+        self.clip_frames = clip_frames
+        self.grid = side // patch
+        self.base = (base_frames, base_grid)
+        self.patch_embed = _PatchEmbed(patch, dim)
+        self.blocks = nn.ModuleList(_Block(dim, heads, int(dim * mlp_ratio)) for _ in range(depth))
+        self.vision_layernorm = nn.LayerNorm(dim, eps=1e-12)
+        self.apply(_init_weights)
+
+    def forward(self, clips_KTCHW: Tensor) -> Tensor:
+        """Normalised clips (K,clip_frames,3,S,S) -> tokens (K,clip_frames*n,dim), in t, y, x."""
+        if clips_KTCHW.shape[1] != self.clip_frames:
+            raise ValueError(f"clips have {clips_KTCHW.shape[1]} frames, not {self.clip_frames}")
+        return self._encode(clips_KTCHW, self.base[0])
+
+    def encode_image(self, images_K3SS: Tensor) -> Tensor:
+        """Normalised images (K,3,S,S) -> tokens (K,n,dim), in y, x."""
+        return self._encode(images_K3SS[:, None], 1)
+
+    def _encode(self, clips_KTCHW: Tensor, base_frames: int) -> Tensor:
+        if clips_KTCHW.shape[-2:] != (self.side, self.side):
+            raise ValueError(
+                f"frames are {tuple(clips_KTCHW.shape[-2:])}, not ({self.side}, {self.side})"
+            )
+        clips, frames = clips_KTCHW.shape[:2]
+        x = self.patch_embed(clips_KTCHW.flatten(0, 1)).unflatten(0, (clips, frames)).flatten(1, 2)
+        # Made anew each time: next to the blocks it costs nothing, and there is no buffer to lose
+        # when weights are loaded into a model that was built on the meta device.
+        table = _positions(frames, self.grid, self.dim, base_frames, self.base[1], x.device)
+        x = x + table.to(x.dtype)
+        for block in self.blocks:
+            x = block(x)
+        return self.vision_layernorm(x)
+
+
+class _PatchEmbed(nn.Module):
+    """Frames (F,3,S,S) -> patches (F,n,dim)."""
+
+    def __init__(self, patch: int, dim: int) -> None:
+        super().__init__()
+        self.proj = nn.Conv3d(3, dim, (1, patch, patch), stride=(1, patch, patch))
+
+    def forward(self, frames: Tensor) -> Tensor:
+        # The kernel spans one frame, so this is a 2-D convolution, for which fast kernels exist.
+        weight = self.proj.weight.squeeze(2)
+        return F.conv2d(frames, weight, self.proj.bias, weight.shape[-2:]).flatten(2).mT
+
+
+class _Block(nn.Module):
+    """Pre-norm transformer block."""
+
+    def __init__(self, dim: int, heads: int, inner: int) -> None:
+        super().__init__()
+        self.norm1 = nn.LayerNorm(dim, eps=1e-6)
+        self.attn = _Attention(dim, heads)
+        self.norm2 = nn.LayerNorm(dim, eps=1e-6)
+        self.mlp = _Mlp(dim, inner)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = x + self.attn(self.norm1(x))
+        return x + self.mlp(self.norm2(x))
+
+
+class _Attention(nn.Module):
+    """Self-attention with a bias on queries and values; one on keys would change no weight."""
+
+    def __init__(self, dim: int, heads: int) -> None:
+        super().__init__()
+        if dim % heads:
+            raise ValueError(f"dim ({dim}) must be divisible by heads ({heads})")
+        self.heads = heads
+        self.qkv = nn.Linear(dim, 3 * dim, bias=False)
+        self.q_bias = nn.Parameter(torch.zeros(dim))
+        self.v_bias = nn.Parameter(torch.zeros(dim))
+        self.proj = nn.Linear(dim, dim)
+
+    def forward(self, x: Tensor) -> Tensor:
+        bias = torch.cat((self.q_bias, torch.zeros_like(self.q_bias), self.v_bias))
+        qkv = F.linear(x, self.qkv.weight, bias).unflatten(-1, (3, self.heads, -1))
+        q, k, v = qkv.permute(2, 0, 3, 1, 4)
+        return self.proj(F.scaled_dot_product_attention(q, k, v).transpose(1, 2).flatten(2))
+
+
+class _Mlp(nn.Module):
+    def __init__(self, dim: int, inner: int) -> None:
+        super().__init__()
+        self.fc1 = nn.Linear(dim, inner)
+        self.fc2 = nn.Linear(inner, dim)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.fc2(F.gelu(self.fc1(x)))
+
+
+def _init_weights(module: nn.Module) -> None:
+    if isinstance(module, nn.Linear):
+        nn.init.xavier_uniform_(module.weight)
+        if module.bias is not None:
+            nn.init.zeros_(module.bias)
+
+
+def _positions(
+    frames: int, grid: int, dim: int, base_frames: int, base_grid: int, device: torch.device
+) -> Tensor:
+    """Position table (frames*grid*grid,dim), float32, resized from the base table.
+
+    The base numbers its places in one row and is then read as (base_frames, base_grid, base_grid);
+    it is resized in space first (bicubic), then in time (linear), as in the release.
+    """
+    table = _sinusoids(base_frames * base_grid**2, dim, device)
+    if grid != base_grid:
+        maps = table.view(base_frames, base_grid, base_grid, dim).permute(0, 3, 1, 2)
+        maps = F.interpolate(maps, (grid, grid), mode="bicubic", align_corners=False)
+        table = maps.permute(0, 2, 3, 1).reshape(-1, dim)
+    if frames != base_frames:
+        rows = table.view(base_frames, -1, dim).permute(1, 2, 0)
+        table = F.interpolate(rows, frames, mode="linear").permute(2, 0, 1).reshape(-1, dim)
+    return table
+
+
+def _sinusoids(places: int, dim: int, device: torch.device) -> Tensor:
+    """Table (places,dim): channels 2i, 2i+1 hold sine, cosine of place / 10000**(2i/dim)."""
+    # float64: in float32 an angle near 800 is off by some 1e-5.
+    place = torch.arange(places, device=device, dtype=torch.float64)
+    frequency = 10000.0 ** (-torch.arange(0, dim, 2, device=device, dtype=torch.float64) / dim)
+    angles = place[:, None] * frequency
+    return torch.stack((angles.sin(), angles.cos()), dim=-1).flatten(1).float()
