@@ -1,0 +1,178 @@
+"""Fixtures of the tests that talk ROS: a domain of their own, real processes, a node in this one."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+import fcntl
+import os
+from pathlib import Path
+import random
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+DDS_PROFILE = ROOT / "config" / "fastdds.xml"
+DDS_VARIABLE = "FASTDDS_DEFAULT_PROFILES_FILE"
+# The name that Humble and Jazzy read; later ones warn about it.
+OLD_DDS_VARIABLE = "FASTRTPS_DEFAULT_PROFILES_FILE"
+# Above it the ports of a domain run into those that the system hands out.
+LAST_DOMAIN = 101
+
+
+def pytest_configure() -> None:
+    # Fast DDS reads the profile once a process, before the first participant.
+    if not os.environ.get(DDS_VARIABLE) and not os.environ.get(OLD_DDS_VARIABLE):
+        os.environ[DDS_VARIABLE] = str(DDS_PROFILE)
+        if os.environ.get("ROS_DISTRO") in {"humble", "jazzy"}:
+            os.environ[OLD_DDS_VARIABLE] = str(DDS_PROFILE)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _two_torch_threads() -> None:
+    try:
+        import torch
+    except ImportError:
+        return
+    torch.set_num_threads(min(2, os.cpu_count() or 1))
+
+
+@pytest.fixture(scope="session")
+def ros_log_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("ros_log")
+
+
+@pytest.fixture
+def ros_domain() -> Iterator[int]:
+    """A ROS domain (0..101) that no other test on this machine holds while this one runs."""
+    folder = Path(tempfile.gettempdir()) / f"virst_ros_domains_{os.getuid()}"
+    folder.mkdir(exist_ok=True)
+    for domain in random.SystemRandom().sample(range(LAST_DOMAIN + 1), LAST_DOMAIN + 1):
+        with open(folder / str(domain), "w") as lock:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                continue
+            yield domain
+            return
+    pytest.fail("every ROS domain is taken by another test run")
+
+
+@pytest.fixture
+def ros_env(ros_domain: int, ros_log_dir: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
+    """The environment for processes of this test, also set in this one; needs an installed ROS."""
+    pytest.importorskip("rclpy", reason="needs ROS 2")
+    monkeypatch.setenv("ROS_DOMAIN_ID", str(ros_domain))
+    monkeypatch.setenv("ROS_AUTOMATIC_DISCOVERY_RANGE", "LOCALHOST")
+    monkeypatch.setenv("ROS_LOG_DIR", str(ros_log_dir))
+    monkeypatch.setenv("PYTHONUNBUFFERED", "1")
+    return dict(os.environ)
+
+
+@dataclass
+class Process:
+    """A process of a test, its output in a file."""
+
+    popen: subprocess.Popen
+    log: Path
+
+    @property
+    def output(self) -> str:
+        return self.log.read_text(errors="replace")
+
+    def stop(self, timeout_s: float = 20.0) -> int:
+        """Asks by SIGINT, as Ctrl-C does, so that shared memory is given back; the exit status.
+
+        Raises subprocess.TimeoutExpired, after a kill, if that does not end it.
+        """
+        if self.popen.poll() is None:
+            self.popen.send_signal(signal.SIGINT)
+        try:
+            return self.popen.wait(timeout_s)
+        except subprocess.TimeoutExpired:
+            self.popen.kill()
+            self.popen.wait()
+            raise
+
+
+@pytest.fixture
+def start_process(ros_env: dict[str, str], tmp_path: Path) -> Iterator[Callable[..., Process]]:
+    """start_process("-m", "virst_ros.node", "--ros-args", ...) -> Process, of this Python.
+
+    Everything still running when the test ends is stopped; `env=` adds variables.
+    """
+    started: list[Process] = []
+
+    def start(*arguments: str, env: dict[str, str] | None = None) -> Process:
+        log = tmp_path / f"process_{len(started)}.log"
+        with open(log, "wb") as out:
+            popen = subprocess.Popen(
+                [sys.executable, *arguments],
+                env=ros_env | (env or {}),
+                cwd=ROOT,
+                stdin=subprocess.DEVNULL,
+                stdout=out,
+                stderr=subprocess.STDOUT,
+            )
+        started.append(Process(popen, log))
+        return started[-1]
+
+    yield start
+    hung = []
+    for process in started:
+        try:
+            process.stop()
+        except subprocess.TimeoutExpired:
+            hung.append(process)
+    for process in started:
+        sys.stderr.write(f"--- {process.popen.args[1:]}\n{process.output[-8000:]}\n")
+    assert not hung, f"not ended by SIGINT: {[process.popen.args for process in hung]}"
+
+
+@pytest.fixture
+def ros_context(ros_env: dict[str, str], ros_domain: int):
+    """An rclpy context of this process on the test's domain."""
+    import rclpy
+    from rclpy.signals import SignalHandlerOptions
+
+    context = rclpy.Context()
+    rclpy.init(
+        context=context, domain_id=ros_domain, signal_handler_options=SignalHandlerOptions.NO
+    )
+    yield context
+    context.try_shutdown()
+
+
+@pytest.fixture
+def ros_node(ros_context):
+    """A node of this process; spin it by `spin_until`."""
+    import rclpy
+
+    node = rclpy.create_node("virst_test", context=ros_context)
+    yield node
+    node.destroy_node()
+
+
+@pytest.fixture
+def spin_until(ros_context, ros_node) -> Iterator[Callable[..., bool]]:
+    """spin_until(condition, timeout_s=20): spins ros_node until the condition holds; whether it did."""
+    from rclpy.executors import SingleThreadedExecutor
+
+    executor = SingleThreadedExecutor(context=ros_context)
+    executor.add_node(ros_node)
+
+    def spin(condition: Callable[[], bool], timeout_s: float = 20.0) -> bool:
+        deadline = time.monotonic() + timeout_s
+        while not condition():
+            if time.monotonic() > deadline:
+                return False
+            executor.spin_once(timeout_sec=0.05)
+        return True
+
+    yield spin
+    executor.shutdown()
