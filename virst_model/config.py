@@ -162,7 +162,7 @@ def tiny(vocab: int = 512, known_words: tuple[str, ...] = ()) -> VirstConfig:
         preset="tiny",
         umt=UmtConfig(side=128, patch=16, dim=128, depth=3, heads=4, base_grid=8),
         tome=TomeConfig(heads=4),
-        llm=LlmConfig(192, 4, 4, 2, 512, vocab, rope_theta=1e4, tie_embeddings=True),
+        llm=LlmConfig(128, 3, 4, 2, 320, vocab, rope_theta=1e4),
         segmenter=SegmenterConfig(
             side=128,
             embed_dim=32,

@@ -1,0 +1,26 @@
+"""VIRST: referring video segmentation with a video language model and SAM 2, offline and live.
+
+Names are looked up on first use, so that what needs no model (the synthetic scenes, say) does not
+pay for importing torch.
+"""
+
+import importlib
+from typing import Any
+
+_HOMES = {
+    "Query": "structs",
+    "Session": "session",
+    "SessionOptions": "session",
+    "Virst": "virst",
+    "VirstConfig": "config",
+    "WeightsError": "checkpoints",
+    "build": "virst",
+    "load": "virst",
+}
+__all__ = sorted(_HOMES)
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(importlib.import_module(f"{__name__}.{_HOMES[name]}"), name)

@@ -1,0 +1,65 @@
+"""The loss terms of eq. (15) and (16), each a mean over (frame, query) pairs."""
+
+import torch
+import torch.nn.functional as F
+
+from virst_model.prompt import IGNORE
+from virst_model.structs import Decoded
+
+DICE_SCALE = (
+    1000.0  # released: sums are divided by it, which makes the 1e-6 a thousandth of a pixel
+)
+DICE_EPSILON = 1e-6
+
+
+def bce_each(logits_BHW: torch.Tensor, truth_BHW: torch.Tensor) -> torch.Tensor:
+    """Binary cross entropy, a pixel mean for each pair, (B,)."""
+    loss = F.binary_cross_entropy_with_logits(logits_BHW, truth_BHW, reduction="none")
+    return loss.flatten(1).mean(1)
+
+
+def dice_each(logits_BHW: torch.Tensor, truth_BHW: torch.Tensor) -> torch.Tensor:
+    """1 - Dice of the mask probabilities for each pair, (B,)."""
+    prob = logits_BHW.sigmoid().flatten(1)
+    truth = truth_BHW.flatten(1)
+    overlap = 2 * (prob * truth / DICE_SCALE).sum(1) + DICE_EPSILON
+    total = (prob / DICE_SCALE).sum(1) + (truth / DICE_SCALE).sum(1) + DICE_EPSILON
+    return 1 - overlap / total
+
+
+def mask_losses(
+    decoded: Decoded, truth_BHW: torch.Tensor, absent_as_decoded: bool = True
+) -> dict[str, torch.Tensor]:
+    """BCE, Dice, IoU and occlusion losses of B pairs, unweighted means.
+
+    Args:
+        decoded: the decoder's answers.
+        truth_BHW: 0/1 masks of any size; the logits are resized to it (bilinear).
+        absent_as_decoded: a mask that the decoder calls absent counts with its -1024 logits, as in
+            the release; otherwise its raw logits still learn, which a model needs that starts from
+            nothing, and masks without truth are left to the occlusion term.
+    """
+    logits = decoded.logits if absent_as_decoded else decoded.raw_logits
+    logits = F.interpolate(logits[:, None], truth_BHW.shape[-2:], mode="bilinear")[:, 0]
+    truth = truth_BHW.to(logits.dtype)
+    present = truth.flatten(1).amax(1)
+    counted = torch.ones_like(present) if absent_as_decoded else present
+    with torch.no_grad():
+        hit = logits > 0
+        union = (hit | (truth > 0)).flatten(1).sum(1)
+        both = (hit & (truth > 0)).flatten(1).sum(1)
+        iou = torch.where(union > 0, both / union.clamp(min=1), 1.0)
+    many = counted.sum().clamp(min=1)
+    return {
+        "bce": (bce_each(logits, truth) * counted).sum() / many,
+        "dice": (dice_each(logits, truth) * counted).sum() / many,
+        "iou": (decoded.score - iou).abs().mean(),
+        "occ": F.binary_cross_entropy_with_logits(decoded.object_score, present),
+    }
+
+
+def token_loss(logits_BLV: torch.Tensor, labels_BL: torch.Tensor) -> torch.Tensor:
+    """Next-token cross entropy, a mean over the labels that are not ignored."""
+    return F.cross_entropy(
+        logits_BLV[:, :-1].flatten(0, 1).float(), labels_BL[:, 1:].flatten(), ignore_index=IGNORE
+    )

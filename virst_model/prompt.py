@@ -1,0 +1,113 @@
+"""The conversation in which a sentence is put to the language model.
+
+The answer, with its ten [ST] tokens, is given and not generated: one forward pass (Sec. 3.2).
+Template texts are those of the released code, so that released weights see what they know.
+"""
+
+from dataclasses import dataclass
+
+import torch
+from tokenizers import Tokenizer
+
+from virst_model.config import ST_TOKENS
+
+IMAGE = -200  # stands for the visual tokens
+IGNORE = -100  # label of a token that is not learned
+START, END, ST = "<|im_start|>", "<|im_end|>", "[SEG]"
+
+QUESTIONS = (
+    "What is {sentence} in the Reference {modality}? "
+    "Please respond with segmentation mask in the Target Image.",
+    "What is {sentence} in the Reference {modality}? "
+    "Please output segmentation mask in the Target Image.",
+    "Please find {sentence} in the Reference {modality} and segment it in the Target Image.",
+)
+LONG_QUESTIONS = (
+    "{sentence} Please find it in the Reference {modality} "
+    "and respond with segmentation mask in the Target Image.",
+    "{sentence} Please find it in the Reference {modality} "
+    "and output segmentation mask in the Target Image.",
+)
+ANSWERS = (
+    "It is {st}.",
+    "Sure, {st}.",
+    "Sure, it is {st}.",
+    "Sure, the segmentation result is {st}.",
+)
+
+
+@dataclass(frozen=True)
+class Prompt:
+    """Token ids (L,) with one `IMAGE` place, and labels (L,) with `IGNORE` where nothing is learned.
+
+    The ten [ST] tokens are in `ids` but not in `labels`.
+    """
+
+    ids: torch.Tensor
+    labels: torch.Tensor
+
+
+class Prompter:
+    """Turns sentences into prompts with one tokenizer.
+
+    Text from outside is data: special tokens inside a sentence are tokenised as plain characters.
+    """
+
+    def __init__(self, tokenizer: Tokenizer, modality: str = "video") -> None:
+        """Raises ValueError when the tokenizer lacks a token that the conversation needs."""
+        tokenizer.encode_special_tokens = True
+        self._tokenizer = tokenizer
+        self._modality = modality
+        self._special = {}
+        for token in (START, END, ST):
+            number = tokenizer.token_to_id(token)
+            if number is None:
+                raise ValueError(f"the tokenizer has no token {token!r}")
+            self._special[token] = number
+        self._newline = self._plain("\n")
+
+    @property
+    def st_id(self) -> int:
+        """Id of the [ST] token."""
+        return self._special[ST]
+
+    def ask(self, sentence: str, question: int = 0, answer: int = 0) -> Prompt:
+        """The conversation about one sentence, lower-cased and with white space collapsed.
+
+        A sentence that ends in "?" is put as a question of its own.
+        """
+        sentence = " ".join(sentence.lower().split())
+        templates = LONG_QUESTIONS if sentence.endswith("?") else QUESTIONS
+        before, after = templates[question].split("{sentence}")
+        text = before + sentence + after.replace("{modality}", self._modality)
+        ids, labels = [], []
+
+        def add(tokens: list[int], learned: bool) -> None:
+            kept = (self._special[START], self._special[END], *self._newline)
+            ids.extend(tokens)
+            labels.extend(
+                t if (learned or t in kept) and t != self.st_id else IGNORE for t in tokens
+            )
+
+        start, end = [self._special[START]], [self._special[END]]
+        add(
+            start + self._plain("system\nYou are a helpful assistant.") + end + self._newline,
+            False,
+        )
+        add(start + self._plain(f"user\nReference {self._modality}: "), False)
+        ids.append(IMAGE)
+        labels.append(IGNORE)
+        add(self._plain(" \n" + text) + end + self._newline, False)
+        add(start + self._answer(ANSWERS[answer]) + end + self._newline, True)
+        return Prompt(torch.tensor(ids), torch.tensor(labels))
+
+    def _answer(self, template: str) -> list[int]:
+        before, after = template.split("{st}")
+        tokens = []
+        for index in range(ST_TOKENS):
+            lead = f"assistant\n{before}" if index == 0 else ", "
+            tokens += self._plain(f"{lead}({index}) ") + [self.st_id]
+        return tokens + self._plain(after)
+
+    def _plain(self, text: str) -> list[int]:
+        return self._tokenizer.encode(text, add_special_tokens=False).ids

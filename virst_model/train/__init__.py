@@ -1,0 +1,1 @@
+"""Training of the tiny preset. Stands beside `session`; nothing imports it."""

@@ -1,0 +1,142 @@
+"""python -m virst_model.train: trains the tiny preset on synthetic scenes, stage after stage."""
+
+import argparse
+import json
+import logging
+import math
+import time
+from pathlib import Path
+
+import numpy as np
+import torch
+from tqdm import tqdm
+
+from virst_model.config import tiny
+from virst_model.data.grammar import KNOWN_WORDS
+from virst_model.train.batches import Batch, draw_batch
+from virst_model.train.forward import DenseHead, losses, total
+from virst_model.train.stages import TINY, Stage
+from virst_model.train.tokenizer import train_tokenizer
+from virst_model.virst import Virst, build, save
+
+VOCAB = 512
+SAVE_EVERY_S = 120.0
+_log = logging.getLogger(__name__)
+
+
+def main() -> None:
+    """Trains the stages that are asked for and leaves weights after each, and every 2 minutes."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--out", type=Path, default=Path("out/train"))
+    parser.add_argument("--start", type=Path, help="a checkpoint.pt of an earlier stage")
+    parser.add_argument("--stages", nargs="*", default=[s.name for s in TINY])
+    parser.add_argument("--minutes", type=float, help="for each stage, instead of its own")
+    parser.add_argument("--steps", type=int, help="end each stage after so many steps")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--threads", type=int, default=2)
+    options = parser.parse_args()
+    logging.basicConfig(level=logging.INFO)
+    torch.set_num_threads(options.threads)
+    torch.manual_seed(options.seed)
+    options.out.mkdir(parents=True, exist_ok=True)
+
+    config = tiny(VOCAB, tuple(sorted(set(KNOWN_WORDS))))
+    model = build(config, options.seed, train_tokenizer(VOCAB)).train()
+    head = DenseHead(config.segmenter.dim)
+    if options.start:
+        state = torch.load(options.start, weights_only=True)
+        model.load_state_dict(state["model"])
+        head.load_state_dict(state["head"])
+    for number, stage in enumerate(TINY):
+        if stage.name in options.stages:
+            minutes = options.minutes or stage.minutes
+            run_stage(model, head, stage, options.seed + number, minutes, options)
+
+
+def run_stage(
+    model: Virst,
+    head: DenseHead,
+    stage: Stage,
+    seed: int,
+    minutes: float,
+    options: argparse.Namespace,
+) -> None:
+    """Trains one stage for `minutes` of wall time (or `options.steps`)."""
+    parameters = [*model.parameters(), *head.parameters()]
+    optimizer = torch.optim.AdamW(parameters, lr=stage.lr, weight_decay=0.02, betas=(0.9, 0.98))
+    started = saved = time.monotonic()
+    step = 0
+    side = model.config.segmenter.side
+    log = (options.out / f"{stage.name}.jsonl").open("a")
+    watched: dict[str, float] = {}
+    with tqdm(total=round(minutes * 60), unit="s", desc=stage.name) as bar:
+        while True:
+            elapsed = time.monotonic() - started
+            done = step >= options.steps if options.steps else elapsed >= minutes * 60
+            if done:
+                break
+            progress = step / options.steps if options.steps else elapsed / (minutes * 60)
+            for group in optimizer.param_groups:
+                group["lr"] = stage.lr * _schedule(stage, step, progress)
+            batch = draw_batch(stage, side, seed, step)
+            terms, ious = losses(model, head, batch)
+            loss = total(terms, stage.dense)
+            if not torch.isfinite(loss):
+                raise SystemExit(f"{stage.name}: loss is {loss.item()} at step {step}; {terms}")
+            optimizer.zero_grad()
+            loss.backward()
+            torch.nn.utils.clip_grad_norm_(parameters, 1.0)
+            optimizer.step()
+            step += 1
+            _watch(watched, loss, terms, ious, batch)
+            bar.update(round(elapsed) - bar.n)
+            bar.set_postfix(step=step, loss=f"{watched['loss']:.3f}", iou=f"{watched['iou']:.3f}")
+            if step % 50 == 0:
+                log.write(
+                    json.dumps({"step": step, "s": round(elapsed), **_rounded(watched)}) + "\n"
+                )
+                log.flush()
+            if time.monotonic() - saved > SAVE_EVERY_S:
+                _save(model, head, stage, options.out)
+                saved = time.monotonic()
+    _save(model, head, stage, options.out)
+
+
+def _schedule(stage: Stage, step: int, progress: float) -> float:
+    falling = 0.5 * (1 + math.cos(math.pi * progress))
+    return min(1.0, (step + 1) / stage.warmup) * (stage.final + (1 - stage.final) * falling)
+
+
+def _watch(
+    watched: dict[str, float],
+    loss: torch.Tensor,
+    terms: dict[str, torch.Tensor],
+    ious: dict[str, torch.Tensor],
+    batch: Batch,
+) -> None:
+    """Keeps running means of everything worth a look, IoU by kind of sentence among it."""
+    now = {"loss": loss.item(), "iou": ious["anchor_iou"].mean().item()}
+    now |= {name: value.item() for name, value in terms.items()}
+    if ious["tracked_iou"].numel():
+        now["tracked_iou"] = ious["tracked_iou"].mean().item()
+    kinds = np.array([s.kind for s in batch.sentences])
+    for kind in set(kinds.tolist()):
+        mine = torch.from_numpy(kinds == kind)
+        now[f"iou/{kind}"] = ious["anchor_iou"][mine].mean().item()
+    for name, value in now.items():
+        watched[name] = 0.97 * watched.get(name, value) + 0.03 * value
+
+
+def _rounded(values: dict[str, float]) -> dict[str, float]:
+    return {name: round(value, 4) for name, value in sorted(values.items())}
+
+
+def _save(model: Virst, head: DenseHead, stage: Stage, out: Path) -> None:
+    state = {"model": model.state_dict(), "head": head.state_dict()}
+    torch.save(state, out / f"{stage.name}.part")
+    (out / f"{stage.name}.part").rename(out / f"{stage.name}.pt")
+    save(model, out / "weights")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,126 @@
+"""One training forward: the same encode, fusion, decode and propagate that a stream runs."""
+
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+from virst_model.data.grammar import COLOURS, SHAPES
+from virst_model.losses import mask_losses, token_loss
+from virst_model.memory import Memory
+from virst_model.structs import Decoded, FrameFeatures
+from virst_model.train.batches import Batch
+from virst_model.virst import Virst
+
+WEIGHTS = {"bce": 1.0, "dice": 1.0, "ce": 1.0, "occ": 0.05, "iou": 0.05}  # eq. (15), (16)
+
+
+class DenseHead(nn.Module):
+    """Auxiliary head on the stride-16 features: shape and colour of every stride-4 cell.
+
+    A trunk that starts from nothing learns shapes slowly from masks alone. Dropped afterwards.
+    """
+
+    def __init__(self, dim: int) -> None:
+        super().__init__()
+        self.classes = (len(SHAPES) + 1, len(COLOURS) + 1)
+        self.project = nn.Conv2d(dim, 16 * sum(self.classes), 1)
+
+    def forward(
+        self, s2: torch.Tensor, shapes: torch.Tensor, colours: torch.Tensor
+    ) -> torch.Tensor:
+        """Cross entropy over objects and background, each half of the weight."""
+        scores = F.pixel_shuffle(self.project(s2), 4).split(self.classes, dim=1)
+        loss = s2.new_zeros(())
+        for score, truth in zip(scores, (shapes, colours), strict=True):
+            each = F.cross_entropy(score, truth, reduction="none")
+            thing = (truth > 0).float()
+            loss = loss + (each * thing).sum() / thing.sum().clamp(min=1)
+            loss = loss + (each * (1 - thing)).sum() / (1 - thing).sum().clamp(min=1)
+        return loss / 4
+
+
+def losses(
+    model: Virst, head: DenseHead, batch: Batch
+) -> tuple[dict[str, torch.Tensor], dict[str, torch.Tensor]]:
+    """Unweighted loss terms, and the decoded masks' IoU for the log.
+
+    Returns:
+        terms: name -> scalar.
+        watched: "anchor_iou" (B, A) and, with propagation, "tracked_iou" (B, frames).
+    """
+    scenes, frames = batch.pixels.shape[:2]
+    needed = sorted({*batch.window, *batch.tracked})
+    features = model.segmenter.encode(batch.pixels[:, needed].flatten(0, 1))
+    place = {f: i for i, f in enumerate(needed)}
+
+    def frame(index: int) -> FrameFeatures:
+        return features.select(batch.scene * len(needed) + place[index])
+
+    prompts_BNTC, terms = _prompts(model, batch, features, [place[f] for f in batch.window])
+    dense = (batch.shapes[:, needed].flatten(0, 1), batch.colours[:, needed].flatten(0, 1))
+    terms["dense"] = head(features.s2, *dense)
+
+    decoded, truths = [], []
+    memory = Memory(model.config)
+    for anchor in batch.anchors:
+        index = batch.window[anchor]
+        seen = frame(index)
+        answer = model.segmenter.decode_prompted(seen, prompts_BNTC[:, :, anchor])
+        decoded.append(answer)
+        truths.append(batch.truth[:, index])
+        if batch.tracked:
+            memory.write_anchor(batch.times[index], model.encode_memory(seen, answer))
+    anchors = len(decoded)
+    for index in batch.tracked:
+        seen = frame(index)
+        answer = model.propagate(seen, [memory.read(batch.times[index])])
+        memory.write(batch.times[index], model.encode_memory(seen, answer))
+        decoded.append(answer)
+        truths.append(batch.truth[:, index])
+    for part, chosen in (("", slice(0, anchors)), ("_tracked", slice(anchors, None))):
+        if decoded[chosen]:
+            found = mask_losses(_join(decoded[chosen]), torch.cat(truths[chosen]), False)
+            terms |= {name + part: value for name, value in found.items()}
+    ious = torch.stack([iou(d, t) for d, t in zip(decoded, truths, strict=True)], dim=1)
+    return terms, {"anchor_iou": ious[:, :anchors], "tracked_iou": ious[:, anchors:]}
+
+
+def total(terms: dict[str, torch.Tensor], dense: float) -> torch.Tensor:
+    """The weighted sum that is minimised."""
+    weights = {"dense": dense}
+    for name in terms:
+        weights.setdefault(name, WEIGHTS.get(name.removesuffix("_tracked"), 0.0))
+    return sum(weights[name] * value for name, value in terms.items())
+
+
+@torch.no_grad()
+def iou(decoded: Decoded, truth_BHW: torch.Tensor) -> torch.Tensor:
+    """IoU (B,) of the final masks; 1 where both are empty."""
+    logits = F.interpolate(decoded.logits[:, None], truth_BHW.shape[-2:], mode="bilinear")[:, 0]
+    mask, truth = logits > 0, truth_BHW > 0
+    union = (mask | truth).flatten(1).sum(1)
+    both = (mask & truth).flatten(1).sum(1)
+    return torch.where(union > 0, both / union.clamp(min=1), 1.0)
+
+
+def _prompts(
+    model: Virst, batch: Batch, features: FrameFeatures, window: list[int]
+) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
+    scenes = batch.pixels.shape[0]
+    clips = batch.pixels[:, batch.clips]  # (S, K, 4, 3, side, side)
+    side = model.config.umt.side
+    if clips.shape[-1] != side:
+        raise ValueError(f"scenes are drawn at {clips.shape[-1]}, the clip encoder reads {side}")
+    tokens = model.vlm.encode_clips(clips.flatten(0, 1)).unflatten(0, (scenes, -1)).flatten(1, 2)
+    s2_STChw = features.s2.unflatten(0, (scenes, -1))[:, window]
+    s2_BTChw = s2_STChw[batch.scene]
+    asked = [model.prompter.ask(s.text) for s in batch.sentences]
+    states, hidden, labels = model.st_states(list(tokens[batch.scene]), s2_BTChw, asked)
+    prompts_BNTC = model.second_fusion(states, s2_BTChw)
+    return prompts_BNTC, {"ce": token_loss(model.vlm.logits(hidden), labels)}
+
+
+def _join(decoded: list[Decoded]) -> Decoded:
+    return Decoded(
+        *(torch.cat([getattr(d, name) for d in decoded]) for name in Decoded.__dataclass_fields__)
+    )

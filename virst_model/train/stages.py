@@ -1,0 +1,64 @@
+"""The stages of the tiny model's training, as pure data."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One stage.
+
+    Attributes:
+        minutes: wall time that it gets.
+        scenes: synthetic scenes in a step.
+        sentences: sentences about each scene.
+        windows: numbers of window frames to draw from, multiples of 4; 4 is padded to 8 with the
+            newest frame, as a stream does.
+        fused: window frames that the fusion and the decoder see; 0 is all of them.
+        tracked: frames after the window that are tracked through memory; 0 trains prompts alone.
+        lr: peak learning rate (AdamW), after `warmup` steps, then falling as a half cosine to
+            `final` of it.
+        dense: weight of the auxiliary per-pixel loss on shape and colour.
+        kinds: how often each kind of sentence is drawn, relative to 1.
+    """
+
+    name: str
+    minutes: float
+    scenes: int
+    sentences: int
+    windows: tuple[int, ...]
+    fused: int
+    tracked: int
+    lr: float
+    final: float
+    dense: float
+    warmup: int = 200
+    kinds: tuple[tuple[str, float], ...] = ()
+
+
+TINY = (
+    Stage(
+        name="trunks",
+        minutes=45,
+        scenes=8,
+        sentences=4,
+        windows=(4,),
+        fused=2,
+        tracked=0,
+        lr=6e-4,
+        final=0.4,
+        dense=1.0,
+        kinds=(("motion", 0.3), ("position", 0.7)),
+    ),
+    Stage(
+        name="propagation",
+        minutes=45,
+        scenes=4,
+        sentences=3,
+        windows=(4, 8, 12),
+        fused=0,
+        tracked=5,
+        lr=3e-4,
+        final=0.05,
+        dense=0.3,
+    ),
+)

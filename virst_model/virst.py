@@ -1,0 +1,279 @@
+"""VIRST: the video language model, the fusion and the segmenter, and the way between them."""
+
+import json
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from tokenizers import Tokenizer
+from torch import nn
+from torch.nn.utils.rnn import pad_sequence
+from transformers import Qwen2Config, Qwen2ForCausalLM
+
+from virst_model import checkpoints
+from virst_model.config import VirstConfig
+from virst_model.fusion import InitialFusion, MlpFusion, SecondFusion
+from virst_model.prompt import IGNORE, Prompt, Prompter
+from virst_model.segmenter import Segmenter
+from virst_model.structs import Decoded, FrameFeatures, MemoryEntry, MemoryRead
+from virst_model.vlm.tome import TomeProjector
+from virst_model.vlm.umt import Umt
+from virst_model.vlm.vlm import Vlm
+
+TINY = Path(__file__).parent / "weights" / "tiny"
+IMAGE_MEAN = (0.485, 0.456, 0.406)
+IMAGE_STD = (0.229, 0.224, 0.225)
+
+
+class Cancelled(Exception):
+    """A grounding was given up between two of its stages because nobody wants it any more."""
+
+
+class Virst(nn.Module):
+    """Weights only: the state of a stream lives in `Session`, that of a track in `Memory`."""
+
+    def __init__(self, config: VirstConfig, tokenizer: Tokenizer) -> None:
+        super().__init__()
+        if tokenizer.get_vocab_size() > config.llm.vocab:
+            raise ValueError(
+                f"tokenizer has {tokenizer.get_vocab_size()} entries, "
+                f"the language model {config.llm.vocab}"
+            )
+        self.config = config
+        self.tokenizer = tokenizer
+        self.prompter = Prompter(tokenizer, config.behaviour.modality)
+        self.vlm = _vlm(config)
+        self.segmenter = Segmenter(config.segmenter)
+        hidden, dim, grid = config.llm.hidden, config.segmenter.dim, config.segmenter.grid
+        fusion = config.fusion
+        self.initial_fusion = InitialFusion(hidden, dim, dim, grid, fusion.grid, fusion.heads)
+        if fusion.second == "attention":
+            self.second_fusion: nn.Module = SecondFusion(
+                hidden, dim, dim, grid, fusion.grid, fusion.heads, fusion.layers, fusion.dropout
+            )
+        elif fusion.second == "mlp":
+            self.second_fusion = MlpFusion(hidden, dim)
+        else:
+            raise ValueError(f"fusion.second is {fusion.second!r}; known are attention, mlp")
+        # The release has this layer and never uses it; it keeps its place in checkpoints.
+        self.occ_predictor = nn.Linear(dim, 1)
+        pixel_stats = torch.tensor([IMAGE_MEAN, IMAGE_STD]).view(2, 3, 1, 1)
+        self.register_buffer("_pixel_stats", pixel_stats, persistent=False)
+
+    @property
+    def device(self) -> torch.device:
+        """Where the weights are."""
+        return self._pixel_stats.device
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """What the weights are."""
+        return self.segmenter.no_mem_embed.dtype
+
+    # One frame.
+
+    def encode_frame(self, frame_HW3: np.ndarray) -> FrameFeatures:
+        """SAM 2 features of a uint8 RGB frame of any size (B = 1); the one encoding of a frame."""
+        return self.segmenter.encode(self.frame_pixels(frame_HW3)[None])
+
+    def frame_pixels(self, frame_HW3: np.ndarray) -> torch.Tensor:
+        """The segmenter's input (3, S, S): bilinear with antialiasing, square, normalised."""
+        return self._pixels(frame_HW3, self.config.segmenter.side, "bilinear")
+
+    def clip_pixels(self, frame_HW3: np.ndarray) -> torch.Tensor:
+        """The clip encoder's input (3, S, S): bicubic with antialiasing, square, normalised."""
+        return self._pixels(frame_HW3, self.config.umt.side, "bicubic")
+
+    def decode_anchor(self, features: FrameFeatures, prompts_NC: torch.Tensor) -> Decoded:
+        """An anchor's mask from its prompts alone (B = 1), eq. (10)-(12)."""
+        return self.segmenter.decode_prompted(features, prompts_NC[None])
+
+    def propagate(self, features: FrameFeatures, reads: Sequence[MemoryRead]) -> Decoded:
+        """Masks of one frame (B = 1) for Q tracks at once, eq. (13)."""
+        return self.segmenter.decode_tracked(features, MemoryRead.batch(list(reads)))
+
+    def encode_memory(self, features: FrameFeatures, decoded: Decoded) -> MemoryEntry:
+        """What `decoded` (B pairs on one frame, or on B frames) leaves in memory."""
+        entry = self.segmenter.encode_memory(features, decoded)
+        if self.config.behaviour.memory_bf16:
+            return MemoryEntry(entry.maps.bfloat16().to(entry.maps.dtype), entry.pointer)
+        return entry
+
+    def upsample(self, decoded: Decoded, height: int, width: int) -> torch.Tensor:
+        """Mask logits (B, height, width) at the camera's size; > 0 is the mask."""
+        return F.interpolate(decoded.logits[:, None], (height, width), mode="bilinear")[:, 0]
+
+    # One grounding.
+
+    def encode_clip(self, pixels_4: Sequence[torch.Tensor]) -> torch.Tensor:
+        """Four frames' `clip_pixels` -> visual tokens (64, D)."""
+        return self.vlm.encode_clips(torch.stack(list(pixels_4))[None])[0]
+
+    def ground(
+        self,
+        clip_tokens: Sequence[torch.Tensor],
+        features: Sequence[FrameFeatures],
+        text: str,
+        cancelled: Callable[[], bool] = lambda: False,
+    ) -> torch.Tensor:
+        """One LLM prefill and the fusion: prompts_TNC, one set for each of the T frames.
+
+        Args:
+            clip_tokens: visual tokens of each clip, (64, D), in time order.
+            features: the window's T frames; those that the fusion sees, not only the clips'.
+            text: the sentence, as the person wrote it.
+            cancelled: asked between the prefill and the fusion.
+
+        Raises:
+            Cancelled: `cancelled()` turned true.
+        """
+        if cancelled():
+            raise Cancelled(text)
+        s2_TChw = torch.cat([f.s2 for f in features])
+        prompt = self.prompter.ask(text)
+        states = self.st_states([torch.cat(list(clip_tokens))], s2_TChw[None], [prompt])[0]
+        if cancelled():
+            raise Cancelled(text)
+        return self.second_fusion(states, s2_TChw[None])[0].transpose(0, 1)
+
+    def st_states(
+        self,
+        visual: Sequence[torch.Tensor],
+        s2_BTChw: torch.Tensor,
+        prompts: Sequence[Prompt],
+    ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+        """The language model's pass over B conversations, right-padded to one length.
+
+        Args:
+            visual: visual tokens (L, D) of each conversation.
+            s2_BTChw: the frames that the Initial ST-Fusion sees; read only when it is on.
+            prompts: the conversations.
+
+        Returns:
+            [ST] states (B, N, D), E~_ST of the paper; all hidden states (B, L, D), after the final
+            norm; labels (B, L) on the merged sequence, `IGNORE` at visual tokens and padding.
+        """
+        device = self.device
+        embeds, labels, places = [], [], []
+        for tokens, prompt in zip(visual, prompts, strict=True):
+            ids = prompt.ids.to(device)
+            embeds.append(self.vlm.embed(ids, tokens))
+            at = int((prompt.ids < 0).nonzero()[0])
+            ignored = torch.full((len(tokens),), IGNORE)
+            labels.append(torch.cat([prompt.labels[:at], ignored, prompt.labels[at + 1 :]]))
+            st = (prompt.ids == self.prompter.st_id).nonzero()[:, 0]
+            places.append(st + (len(tokens) - 1) * (st > at))
+        embeds_BLD = pad_sequence(embeds, batch_first=True)
+        places_BN = torch.stack(places).to(device)
+        row = torch.arange(len(embeds), device=device)[:, None]
+        if self.config.fusion.initial:
+            fused = self.initial_fusion(embeds_BLD[row, places_BN], s2_BTChw)
+            embeds_BLD = embeds_BLD.index_put((row, places_BN), fused)
+        lengths = torch.tensor([len(e) for e in embeds], device=device)
+        mask = torch.arange(embeds_BLD.shape[1], device=device) < lengths[:, None]
+        # Causal attention never looks right, so padding needs a mask only where there is some.
+        hidden = self.vlm.hidden(embeds_BLD, None if bool(mask.all()) else mask)
+        labels_BL = pad_sequence(labels, batch_first=True, padding_value=IGNORE).to(device)
+        return hidden[row, places_BN], hidden, labels_BL
+
+    def _pixels(self, frame_HW3: np.ndarray, side: int, mode: str) -> torch.Tensor:
+        if frame_HW3.ndim != 3 or frame_HW3.shape[2] != 3 or frame_HW3.dtype != np.uint8:
+            raise ValueError(
+                f"a frame must be uint8 (H, W, 3), not {frame_HW3.dtype} {frame_HW3.shape}"
+            )
+        if not frame_HW3.flags.writeable:
+            frame_HW3 = frame_HW3.copy()
+        image = torch.from_numpy(frame_HW3).permute(2, 0, 1)[None]
+        # uint8 in, uint8 out: this is Pillow's resampling, to one grey level.
+        image = F.interpolate(image, (side, side), mode=mode, antialias=True)[0]
+        mean, std = self._pixel_stats
+        return ((image.to(self.device).float() / 255 - mean) / std).to(self.dtype)
+
+
+def _vlm(config: VirstConfig) -> Vlm:
+    umt, llm = config.umt, config.llm
+    encoder = Umt(
+        umt.side,
+        umt.patch,
+        umt.dim,
+        umt.depth,
+        umt.heads,
+        clip_frames=umt.clip_frames,
+        mlp_ratio=umt.mlp_ratio,
+        base_grid=umt.base_grid,
+    )
+    projector = TomeProjector(umt.dim, llm.hidden, config.tome.heads, config.tome.tokens)
+    qwen = Qwen2Config(
+        vocab_size=llm.vocab,
+        hidden_size=llm.hidden,
+        intermediate_size=llm.intermediate,
+        num_hidden_layers=llm.layers,
+        num_attention_heads=llm.heads,
+        num_key_value_heads=llm.kv_heads,
+        rope_theta=llm.rope_theta,
+        rms_norm_eps=llm.rms_eps,
+        tie_word_embeddings=llm.tie_embeddings,
+        max_position_embeddings=llm.max_length,
+        attn_implementation="sdpa",
+    )
+    return Vlm(encoder, projector, Qwen2ForCausalLM(qwen))
+
+
+def _tokenizer(folder: Path) -> Tokenizer:
+    path = folder / "tokenizer.json"
+    try:
+        return Tokenizer.from_file(str(path))
+    except Exception as error:  # the library raises bare Exception for a missing or damaged file
+        raise checkpoints.WeightsError(path, str(error)) from None
+
+
+def build(config: VirstConfig, seed: int = 0, tokenizer: Tokenizer | None = None) -> Virst:
+    """A model with random weights; `tokenizer` defaults to the packaged tiny one."""
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        return Virst(config, tokenizer or _tokenizer(TINY)).eval()
+
+
+def load(
+    folder: str | Path | None = None,
+    device: str = "cpu",
+    dtype: torch.dtype | None = None,
+) -> Virst:
+    """Loads a folder of config.json, model.safetensors and tokenizer.json.
+
+    Args:
+        folder: None is the packaged tiny model.
+        device: where it runs.
+        dtype: bfloat16 on CUDA and float32 elsewhere by default.
+
+    Raises:
+        WeightsError: the folder or a file is missing, damaged or of another model.
+    """
+    folder = Path(folder) if folder else TINY
+    values, state = checkpoints.read(folder)
+    try:
+        config = VirstConfig.from_dict(values)
+    except ValueError as error:
+        raise checkpoints.WeightsError(folder / "config.json", str(error)) from None
+    model = build(config, tokenizer=_tokenizer(folder))
+    missing, unexpected = model.load_state_dict(state, strict=False)
+    if missing or unexpected:
+        raise checkpoints.WeightsError(
+            folder / "model.safetensors",
+            f"not the weights of its config.json: missing {missing[:3]}, unexpected "
+            f"{unexpected[:3]} ({len(missing)} and {len(unexpected)} in all)",
+        )
+    if dtype is None:
+        dtype = torch.bfloat16 if torch.device(device).type == "cuda" else torch.float32
+    return model.to(device=device, dtype=dtype).eval()
+
+
+def save(model: Virst, folder: str | Path, dtype: torch.dtype = torch.float16) -> None:
+    """Writes what `load` reads; `dtype` is that of the file."""
+    folder = Path(folder)
+    checkpoints.save(model.state_dict(), model.config.to_dict(), folder, dtype)
+    (folder / "tokenizer.json").write_text(
+        json.dumps(json.loads(model.tokenizer.to_str()), ensure_ascii=False, indent=1)
+    )
