@@ -7,10 +7,14 @@ understood by `parse`, which also takes what a person types ("Blue square!").
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
 import dataclasses
 import re
+from typing import TypeVar
 
 import numpy as np
+
+T = TypeVar("T")
 
 COLOURS = ("red", "green", "blue", "yellow", "purple", "orange", "cyan", "white")
 SHAPES = ("circle", "square", "triangle", "star", "cross")
@@ -54,7 +58,7 @@ class Phrase:
     plural: bool = False
 
 
-def _any(words) -> str:
+def _any(words: Iterable[str]) -> str:
     return "|".join(words)
 
 
@@ -104,8 +108,8 @@ def word(phrase: Phrase, rng: np.random.Generator) -> str:
     """One of the wordings of `phrase`, drawn with `rng`; `parse` gives the phrase back."""
     if phrase == Phrase(plural=True) and rng.random() < 0.4:
         return "everything"
-    noun = phrase.shape or _pick(rng, NOUNS)
-    parts = [_pick(rng, ("all the", "all"))] if phrase.plural else []
+    noun = phrase.shape or pick(rng, NOUNS)
+    parts = [pick(rng, ("all the", "all"))] if phrase.plural else []
     if not phrase.plural and rng.random() < 0.85:
         parts.append("the")
     side = _SIDES.get(phrase.rank)
@@ -119,7 +123,7 @@ def word(phrase: Phrase, rng: np.random.Generator) -> str:
     parts.append(_PLURALS[noun] if phrase.plural else noun)
     if at_the_side:
         sideways = side in ("left", "right")
-        parts.append(f"{_pick(rng, ('on', 'at')) if sideways else 'at'} the {side}")
+        parts.append(f"{pick(rng, ('on', 'at')) if sideways else 'at'} the {side}")
     if phrase.motion:
         parts.append(_word_motion(phrase.motion, phrase.plural, rng))
     return " ".join(parts)
@@ -127,13 +131,11 @@ def word(phrase: Phrase, rng: np.random.Generator) -> str:
 
 def _word_motion(motion: str, plural: bool, rng: np.random.Generator) -> str:
     if motion == "still":
-        return _pick(
-            rng, ("standing still", "that stand still" if plural else "that stands still")
-        )
+        return pick(rng, ("standing still", "that stand still" if plural else "that stands still"))
     ways = (motion, f"to the {motion}") if motion in ("left", "right") else (motion,)
     clause = ("that move",) if plural else ("that moves", "that is moving")
-    verb = "moving" if rng.random() < 0.5 else _pick(rng, clause)
-    return f"{verb} {_pick(rng, ways)}"
+    verb = "moving" if rng.random() < 0.5 else pick(rng, clause)
+    return f"{verb} {pick(rng, ways)}"
 
 
 def _or_synonym(said: str, rng: np.random.Generator) -> str:
@@ -141,5 +143,6 @@ def _or_synonym(said: str, rng: np.random.Generator) -> str:
     return synonym if synonym and rng.random() < 0.3 else said
 
 
-def _pick(rng: np.random.Generator, choices):
+def pick(rng: np.random.Generator, choices: Sequence[T]) -> T:
+    """One of `choices`, all alike."""
     return choices[int(rng.integers(len(choices)))]
