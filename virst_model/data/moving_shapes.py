@@ -52,7 +52,8 @@ class SceneObject:
     `id` is its value in the id map (from 1; higher ids lie in front). `radius` and `start`
     are in heights of the frame, `velocity` in heights a second, `rgb` 0..255. It bounces
     inside `room` (x0, y0, x1, y1: where its centre may be). `wobble` is (amplitude in
-    heights, period in s, phase) across the way it goes, `turn_deg` how far it rocks.
+    heights, period in s, phase) across the way it goes, `turn_deg` how far it rocks; what
+    stands still does neither.
     """
 
     id: int
@@ -102,7 +103,8 @@ class SceneObject:
     def outline(self, t_s: float) -> np.ndarray:
         """(points, 2) corners around its centre at `t_s`, in heights of the frame."""
         _, period_s, phase = self.wobble
-        rock = self.turn_deg * math.sin(2 * math.pi * t_s / period_s + phase)
+        moves = any(self.velocity)
+        rock = moves * self.turn_deg * math.sin(2 * math.pi * t_s / period_s + phase)
         angle = math.radians(self.angle_deg + rock)
         cos, sin = math.cos(angle) * self.radius, math.sin(angle) * self.radius
         return _OUTLINES[self.shape] @ np.array([[cos, sin], [-sin, cos]])

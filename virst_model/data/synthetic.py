@@ -78,9 +78,9 @@ def demo_scene(seed: int = 0) -> Scene:
     names = [*zip(spare, shapes[: int(rng.integers(2, 4))]), *names]
     backdrop = _draw_backdrop(rng)
     scenes = []
-    for _ in range(40):
+    for _ in range(60):
         sizes = ["small"] * (len(names) - 2) + ["big", "big"]
-        objects = _place(names, sizes, 60.0, rng, speed=(0.04, 0.09), still=0.1)
+        objects = _place(names, sizes, 60.0, rng, speed=(0.04, 0.09), still=0.0)
         scenes.append(Scene(seed, "demo", 60.0, objects, backdrop))
     return max(scenes, key=_well_visible)
 
