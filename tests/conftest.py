@@ -1,4 +1,4 @@
-"""Fixtures of the tests that talk ROS: a domain of their own, real processes, a node in this one."""
+"""Fixtures of the tests that talk ROS: a domain a test, real processes, a node in this one."""
 
 from __future__ import annotations
 
@@ -160,7 +160,7 @@ def ros_node(ros_context):
 
 @pytest.fixture
 def spin_until(ros_context, ros_node) -> Iterator[Callable[..., bool]]:
-    """spin_until(condition, timeout_s=20): spins ros_node until the condition holds; whether it did."""
+    """spin_until(condition, timeout_s=20) spins ros_node until the condition holds: did it?"""
     from rclpy.executors import SingleThreadedExecutor
 
     executor = SingleThreadedExecutor(context=ros_context)

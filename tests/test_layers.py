@@ -1,0 +1,167 @@
+"""Which part may import which, read from the syntax trees: nothing is imported here."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+from functools import cache
+from pathlib import Path
+import re
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+ROS_PACKAGES = {
+    "ament_index_python",
+    "builtin_interfaces",
+    "cv_bridge",
+    "diagnostic_msgs",
+    "launch",
+    "launch_ros",
+    "lifecycle_msgs",
+    "rcl_interfaces",
+    "rclpy",
+    "rosbags",
+    "sensor_msgs",
+    "std_msgs",
+    "virst_interfaces",
+    "virst_ros",
+}
+# Imports go from right to left only: a module may import those of its own floor and below it.
+FLOORS = (
+    ("virst_model.structs", "virst_model.config"),
+    (),  # the leaves: everything that is named nowhere here
+    ("virst_model.virst",),
+    (
+        "virst_model.session",
+        "virst_model.window",
+        "virst_model.grounder",
+        "virst_model.track",
+        "virst_model.video",
+    ),
+    ("virst_model.evaluate", "virst_model.bench", "virst_model.train"),
+)
+LEAVES = 1
+# Programs, not parts: nothing imports them.
+PROGRAMS = ("virst_model.train", "virst_model.evaluate", "virst_model.bench", "virst_ros.node")
+FORBIDDEN_NAMES = re.compile(r"^_*(utils?|misc|commons?|helpers?|base|managers?)$")
+
+
+def module_name(path: Path) -> str:
+    parts = path.relative_to(ROOT).with_suffix("").parts
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+
+
+@cache
+def sources(package: str) -> dict[str, Path]:
+    """Module name -> file, of one of our packages."""
+    return {module_name(path): path for path in sorted((ROOT / package).rglob("*.py"))}
+
+
+@cache
+def tree(path: Path) -> ast.Module:
+    return ast.parse(path.read_text(encoding="utf-8"), str(path))
+
+
+def imported(path: Path) -> Iterator[str]:
+    """Dotted names that the file imports, anywhere in it, down to `from x import name`."""
+    package = module_name(path).split(".")
+    if path.name != "__init__.py":
+        package = package[:-1]
+    for node in ast.walk(tree(path)):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            start = package[: len(package) + 1 - node.level] if node.level else []
+            source = ".".join([*start, *([node.module] if node.module else [])])
+            yield from (f"{source}.{alias.name}" for alias in node.names)
+
+
+def ours(path: Path) -> set[str]:
+    """The modules of ours that the file imports."""
+    known = sources("virst_model") | sources("virst_ros")
+    found = set()
+    for name in imported(path):
+        while name and name not in known:
+            name = name.rpartition(".")[0]
+        found.add(name)
+    return found - {"", module_name(path)}
+
+
+def is_in(module: str, package: str) -> bool:
+    return module == package or module.startswith(package + ".")
+
+
+def floor(module: str) -> int:
+    for height, members in enumerate(FLOORS):
+        if any(is_in(module, member) for member in members):
+            return height
+    return LEAVES
+
+
+def all_modules() -> dict[str, Path]:
+    return sources("virst_model") | sources("virst_ros")
+
+
+def test_the_model_imports_no_ros():
+    for name, path in sources("virst_model").items():
+        roots = {imported_name.split(".")[0] for imported_name in imported(path)}
+        assert not roots & ROS_PACKAGES, name
+
+
+def test_the_node_holds_no_network():
+    for name, path in sources("virst_ros").items():
+        names = set(imported(path))
+        assert not any(is_in(found, "torch.nn") for found in names), name
+        attributes = {ast.unparse(n) for n in ast.walk(tree(path)) if isinstance(n, ast.Attribute)}
+        assert not any(is_in(found, "torch.nn") for found in attributes), name
+
+
+def test_the_worker_knows_neither_ros_nor_torch():
+    path = sources("virst_ros").get("virst_ros.worker")
+    if path is None:
+        pytest.skip("virst_ros/worker.py is not there")
+    roots = {name.split(".")[0] for name in imported(path)}
+    assert not roots & (ROS_PACKAGES - {"virst_ros"} | {"torch"})
+
+
+def test_only_the_segmenter_imports_sam2():
+    for name, path in sources("virst_model").items():
+        if any(is_in(found, "sam2") for found in imported(path)):
+            assert name == "virst_model.segmenter"
+
+
+def test_model_imports_go_one_way():
+    for name, path in sources("virst_model").items():
+        if name == "virst_model":
+            continue  # the package's door: it looks names up lazily
+        for found in ours(path):
+            assert is_in(found, "virst_model"), (name, found)
+            assert found == "virst_model" or floor(found) <= floor(name), (name, found)
+
+
+def test_model_imports_have_no_circle():
+    graph = {name: ours(path) - {"virst_model"} for name, path in sources("virst_model").items()}
+    while graph:
+        free = {name for name, needs in graph.items() if not needs & graph.keys()}
+        assert free, f"circle among {sorted(graph)}"
+        graph = {name: needs for name, needs in graph.items() if name not in free}
+
+
+@pytest.mark.parametrize("program", PROGRAMS)
+def test_nothing_imports_a_program(program):
+    for name, path in all_modules().items():
+        if not is_in(name, program):
+            assert not any(is_in(found, program) for found in ours(path)), name
+
+
+def test_no_file_is_named_after_nothing():
+    for package in ("virst_model", "virst_ros", "tests", "launch"):
+        for path in (ROOT / package).rglob("*"):
+            assert not FORBIDDEN_NAMES.match(path.name.split(".")[0]), path
+
+
+def test_files_stay_short():
+    for name, path in all_modules().items():
+        lines = len(path.read_text(encoding="utf-8").splitlines())
+        assert lines <= 400, f"{name} has {lines} lines"
