@@ -6,9 +6,8 @@ import torch.nn.functional as F
 from virst_model.prompt import IGNORE
 from virst_model.structs import Decoded
 
-DICE_SCALE = (
-    1000.0  # released: sums are divided by it, which makes the 1e-6 a thousandth of a pixel
-)
+# Released: sums are divided by it, which makes the epsilon a thousandth of a pixel.
+DICE_SCALE = 1000.0
 DICE_EPSILON = 1e-6
 
 

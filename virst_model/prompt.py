@@ -6,8 +6,8 @@ Template texts are those of the released code, so that released weights see what
 
 from dataclasses import dataclass
 
-import torch
 from tokenizers import Tokenizer
+import torch
 
 from virst_model.config import ST_TOKENS
 
@@ -36,9 +36,14 @@ ANSWERS = (
 )
 
 
+def plain_sentence(text: str) -> str:
+    """Lower-cased and with white space collapsed, as in the release's evaluation."""
+    return " ".join(text.lower().split())
+
+
 @dataclass(frozen=True)
 class Prompt:
-    """Token ids (L,) with one `IMAGE` place, and labels (L,) with `IGNORE` where nothing is learned.
+    """Token ids (L,) with one `IMAGE` place, and labels (L,) to learn; `IGNORE` elsewhere.
 
     The ten [ST] tokens are in `ids` but not in `labels`.
     """
@@ -72,41 +77,27 @@ class Prompter:
         return self._special[ST]
 
     def ask(self, sentence: str, question: int = 0, answer: int = 0) -> Prompt:
-        """The conversation about one sentence, lower-cased and with white space collapsed.
-
-        A sentence that ends in "?" is put as a question of its own.
-        """
-        sentence = " ".join(sentence.lower().split())
+        """The conversation about one sentence; one that ends in "?" is a question of its own."""
         templates = LONG_QUESTIONS if sentence.endswith("?") else QUESTIONS
         before, after = templates[question].split("{sentence}")
         text = before + sentence + after.replace("{modality}", self._modality)
-        ids, labels = [], []
-
-        def add(tokens: list[int], learned: bool) -> None:
-            kept = (self._special[START], self._special[END], *self._newline)
-            ids.extend(tokens)
-            labels.extend(
-                t if (learned or t in kept) and t != self.st_id else IGNORE for t in tokens
-            )
-
-        start, end = [self._special[START]], [self._special[END]]
-        add(
-            start + self._plain("system\nYou are a helpful assistant.") + end + self._newline,
-            False,
-        )
-        add(start + self._plain(f"user\nReference {self._modality}: "), False)
-        ids.append(IMAGE)
-        labels.append(IGNORE)
-        add(self._plain(" \n" + text) + end + self._newline, False)
-        add(start + self._answer(ANSWERS[answer]) + end + self._newline, True)
-        return Prompt(torch.tensor(ids), torch.tensor(labels))
+        start, end = [self._special[START]], [self._special[END], *self._newline]
+        system = self._plain("system\nYou are a helpful assistant.")
+        asked = start + system + end + start + self._plain(f"user\nReference {self._modality}: ")
+        given = self._plain(" \n" + text) + end
+        answered = start + self._answer(ANSWERS[answer]) + end
+        kept = {*start, *end}
+        labels = [t if t in kept else IGNORE for t in asked]
+        labels += [IGNORE] + [t if t in kept else IGNORE for t in given]
+        labels += [t if t != self.st_id else IGNORE for t in answered]
+        return Prompt(torch.tensor([*asked, IMAGE, *given, *answered]), torch.tensor(labels))
 
     def _answer(self, template: str) -> list[int]:
         before, after = template.split("{st}")
         tokens = []
         for index in range(ST_TOKENS):
             lead = f"assistant\n{before}" if index == 0 else ", "
-            tokens += self._plain(f"{lead}({index}) ") + [self.st_id]
+            tokens += [*self._plain(f"{lead}({index}) "), self.st_id]
         return tokens + self._plain(after)
 
     def _plain(self, text: str) -> list[int]:

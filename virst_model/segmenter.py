@@ -6,8 +6,6 @@ Sources: arXiv 2603.27060 Sec. 3.3, eq. (10)-(13); arXiv 2408.00714.
 
 import math
 
-import torch
-import torch.nn.functional as F
 from sam2.modeling.backbones.hieradet import Hiera
 from sam2.modeling.backbones.image_encoder import FpnNeck, ImageEncoder
 from sam2.modeling.memory_attention import MemoryAttention, MemoryAttentionLayer
@@ -17,7 +15,9 @@ from sam2.modeling.sam.mask_decoder import MaskDecoder
 from sam2.modeling.sam.prompt_encoder import PromptEncoder
 from sam2.modeling.sam.transformer import RoPEAttention, TwoWayTransformer
 from sam2.modeling.sam2_utils import MLP, get_1d_sine_pe
+import torch
 from torch import nn
+import torch.nn.functional as F
 
 from virst_model.config import SegmenterConfig
 from virst_model.structs import ABSENT_LOGIT, Decoded, FrameFeatures, MemoryEntry, MemoryRead

@@ -1,8 +1,8 @@
 """What travels between the parts of VIRST, and the letters of the shapes.
 
-Shape key, used in names at borders: B batch, T window frames, Q queries, N [ST] tokens, L sequence,
-D language width, C segmenter width, M memory width, H W camera pixels, h w mask-logit grid,
-g stride-16 grid side, A anchors, P FIFO length + 1, K object pointers.
+Shape key, used in names at borders: B batch, T window frames, Q queries, N [ST] tokens,
+L sequence, D language width, C segmenter width, M memory width, H W camera pixels, h w mask-logit
+grid, g stride-16 grid side, A anchors, P FIFO length + 1, K object pointers.
 """
 
 from dataclasses import dataclass
@@ -117,7 +117,7 @@ class MemoryRead:
 
 @dataclass(frozen=True)
 class Query:
-    """A sentence to look for. `id` counts from 1 and is never reused; `label` is its slot 1..16."""
+    """A sentence to look for; `id` counts from 1, never reused; `label` is its slot 1..16."""
 
     id: int
     text: str

@@ -1,21 +1,21 @@
 """VIRST: the video language model, the fusion and the segmenter, and the way between them."""
 
-import json
 from collections.abc import Callable, Sequence
+import json
 from pathlib import Path
 
 import numpy as np
-import torch
-import torch.nn.functional as F
 from tokenizers import Tokenizer
+import torch
 from torch import nn
+import torch.nn.functional as F
 from torch.nn.utils.rnn import pad_sequence
 from transformers import Qwen2Config, Qwen2ForCausalLM
 
 from virst_model import checkpoints
 from virst_model.config import VirstConfig
 from virst_model.fusion import InitialFusion, MlpFusion, SecondFusion
-from virst_model.prompt import IGNORE, Prompt, Prompter
+from virst_model.prompt import IGNORE, Prompt, Prompter, plain_sentence
 from virst_model.segmenter import Segmenter
 from virst_model.structs import Decoded, FrameFeatures, MemoryEntry, MemoryRead
 from virst_model.vlm.tome import TomeProjector
@@ -132,7 +132,7 @@ class Virst(nn.Module):
         if cancelled():
             raise Cancelled(text)
         s2_TChw = torch.cat([f.s2 for f in features])
-        prompt = self.prompter.ask(text)
+        prompt = self.prompter.ask(plain_sentence(text))
         states = self.st_states([torch.cat(list(clip_tokens))], s2_TChw[None], [prompt])[0]
         if cancelled():
             raise Cancelled(text)

@@ -1,8 +1,8 @@
 """One training forward: the same encode, fusion, decode and propagate that a stream runs."""
 
 import torch
-import torch.nn.functional as F
 from torch import nn
+import torch.nn.functional as F
 
 from virst_model.data.grammar import COLOURS, SHAPES
 from virst_model.losses import mask_losses, token_loss
@@ -48,7 +48,6 @@ def losses(
         terms: name -> scalar.
         watched: "anchor_iou" (B, A) and, with propagation, "tracked_iou" (B, frames).
     """
-    scenes, frames = batch.pixels.shape[:2]
     needed = sorted({*batch.window, *batch.tracked})
     features = model.segmenter.encode(batch.pixels[:, needed].flatten(0, 1))
     place = {f: i for i, f in enumerate(needed)}

@@ -1,4 +1,4 @@
-"""The tiny preset's tokenizer: byte-level BPE, so that any text has ids, learned on its language."""
+"""The tiny preset's tokenizer: byte-level BPE, so that any text has ids."""
 
 import numpy as np
 from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers, trainers
