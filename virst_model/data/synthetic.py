@@ -29,6 +29,9 @@ __all__ = [
 SPLITS = ("train", "valid", "test")
 DEMO_QUERIES = ("the red circle", "the blue square")
 
+# Nothing hides more than two thirds of anything for over a minute.
+DEMO_SEED = 15
+
 _RGB = {
     "red": (212, 36, 40),
     "green": (42, 160, 58),
@@ -66,7 +69,7 @@ def make_scene(
     return scene
 
 
-def demo_scene(seed: int = 0) -> Scene:
+def demo_scene(seed: int = DEMO_SEED) -> Scene:
     """A scene for the camera: 4-5 objects of different colour and shape, gentle for minutes.
 
     A red circle and a blue square (DEMO_QUERIES) are among them, in front of the others.
