@@ -29,7 +29,7 @@ __all__ = [
 SPLITS = ("train", "valid", "test")
 DEMO_QUERIES = ("the red circle", "the blue square")
 
-# Nothing hides more than two thirds of anything for over a minute.
+# For over a minute no object of this scene is hidden by more than 70 %.
 DEMO_SEED = 15
 
 _RGB = {
