@@ -94,24 +94,58 @@ class SegmenterConfig:
 
 @dataclass(frozen=True)
 class BehaviourConfig:
-    """Where the paper and the released code part; each switch also stands on its own.
+    """Where the paper and the released code part. `behaviour(name)` sets all; each can be set.
+
+    Whether the Initial ST-Fusion runs is a part of the model, not of these: `FusionConfig.initial`.
 
     Attributes:
+        name: "paper" or "released", where the values came from.
         alpha: anchors that a frame attends to.
+        anchors: which frames of a window are anchor candidates (Table 5): "dynamic" (Alg. 2),
+            "first", "random3", "uniform3", or "guided" by scores from outside.
         anchor_rule: "nearest" (Alg. 2) or "released" (nearest before, nearest at or after, rest).
         fifo_holes: a selected anchor inside the FIFO leaves a hole (True) or is read twice.
         memory_bf16: memory maps are rounded to bfloat16, as the released code does.
         max_pointers: object pointers of a read, the current frame counted.
         modality: "video" or "image", the word after "Reference" in the prompt.
+        sampling: offline, one frame from each of equal segments: the "middle" or a "random" one.
+        vlm_frames: offline, most frames that the language model sees.
+        stf_frames: offline, most frames that fusion and anchors see, a subset of the former.
+        pad_short: offline, videos of 1-7 frames are padded to 8 with the last.
+        random_templates: offline, question and answer wordings are drawn by lot.
     """
 
     name: str = "paper"
     alpha: int = 3
+    anchors: str = "dynamic"
     anchor_rule: str = "nearest"
     fifo_holes: bool = True
     memory_bf16: bool = False
     max_pointers: int = 16
     modality: str = "video"
+    sampling: str = "middle"
+    vlm_frames: int = 32
+    stf_frames: int = 32
+    pad_short: bool = False
+    random_templates: bool = False
+
+
+def behaviour(name: str) -> BehaviourConfig:
+    """All switches of one name: "paper" or "released"; raises ValueError for another."""
+    if name == "paper":
+        return BehaviourConfig()
+    if name == "released":
+        return BehaviourConfig(
+            name="released",
+            anchor_rule="released",
+            memory_bf16=True,
+            modality="image",
+            sampling="random",
+            vlm_frames=64,
+            pad_short=True,
+            random_templates=True,
+        )
+    raise ValueError(f"unknown behaviour {name!r}; known are paper, released")
 
 
 @dataclass(frozen=True)
