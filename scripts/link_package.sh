@@ -5,12 +5,17 @@ set -eu
 root=$(cd "$(dirname "$0")/.." && pwd)
 venv=$(cd "$1" && pwd)
 
-mkdir -p "$venv/lib/virst_ros" "$venv/share/virst_ros"
+share=$venv/share/virst_ros
+
+mkdir -p "$venv/lib/virst_ros"
 for name in segment camera query demo; do
   ln -sfn "../../bin/virst-$name" "$venv/lib/virst_ros/virst-$name"
 done
-for name in launch config package.xml; do
-  ln -sfn "$root/$name" "$venv/share/virst_ros/$name"
-done
+# Files, not folders: ros2 launch does not look behind a linked folder.
+rm -rf "$share"
+mkdir -p "$share/launch" "$share/config"
+ln -s "$root/package.xml" "$share/"
+ln -s "$root"/launch/*.launch.py "$share/launch/"
+ln -s "$root"/config/* "$share/config/"
 mkdir -p "$venv/share/ament_index/resource_index/packages"
 ln -sfn "$root/resource/virst_ros" "$venv/share/ament_index/resource_index/packages/virst_ros"
