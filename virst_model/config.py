@@ -96,7 +96,7 @@ class SegmenterConfig:
 class BehaviourConfig:
     """Where the paper and the released code part. `behaviour(name)` sets all; each can be set.
 
-    Whether the Initial ST-Fusion runs is a part of the model, not of these: `FusionConfig.initial`.
+    Whether the Initial ST-Fusion runs belongs to the model: `FusionConfig.initial`.
 
     Attributes:
         name: "paper" or "released", where the values came from.
