@@ -43,6 +43,7 @@ class LlmConfig:
     rms_eps: float = 1e-6
     tie_embeddings: bool = False
     max_length: int = 4096
+    init_std: float = 0.02
 
 
 @dataclass(frozen=True)
@@ -196,7 +197,7 @@ def tiny(vocab: int = 512, known_words: tuple[str, ...] = ()) -> VirstConfig:
         preset="tiny",
         umt=UmtConfig(side=128, patch=16, dim=128, depth=3, heads=4, base_grid=8),
         tome=TomeConfig(heads=4),
-        llm=LlmConfig(128, 3, 4, 2, 320, vocab, rope_theta=1e4),
+        llm=LlmConfig(128, 3, 4, 2, 320, vocab, rope_theta=1e4, init_std=0.06),
         segmenter=SegmenterConfig(
             side=128,
             embed_dim=32,

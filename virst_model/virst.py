@@ -216,6 +216,7 @@ def _vlm(config: VirstConfig) -> Vlm:
         rms_norm_eps=llm.rms_eps,
         tie_word_embeddings=llm.tie_embeddings,
         max_position_embeddings=llm.max_length,
+        initializer_range=llm.init_std,
         attn_implementation="sdpa",
     )
     return Vlm(encoder, projector, Qwen2ForCausalLM(qwen))

@@ -14,7 +14,7 @@ from tqdm import tqdm
 from virst_model.config import tiny
 from virst_model.data.grammar import KNOWN_WORDS
 from virst_model.train.batches import Batch, draw_batch
-from virst_model.train.forward import DenseHead, losses, total
+from virst_model.train.forward import Heads, losses, total
 from virst_model.train.stages import TINY, Stage
 from virst_model.train.tokenizer import train_tokenizer
 from virst_model.virst import Virst, build, save
@@ -42,27 +42,27 @@ def main() -> None:
 
     config = tiny(VOCAB, tuple(sorted(set(KNOWN_WORDS))))
     model = build(config, options.seed, train_tokenizer(VOCAB)).train()
-    head = DenseHead(config.segmenter.dim)
+    heads = Heads(config.segmenter.dim, config.llm.hidden)
     if options.start:
         state = torch.load(options.start, weights_only=True)
         model.load_state_dict(state["model"])
-        head.load_state_dict(state["head"])
+        heads.load_state_dict(state["heads"])
     for number, stage in enumerate(TINY):
         if stage.name in options.stages:
             minutes = options.minutes or stage.minutes
-            run_stage(model, head, stage, options.seed + number, minutes, options)
+            run_stage(model, heads, stage, options.seed + number, minutes, options)
 
 
 def run_stage(
     model: Virst,
-    head: DenseHead,
+    heads: Heads,
     stage: Stage,
     seed: int,
     minutes: float,
     options: argparse.Namespace,
 ) -> None:
     """Trains one stage for `minutes` of wall time (or `options.steps`)."""
-    parameters = [*model.parameters(), *head.parameters()]
+    parameters = [*model.parameters(), *heads.parameters()]
     optimizer = torch.optim.AdamW(parameters, lr=stage.lr, weight_decay=0.02, betas=(0.9, 0.98))
     started = saved = time.monotonic()
     step = 0
@@ -79,8 +79,8 @@ def run_stage(
             for group in optimizer.param_groups:
                 group["lr"] = stage.lr * _schedule(stage, step, progress)
             batch = draw_batch(stage, side, seed, step)
-            terms, ious = losses(model, head, batch)
-            loss = total(terms, stage.dense)
+            terms, ious = losses(model, heads, batch)
+            loss = total(terms, stage.auxiliary)
             if not torch.isfinite(loss):
                 raise SystemExit(f"{stage.name}: loss is {loss.item()} at step {step}; {terms}")
             optimizer.zero_grad()
@@ -97,9 +97,9 @@ def run_stage(
                 )
                 log.flush()
             if time.monotonic() - saved > SAVE_EVERY_S:
-                _save(model, head, stage, options.out)
+                _save(model, heads, stage, options.out)
                 saved = time.monotonic()
-    _save(model, head, stage, options.out)
+    _save(model, heads, stage, options.out)
 
 
 def _schedule(stage: Stage, step: int, progress: float) -> float:
@@ -131,8 +131,8 @@ def _rounded(values: dict[str, float]) -> dict[str, float]:
     return {name: round(value, 4) for name, value in sorted(values.items())}
 
 
-def _save(model: Virst, head: DenseHead, stage: Stage, out: Path) -> None:
-    state = {"model": model.state_dict(), "head": head.state_dict()}
+def _save(model: Virst, heads: Heads, stage: Stage, out: Path) -> None:
+    state = {"model": model.state_dict(), "heads": heads.state_dict()}
     torch.save(state, out / f"{stage.name}.part")
     (out / f"{stage.name}.part").rename(out / f"{stage.name}.pt")
     save(model, out / "weights")

@@ -1,35 +1,53 @@
 """One training forward: the same encode, fusion, decode and propagate that a stream runs."""
 
+from collections.abc import Sequence
+
 import torch
 from torch import nn
 import torch.nn.functional as F
 
-from virst_model.data.grammar import COLOURS, SHAPES
+from virst_model.data.grammar import COLOURS, MOTIONS, RANKS, SHAPES, SIZES, parse
+from virst_model.data.synthetic import Sentence
 from virst_model.losses import mask_losses, token_loss
 from virst_model.memory import Memory
 from virst_model.structs import Decoded, FrameFeatures
 from virst_model.train.batches import Batch
 from virst_model.virst import Virst
 
+# What a sentence of the synthetic language can say, for the auxiliary head.
+SAID = (
+    ("colour", COLOURS),
+    ("shape", SHAPES),
+    ("size", SIZES),
+    ("rank", RANKS),
+    ("motion", MOTIONS),
+    ("plural", (False, True)),
+)
 WEIGHTS = {"bce": 1.0, "dice": 1.0, "ce": 1.0, "occ": 0.05, "iou": 0.05}  # eq. (15), (16)
 
 
-class DenseHead(nn.Module):
-    """Auxiliary head on the stride-16 features: shape and colour of every stride-4 cell.
+class Heads(nn.Module):
+    """Auxiliary heads of a model that starts from nothing. Dropped afterwards.
 
-    A trunk that starts from nothing learns shapes slowly from masks alone. Dropped afterwards.
+    A trunk learns shapes slowly from masks alone, and a language model is slow to carry a word
+    over a hundred tokens to [ST] when only masks tell it that the word mattered.
     """
 
-    def __init__(self, dim: int) -> None:
+    def __init__(self, dim: int, hidden: int) -> None:
         super().__init__()
         self.classes = (len(SHAPES) + 1, len(COLOURS) + 1)
-        self.project = nn.Conv2d(dim, 16 * sum(self.classes), 1)
+        self.dense = nn.Conv2d(dim, 16 * sum(self.classes), 1)
+        self.said = [1 + len(names) for _, names in SAID]
+        self.phrase = nn.Linear(hidden, sum(self.said))
 
-    def forward(
+    def dense_loss(
         self, s2: torch.Tensor, shapes: torch.Tensor, colours: torch.Tensor
     ) -> torch.Tensor:
-        """Cross entropy over objects and background, each half of the weight."""
-        scores = F.pixel_shuffle(self.project(s2), 4).split(self.classes, dim=1)
+        """Shape and colour of every stride-4 cell from the stride-16 features.
+
+        Cross entropy; objects and background have half of the weight each.
+        """
+        scores = F.pixel_shuffle(self.dense(s2), 4).split(self.classes, dim=1)
         loss = s2.new_zeros(())
         for score, truth in zip(scores, (shapes, colours), strict=True):
             each = F.cross_entropy(score, truth, reduction="none")
@@ -38,9 +56,20 @@ class DenseHead(nn.Module):
             loss = loss + (each * (1 - thing)).sum() / (1 - thing).sum().clamp(min=1)
         return loss / 4
 
+    def phrase_loss(self, states_BND: torch.Tensor, sentences: Sequence[Sentence]) -> torch.Tensor:
+        """What each sentence says (colour, shape, ...) from its mean [ST] state; cross entropy."""
+        scores = self.phrase(states_BND.mean(dim=1)).split(self.said, dim=1)
+        phrases = [parse(sentence.text) for sentence in sentences]
+        loss = states_BND.new_zeros(())
+        for score, (name, values) in zip(scores, SAID, strict=True):
+            words = [getattr(phrase, name) for phrase in phrases]
+            truth = [0 if word is None else 1 + values.index(word) for word in words]
+            loss = loss + F.cross_entropy(score, torch.tensor(truth))
+        return loss / len(SAID)
+
 
 def losses(
-    model: Virst, head: DenseHead, batch: Batch
+    model: Virst, heads: Heads, batch: Batch
 ) -> tuple[dict[str, torch.Tensor], dict[str, torch.Tensor]]:
     """Unweighted loss terms, and the decoded masks' IoU for the log.
 
@@ -55,9 +84,9 @@ def losses(
     def frame(index: int) -> FrameFeatures:
         return features.select(batch.scene * len(needed) + place[index])
 
-    prompts_BNTC, terms = _prompts(model, batch, features, [place[f] for f in batch.window])
+    prompts_BNTC, terms = _prompts(model, heads, batch, features, [place[f] for f in batch.window])
     dense = (batch.shapes[:, needed].flatten(0, 1), batch.colours[:, needed].flatten(0, 1))
-    terms["dense"] = head(features.s2, *dense)
+    terms["dense"] = heads.dense_loss(features.s2, *dense)
 
     decoded, truths = [], []
     memory = Memory(model.config)
@@ -84,12 +113,10 @@ def losses(
     return terms, {"anchor_iou": ious[:, :anchors], "tracked_iou": ious[:, anchors:]}
 
 
-def total(terms: dict[str, torch.Tensor], dense: float) -> torch.Tensor:
-    """The weighted sum that is minimised."""
-    weights = {"dense": dense}
-    for name in terms:
-        weights.setdefault(name, WEIGHTS.get(name.removesuffix("_tracked"), 0.0))
-    return sum(weights[name] * value for name, value in terms.items())
+def total(terms: dict[str, torch.Tensor], auxiliary: float) -> torch.Tensor:
+    """The weighted sum that is minimised; `auxiliary` weighs what the heads add."""
+    weights = {**WEIGHTS, "dense": auxiliary, "phrase": auxiliary}
+    return sum(weights[name.removesuffix("_tracked")] * value for name, value in terms.items())
 
 
 @torch.no_grad()
@@ -103,7 +130,7 @@ def iou(decoded: Decoded, truth_BHW: torch.Tensor) -> torch.Tensor:
 
 
 def _prompts(
-    model: Virst, batch: Batch, features: FrameFeatures, window: list[int]
+    model: Virst, heads: Heads, batch: Batch, features: FrameFeatures, window: list[int]
 ) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
     scenes = batch.pixels.shape[0]
     clips = batch.pixels[:, batch.clips]  # (S, K, 4, 3, side, side)
@@ -116,7 +143,10 @@ def _prompts(
     asked = [model.prompter.ask(s.text) for s in batch.sentences]
     states, hidden, labels = model.st_states(list(tokens[batch.scene]), s2_BTChw, asked)
     prompts_BNTC = model.second_fusion(states, s2_BTChw)
-    return prompts_BNTC, {"ce": token_loss(model.vlm.logits(hidden), labels)}
+    return prompts_BNTC, {
+        "ce": token_loss(model.vlm.logits(hidden), labels),
+        "phrase": heads.phrase_loss(states, batch.sentences),
+    }
 
 
 def _join(decoded: list[Decoded]) -> Decoded:

@@ -17,7 +17,7 @@ class Stage:
         tracked: frames after the window that are tracked through memory; 0 trains prompts alone.
         lr: peak learning rate (AdamW), after `warmup` steps, then falling as a half cosine to
             `final` of it.
-        dense: weight of the auxiliary per-pixel loss on shape and colour.
+        auxiliary: weight of the auxiliary heads' losses.
         kinds: how often each kind of sentence is drawn, relative to 1.
     """
 
@@ -30,7 +30,7 @@ class Stage:
     tracked: int
     lr: float
     final: float
-    dense: float
+    auxiliary: float
     warmup: int = 200
     kinds: tuple[tuple[str, float], ...] = ()
 
@@ -46,7 +46,7 @@ TINY = (
         tracked=0,
         lr=6e-4,
         final=0.4,
-        dense=1.0,
+        auxiliary=1.0,
         kinds=(("motion", 0.3), ("position", 0.7)),
     ),
     Stage(
@@ -59,6 +59,6 @@ TINY = (
         tracked=5,
         lr=3e-4,
         final=0.05,
-        dense=0.3,
+        auxiliary=0.3,
     ),
 )
