@@ -1,6 +1,7 @@
 """VIRST on a stream: frames and sentences in, masks out."""
 
 from collections import deque
+from collections.abc import Sequence
 import dataclasses
 from dataclasses import dataclass
 import statistics
@@ -116,6 +117,11 @@ class Session:
     def __exit__(self, *exc_info: object) -> None:
         self.close()
 
+    @property
+    def tracks(self) -> tuple[Track, ...]:
+        """The queries' tracks, in the order of `set_queries`; to look at."""
+        return tuple(self._tracks.values())
+
     def close(self) -> None:
         """Cancels the grounding in flight, joins the thread and forgets the stream."""
         self._closed = True
@@ -188,7 +194,7 @@ class Session:
         for track in self._tracks.values():
             self._counts["contradictions"] += track.advance(t, self._window)
         self._follow(t, frame_HW3, sampled)
-        return compose(t, stamp_s, list(self._tracks.values()), *frame_HW3.shape[:2])
+        return compose(t, stamp_s, self.tracks, *frame_HW3.shape[:2])
 
     def stats(self) -> dict[str, float]:
         """Counters since the start, and the median time of the last groundings."""
@@ -264,14 +270,16 @@ class Session:
         if not following:
             return
         features = sampled.features if sampled else self._model.encode_frame(frame_HW3)
-        decoded = self._model.propagate(features, [track.read(t) for track in following])
+        decoded = self._model.propagate(features, [track.memory.read(t) for track in following])
         entries = self._model.encode_memory(features, decoded)
         for i, track in enumerate(following):
             one = slice(i, i + 1)
             track.follow(t, decoded.select(one), entries.select(one), sampled is not None)
 
 
-def compose(t: int, stamp_s: float, tracks: list[Track], height: int, width: int) -> StepResult:
+def compose(
+    t: int, stamp_s: float, tracks: Sequence[Track], height: int, width: int
+) -> StepResult:
     """The tracks' current masks at the camera's size; where two overlap the higher logit wins.
 
     The overlap rule is for the labels only: each query keeps its whole mask.

@@ -13,7 +13,6 @@ from virst_model.structs import (
     TRACKING,
     Decoded,
     MemoryEntry,
-    MemoryRead,
     Query,
 )
 from virst_model.virst import Virst
@@ -107,7 +106,7 @@ class Track:
         """`memory` is the track's own; `alpha` is how many anchors it reads."""
         self.query = query
         self._model = model
-        self._memory = memory
+        self.memory = memory
         self._alpha = alpha
         self._window_size = window_size
         self._pace = pace
@@ -126,12 +125,7 @@ class Track:
         self._absent_groundings = 0
         self._replayed_t: int | None = None  # None: no catch-up
         self._past_masks: dict[int, torch.Tensor] = {}  # (h, w) of sampled frames, by time
-        self._memory.reset()
-
-    @property
-    def anchor_times(self) -> tuple[int, ...]:
-        """Times of the anchors in the bank, ascending."""
-        return self._memory.anchor_times
+        self.memory.reset()
 
     # Asking the VLM.
 
@@ -189,14 +183,10 @@ class Track:
         """
         return self.state == TRACKING and self.decoded is None
 
-    def read(self, t: int) -> MemoryRead:
-        """What frame `t` attends to."""
-        return self._memory.read(t)
-
     def follow(self, t: int, decoded: Decoded, entry: MemoryEntry, sampled: bool) -> None:
         """Takes frame `t` as tracked, B = 1; `sampled`: the window has it, too."""
         self.decoded = decoded
-        self._memory.write(t, entry)
+        self.memory.write(t, entry)
         if sampled:
             self._remember(t, decoded)
 
@@ -205,7 +195,7 @@ class Track:
         fresh = arrival.decode(self._model, self._pace.anchors)
         if arrival.swapped:
             for anchor in fresh:
-                self._memory.write_anchor(anchor.t, anchor.entry)
+                self.memory.write_anchor(anchor.t, anchor.entry)
         elif arrival.ready:
             arrival.swapped = True
             if arrival.present:
@@ -219,18 +209,18 @@ class Track:
     def _swap(self, arrival: Arrival, t: int, window: Window) -> bool:
         """Follows the new anchors; the FIFO stays unless they contradict the track (True)."""
         self._absent_groundings = 0
-        known = self.state != LOST and bool(self.anchor_times)
+        known = self.state != LOST and bool(self.memory.anchor_times)
         agrees = known and self._agrees(arrival.present)
         if agrees:
-            self._memory.drop_anchors(arrival.first, arrival.last)
+            self.memory.drop_anchors(arrival.first, arrival.last)
         else:
             # Older anchors are of another object, too, and would be read while new ones are few.
-            self._memory.reset()
+            self.memory.reset()
             self._past_masks.clear()
             for anchor in reversed(arrival.present):
                 self._remember(anchor.t, anchor.decoded)
         for anchor in arrival.present:
-            self._memory.write_anchor(anchor.t, anchor.entry)
+            self.memory.write_anchor(anchor.t, anchor.entry)
         newest = arrival.present[0]
         if newest.t == t:
             self.follow(t, newest.decoded, newest.entry, sampled=True)
@@ -264,9 +254,9 @@ class Track:
         """Replays the next cached frames; tracks from frame `t` on once none is left."""
         missed = _between(window, self._replayed_t, t)
         for frame in missed[: self._pace.replays]:
-            decoded = self._model.propagate(frame.features, [self._memory.read(frame.t)])
+            decoded = self._model.propagate(frame.features, [self.memory.read(frame.t)])
             entry = self._model.encode_memory(frame.features, decoded)
-            self._memory.write(frame.t, entry)
+            self.memory.write(frame.t, entry)
             self._remember(frame.t, decoded)
             self._replayed_t = frame.t
         if len(missed) <= self._pace.replays:

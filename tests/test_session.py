@@ -1,0 +1,285 @@
+"""The session: rules 4 and 11 to 14 of the stream, on a model that sees colours."""
+
+import numpy as np
+import pytest
+from streams import SIZE, ColourModel, bars, frame, query, run, session, states
+
+from virst_model import SessionOptions
+from virst_model.structs import SEARCHING, TRACKING
+from virst_model.track import Pace
+
+
+def test_without_a_query_there_is_no_result_and_nothing_is_encoded():
+    model = ColourModel()
+    stream = session(model)
+
+    assert run(stream, [frame(t) for t in range(6)]) == [None] * 6
+    assert model.encoded == []
+
+
+def test_idle_frames_are_encoded_when_asked_for_and_only_sampled_ones():
+    model = ColourModel()
+    stream = session(model, encode_when_idle=True, window_period_s=2.0)
+
+    run(stream, [frame(t) for t in range(6)])
+
+    assert model.encoded == [0, 2, 4]
+
+
+# Rule 4.
+
+
+def test_groundings_come_at_4_8_16_and_32_frames_and_then_regularly():
+    model = ColourModel()
+    stream = session(model, window_size=32, reground_every=8)
+    stream.set_queries((query(1),))
+
+    run(stream, [frame(t, red=1) for t in range(56)])
+
+    newest = [times[-1] for _, times in model.grounded]
+    assert newest == [3, 7, 15, 31, 39, 47, 55]
+    assert [len(times) for _, times in model.grounded] == [8, 8, 16, 32, 32, 32, 32]
+
+
+def test_first_answer_comes_with_one_clip_padded_with_its_newest_frame():
+    model = ColourModel()
+    stream = session(model)
+    stream.set_queries((query(1),))
+
+    results = run(stream, [frame(t, red=t) for t in range(4)])
+
+    assert model.grounded == [("red", [0, 1, 2, 3, 3, 3, 3, 3])]
+    assert model.decoded == [3]  # with fewer than 8 frames the one anchor is the newest
+    assert states(results) == [SEARCHING] * 3 + [TRACKING]
+    assert bars(results[3].results[0].mask_HW) == [3]
+
+
+def test_a_new_query_starts_on_the_frames_that_are_already_there():
+    model = ColourModel()
+    stream = session(model, window_size=32, encode_when_idle=True)
+    run(stream, [frame(t, red=1) for t in range(22)])
+
+    stream.set_queries((query(1),))
+    stream.step(frame(22, red=1), 22.0)
+
+    assert [len(times) for _, times in model.grounded] == [20]
+
+
+def test_a_new_query_starts_on_images_that_were_not_encoded_before():
+    model = ColourModel()
+    stream = session(model, window_size=32)
+    run(stream, [frame(t, red=1) for t in range(20)])
+
+    stream.set_queries((query(1),))
+    results = run(stream, [frame(t, red=1) for t in range(20, 25)], start=20)
+
+    # Frame 20 itself and the four newest images; more of them with each further frame.
+    assert model.encoded[:5] == [20, 19, 18, 17, 16]
+    assert model.grounded[0][1] == [16, 17, 18, 19, 19, 19, 19, 19]
+    assert states(results) == [TRACKING] * 5
+    assert sorted(model.encoded) == list(range(25))
+
+
+def test_each_clip_is_encoded_once_for_all_groundings_and_queries():
+    model = ColourModel()
+    stream = session(model, window_size=32)
+    stream.set_queries((query(1, "red"), query(2, "blue")))
+
+    run(stream, [frame(t, red=1, blue=3) for t in range(64)])
+
+    assert model.clips == 64 / 4 + 2  # and the padding of each first grounding
+
+
+# Rule 11 (see also test_session_threads.py).
+
+
+def test_the_answer_for_a_query_that_is_gone_is_dropped_unread():
+    model = ColourModel()
+    stream = session(model, grounding_delay_frames=3)
+    stream.set_queries((query(1, "red"),))
+    run(stream, [frame(t, red=1, blue=5) for t in range(5)])
+
+    stream.set_queries((query(2, "blue"),))
+    results = run(stream, [frame(t, red=1, blue=5) for t in range(5, 14)], start=5)
+
+    assert stream.stats()["stale"] == 1
+    assert [text for text, _ in model.grounded] == ["blue", "blue"]
+    assert not any(1 in bars(r.mask_HW) for r in results)
+    assert bars(results[-1].results[0].mask_HW) == [5]
+
+
+def test_a_query_that_stays_keeps_its_track():
+    stream = session()
+    stream.set_queries((query(1, "red"),))
+    run(stream, [frame(t, red=1, blue=5) for t in range(6)])
+
+    stream.set_queries((query(2, "blue"), query(1, "red")))
+    result = stream.step(frame(6, red=1, blue=5), 6.0)
+
+    assert [(r.id, r.state) for r in result.results] == [(2, TRACKING), (1, TRACKING)]
+
+
+def test_a_query_that_comes_back_under_a_new_id_starts_anew():
+    model = ColourModel()
+    stream = session(model, grounding_delay_frames=2)
+    stream.set_queries((query(1, "red"),))
+    run(stream, [frame(t, red=1) for t in range(8)])
+
+    stream.set_queries((query(2, "red"),))
+
+    assert states([stream.step(frame(8, red=1), 8.0)]) == [SEARCHING]
+
+
+# Rule 14.
+
+
+def test_a_stamp_that_jumps_back_resets_the_stream_and_keeps_the_queries():
+    model = ColourModel()
+    stream = session(model)
+    stream.set_queries((query(1),))
+    run(stream, [frame(t, red=1) for t in range(10)], start=100)
+
+    results = run(stream, [frame(t, red=2) for t in range(10, 14)], start=0)
+
+    assert states(results) == [SEARCHING] * 3 + [TRACKING]
+    assert model.grounded[-1][1] == [10, 11, 12, 13, 13, 13, 13, 13]
+    assert stream.stats()["resets"] == 1
+
+
+def test_a_new_resolution_resets_the_stream():
+    stream = session()
+    stream.set_queries((query(1),))
+    run(stream, [frame(t, red=1) for t in range(5)])
+
+    result = stream.step(np.kron(frame(5, red=1), np.ones((2, 2, 1), np.uint8)), 5.0)
+
+    assert result.mask_HW.shape == (96, 128)
+    assert result.results[0].state == SEARCHING
+
+
+def test_an_answer_from_before_a_reset_is_dropped():
+    stream = session(grounding_delay_frames=3)
+    stream.set_queries((query(1),))
+    run(stream, [frame(t, red=1) for t in range(5)], start=100)
+
+    results = run(stream, [frame(t, red=2) for t in range(5, 10)], start=0)
+
+    assert states(results) == [SEARCHING] * 5
+    assert stream.stats()["stale"] == 1
+
+
+def test_a_repeated_stamp_is_a_frame_like_any_other_but_not_sampled():
+    stream = session()
+    stream.set_queries((query(1),))
+    run(stream, [frame(t, red=1) for t in range(5)])
+
+    result = stream.step(frame(5, red=3), 4.0)
+
+    assert result.t == 5
+    assert bars(result.results[0].mask_HW) == [3]
+    assert stream.stats()["sampled"] == 5
+    assert stream.stats()["resets"] == 0
+
+
+# What is published: rule 13.
+
+
+def test_results_have_the_cameras_size_and_count_the_frames():
+    stream = session()
+    stream.set_queries((query(7),))
+
+    result = run(stream, [frame(t, red=2) for t in range(4)])[-1]
+
+    assert (result.t, result.stamp_s) == (3, 3.0)
+    assert result.mask_HW.shape == result.labels_HW.shape == SIZE
+    assert result.mask_HW.dtype == result.labels_HW.dtype == np.uint8
+    found = result.results[0]
+    assert set(np.unique(result.mask_HW)) == {0, 255}
+    assert (result.labels_HW == 7).sum() == found.area == found.mask_HW.sum()
+    x, y, width, height = found.box
+    assert found.mask_HW[y : y + height, x : x + width].sum() == found.area
+    assert found.mask_HW[y].any() and found.mask_HW[:, x].any()
+    assert found.presence == pytest.approx(0.9933, abs=1e-4)  # sigmoid(5)
+    assert found.score == pytest.approx(0.9)
+
+
+def test_frames_without_a_query_count_too():
+    stream = session()
+    run(stream, [frame(t) for t in range(5)])
+    stream.set_queries((query(1),))
+
+    assert stream.step(frame(5), 5.0).t == 5
+
+
+def test_a_frame_is_encoded_at_most_once():
+    model = ColourModel()
+    stream = session(model, window_period_s=2.0)
+    stream.set_queries((query(1, "red"), query(2, "blue")))
+
+    run(stream, [frame(t, red=1, blue=3) for t in range(40)])
+
+    assert len(model.encoded) == len(set(model.encoded))
+
+
+@pytest.mark.parametrize(
+    "image",
+    [
+        np.zeros((4, 4), np.uint8),
+        np.zeros((4, 4, 4), np.uint8),
+        np.zeros((4, 4, 3), np.float32),
+        np.zeros((0, 4, 3), np.uint8),
+    ],
+)
+def test_what_is_not_a_frame_is_refused_and_the_stream_goes_on(image):
+    stream = session()
+    stream.set_queries((query(1),))
+    run(stream, [frame(t, red=1) for t in range(4)])
+
+    with pytest.raises(ValueError, match="a frame must"):
+        stream.step(image, 4.0)
+
+    assert states([stream.step(frame(4, red=1), 4.0)]) == [TRACKING]
+
+
+@pytest.mark.parametrize(
+    ("queries", "message"),
+    [
+        ((query(1), query(1)), "different ids"),
+        (tuple(query(i) for i in range(1, 4)), "3 queries; at most 2"),
+    ],
+)
+def test_queries_that_cannot_be_are_refused(queries, message):
+    with pytest.raises(ValueError, match=message):
+        session(max_queries=2).set_queries(queries)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"window_size": 6},
+        {"window_size": 0},
+        {"reground_every": 2},
+        {"window_period_s": -1.0},
+        {"alpha": 0},
+        {"alpha": 9},
+        {"grounding_delay_frames": -1},
+        {"grounder_threads": 0},
+        {"max_queries": 0},
+    ],
+)
+def test_options_that_cannot_be_are_refused(options):
+    with pytest.raises(ValueError, match=next(iter(options))):
+        SessionOptions(**options)
+
+
+def test_a_pace_that_never_catches_up_is_refused():
+    with pytest.raises(ValueError, match="replays"):
+        Pace(replays=1)
+
+
+def test_a_closed_session_takes_no_frames():
+    with session() as stream:
+        pass
+
+    with pytest.raises(RuntimeError, match="closed"):
+        stream.step(frame(), 0.0)
