@@ -1,0 +1,342 @@
+"""The lifecycle node `segment`: parameters, topics, services, transitions, main."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+import functools
+import signal
+import sys
+import threading
+import time
+import traceback
+
+from diagnostic_msgs.msg import DiagnosticArray
+import numpy as np
+from rcl_interfaces.msg import SetParametersResult
+import rclpy
+from rclpy.callback_groups import MutuallyExclusiveCallbackGroup, ReentrantCallbackGroup
+from rclpy.clock import Clock, ClockType
+from rclpy.exceptions import ParameterException
+from rclpy.executors import ExternalShutdownException, MultiThreadedExecutor
+from rclpy.lifecycle import LifecycleNodeMixin, LifecycleState, TransitionCallbackReturn
+from rclpy.node import Node
+from rclpy.parameter import Parameter
+from rclpy.qos import QoSProfile, ReliabilityPolicy
+from rclpy.signals import SignalHandlerOptions
+from sensor_msgs.msg import CompressedImage, Image
+
+from virst_interfaces.msg import SegmentationArray
+from virst_interfaces.srv import SetQuery
+from virst_model.structs import Query, StepResult
+from virst_ros import convert, diagnosis, parameters
+from virst_ros.draw import draw_overlay
+from virst_ros.meter import Meter
+from virst_ros.query_book import QueryBook
+from virst_ros.tracker import Arrival, Outlets, Stream, Tracker, open_stream
+from virst_ros.worker import Mailbox, Worker
+
+SUCCESS, FAILURE = TransitionCallbackReturn.SUCCESS, TransitionCallbackReturn.FAILURE
+NEWEST = QoSProfile(depth=1, reliability=ReliabilityPolicy.BEST_EFFORT)
+# Reliable, volatile: what a reliable RViz matches.
+ANSWERS = QoSProfile(depth=1, reliability=ReliabilityPolicy.RELIABLE)
+WARN_EVERY_S = 5.0
+UNCONFIGURED = 1  # lifecycle_msgs/State.PRIMARY_STATE_UNCONFIGURED
+
+
+def _reported(transition: Callable) -> Callable:
+    """rclpy swallows what a transition raises; this logs it and lets the transition fail."""
+
+    @functools.wraps(transition)
+    def run(self: SegmentNode, state: LifecycleState) -> TransitionCallbackReturn:
+        try:
+            return transition(self, state)
+        except Exception as error:
+            self.get_logger().error(
+                f"{transition.__name__} failed: {error}\n{traceback.format_exc()}"
+            )
+            return TransitionCallbackReturn.ERROR
+
+    return run
+
+
+# LifecycleNode does not hand a callback group to its services; without one, a state query waits
+# until `configure` has loaded the model.
+class SegmentNode(LifecycleNodeMixin, Node):
+    """Camera images and sentences in, masks out. configure loads, activate subscribes,
+    deactivate keeps the weights and the queries, cleanup frees.
+    """
+
+    def __init__(
+        self,
+        open_stream: Callable[[parameters.Parameters], Stream] = open_stream,
+        stopping: threading.Event | None = None,
+    ) -> None:
+        """`open_stream` is called on the tracker's thread; `stopping` ends a `configure` early.
+
+        Raises ParameterError or rclpy's ParameterException.
+        """
+        Node.__init__(self, "segment", namespace="virst")
+        LifecycleNodeMixin.__init__(self, callback_group=ReentrantCallbackGroup())
+        self._open_stream = open_stream
+        self.parameters = parameters.declare(self)
+        self.add_on_set_parameters_callback(self._on_set_parameters)
+        self.stopping = stopping or threading.Event()
+        self.failure = ""
+        self.meter = Meter()
+        self._queries: Mailbox[tuple[Query, ...]] = Mailbox()
+        self.book = QueryBook(self._queries.put)
+        self._forget_configuration()
+        self._diagnostics = self.create_publisher(DiagnosticArray, "/diagnostics", 10)
+        self._timer = self.create_timer(
+            self.parameters.diagnostics_period_s,
+            lambda: self._diagnostics.publish(diagnosis.report(self)),
+            callback_group=MutuallyExclusiveCallbackGroup(),
+            clock=Clock(clock_type=ClockType.STEADY_TIME),  # also where /clock stands still
+        )
+
+    @property
+    def state_label(self) -> str:
+        """unconfigured, configuring, inactive, activating, active ..."""
+        return self._state_machine.current_state[1]
+
+    @property
+    def image_topic(self) -> str:
+        """The topic that images are read from, remapped."""
+        compressed = self.parameters.image_transport == "compressed"
+        return self.resolve_topic_name("image") + ("/compressed" if compressed else "")
+
+    @property
+    def tracker(self) -> Tracker | None:
+        return self._worker.handler if self._worker else None
+
+    @property
+    def dropped_frames(self) -> int:
+        """Frames that a newer one replaced before the tracker was free, since configure."""
+        return self._frames.dropped
+
+    # -- transitions
+
+    @_reported
+    def on_configure(self, state: LifecycleState) -> TransitionCallbackReturn:
+        """Loads and warms up on the tracker's thread; the one callback that waits."""
+        try:
+            self.parameters = parameters.read(self)
+            backend = convert.choose_backend(self.parameters.image_backend)
+            self._ask_first_query()
+            started_s = time.monotonic()
+            self._start_worker(backend)
+            while not self._worker.wait_until_set_up(0.1):
+                if self.stopping.is_set():
+                    self._free()
+                    return FAILURE
+        except Exception as error:
+            expected = (parameters.ParameterError, convert.BackendError)
+            if not isinstance(error, expected) and type(error).__name__ != "WeightsError":
+                self.get_logger().error(traceback.format_exc())
+            self.get_logger().error(f"configure failed: {error}")
+            self._free()
+            return FAILURE
+        stream = self.tracker.stream
+        self.book.known_words = frozenset(stream.known_words)
+        self._create_outlets()
+        self.get_logger().info(
+            f"configured in {time.monotonic() - started_s:.1f} s: "
+            f"model {self.parameters.model or 'tiny, of the package'} on {stream.device}, "
+            f"images by {backend.name}"
+        )
+        return super().on_configure(state)
+
+    @_reported
+    def on_activate(self, state: LifecycleState) -> TransitionCallbackReturn:
+        outcome = super().on_activate(state)
+        kind = CompressedImage if self.parameters.image_transport == "compressed" else Image
+        self._subscription = self.create_subscription(
+            kind, self.image_topic, self._on_image, NEWEST
+        )
+        self.get_logger().info(f"segmenting {self.image_topic}")
+        return outcome
+
+    @_reported
+    def on_deactivate(self, state: LifecycleState) -> TransitionCallbackReturn:
+        self._unsubscribe()
+        return super().on_deactivate(state)
+
+    @_reported
+    def on_cleanup(self, state: LifecycleState) -> TransitionCallbackReturn:
+        self._free()
+        return SUCCESS
+
+    @_reported
+    def on_shutdown(self, state: LifecycleState) -> TransitionCallbackReturn:
+        self._free()
+        return SUCCESS
+
+    @_reported
+    def on_error(self, state: LifecycleState) -> TransitionCallbackReturn:
+        self._free()
+        return SUCCESS
+
+    def autostart(self) -> bool:
+        """Configures and activates; whether both worked."""
+        return self.trigger_configure() == SUCCESS and self.trigger_activate() == SUCCESS
+
+    def fail(self, error: Exception) -> None:
+        """Ends the process with an error; from any thread."""
+        self.failure = f"{type(error).__name__}: {error}"
+        report = "".join(traceback.format_exception(type(error), error, error.__traceback__))
+        self.get_logger().fatal(f"cannot go on: {self.failure}\n{report}")
+        self._diagnostics.publish(diagnosis.report(self))
+        self.stopping.set()
+
+    def close(self) -> None:
+        """Ends and joins the threads and destroys the node; not from an executor's callback."""
+        self.stopping.set()
+        self._free()
+        self.destroy_node()
+
+    # -- callbacks of the executor: they fill mailboxes
+
+    def _on_image(self, message: Image | CompressedImage) -> None:
+        self.meter.count("received")
+        self._frames.put(Arrival(message, time.monotonic()))
+
+    def _on_set_query(
+        self, request: SetQuery.Request, response: SetQuery.Response
+    ) -> SetQuery.Response:
+        verdict = self.book.submit(request.query, request.append)
+        response.success, response.message = verdict.success, verdict.message
+        response.query_id = verdict.query_id
+        return response
+
+    def _on_set_parameters(self, changed: list[Parameter]) -> SetParametersResult:
+        """Refuses what would do nothing: `configure` has read its parameters already."""
+        ours = [p.name for p in changed if hasattr(self.parameters, p.name)]
+        if ours and self._state_machine.current_state[0] != UNCONFIGURED:
+            reason = f"{', '.join(ours)}: read at configure; clean up first"
+            return SetParametersResult(successful=False, reason=reason)
+        return SetParametersResult(successful=True)
+
+    # -- on the tracker's thread
+
+    def _publish(
+        self, message: Image | CompressedImage, frame_HW3: np.ndarray, result: StepResult
+    ) -> None:
+        header = message.header
+        self._masks.publish(convert.array_to_image(result.mask_HW, "mono8", header))
+        self._labels.publish(convert.array_to_image(result.labels_HW, "mono8", header))
+        self._segmentations.publish(convert.segmentations(result, header))
+        if self._overlay is not None and self._overlay.get_subscription_count():
+            drawn_HW3 = draw_overlay(frame_HW3, result)
+            self._overlay.publish(convert.array_to_image(drawn_HW3, "bgr8", header))
+
+    def _warn(self, text: str) -> None:
+        self.get_logger().warning(
+            f"{self.image_topic}: {text}", throttle_duration_sec=WARN_EVERY_S
+        )
+
+    def _set_up_tracker(self, backend: convert.Backend) -> Tracker:
+        outlets = Outlets(
+            self._publish, self._warn, lambda: self.get_clock().now().nanoseconds * 1e-9
+        )
+        stream = self._open_stream(self.parameters)
+        return Tracker(stream, backend, self._queries, outlets, self.meter)
+
+    # -- what configure makes and cleanup frees
+
+    def _forget_configuration(self) -> None:
+        self._frames: Mailbox[Arrival] = Mailbox()
+        self._worker: Worker[Arrival] | None = None
+        self._service = self._subscription = None
+        self._masks = self._labels = self._segmentations = self._overlay = None
+
+    def _ask_first_query(self) -> None:
+        if self.parameters.query:
+            verdict = self.book.submit(self.parameters.query, append=False)
+            if not verdict.success:
+                raise parameters.ParameterError(f"query: {verdict.message}")
+
+    def _start_worker(self, backend: convert.Backend) -> None:
+        self._worker = Worker(
+            "tracker", self._frames, lambda: self._set_up_tracker(backend), self.fail
+        )
+        self._worker.start()
+
+    def _create_outlets(self) -> None:
+        publisher = functools.partial(self.create_lifecycle_publisher, qos_profile=ANSWERS)
+        self._masks = publisher(Image, "masks")
+        self._labels = publisher(Image, "labels")
+        self._segmentations = publisher(SegmentationArray, "segmentations")
+        self._overlay = publisher(Image, "overlay") if self.parameters.overlay else None
+        self._service = self.create_service(SetQuery, "set_query", self._on_set_query)
+
+    def _unsubscribe(self) -> None:
+        if self._subscription is not None:
+            self.destroy_subscription(self._subscription)
+            self._subscription = None
+        self._frames.clear()
+
+    def _free(self) -> None:
+        self._unsubscribe()
+        if self._worker is not None:
+            self._worker.stop()
+        if self._service is not None:
+            self.destroy_service(self._service)
+        for outlet in (self._masks, self._labels, self._segmentations, self._overlay):
+            if outlet is not None:
+                self.destroy_lifecycle_publisher(outlet)
+        self._forget_configuration()
+        self.book.clear()
+
+
+def _spin(executor: MultiThreadedExecutor, node: SegmentNode) -> None:
+    try:
+        executor.spin()
+    except ExternalShutdownException:
+        node.stopping.set()
+    except Exception as error:
+        node.fail(error)
+
+
+def _run(node: SegmentNode) -> int:
+    """Until a signal or a failure; the exit status."""
+    executor = MultiThreadedExecutor(num_threads=3)
+    executor.add_node(node)
+    thread = threading.Thread(target=_spin, args=(executor, node), name="executor")
+    thread.start()
+    started = True
+    try:
+        if node.parameters.autostart:
+            started = node.autostart() or node.stopping.is_set()
+        if started:
+            node.stopping.wait()
+    finally:
+        node.stopping.set()
+        executor.shutdown()
+        thread.join()
+        node.close()
+    return int(bool(node.failure) or not started)
+
+
+def main(
+    args: list[str] | None = None,
+    open_stream: Callable[[parameters.Parameters], Stream] = open_stream,
+) -> int:
+    """`virst-segment`: 0 after a signal, 1 where it could not start or go on."""
+    # Signals are ours: the threads have to end before the context does.
+    stopping = threading.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: stopping.set())
+    rclpy.init(args=args, signal_handler_options=SignalHandlerOptions.NO)
+    try:
+        try:
+            node = SegmentNode(open_stream, stopping)
+        except (parameters.ParameterError, ParameterException) as error:
+            rclpy.logging.get_logger("segment").error(f"cannot start: {error}")
+            return 1
+        return _run(node)
+    finally:
+        rclpy.try_shutdown()
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,181 @@
+"""What the tracker's thread does with a camera message: convert, step, hand on the answer."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+import logging
+import time
+from typing import Any, Protocol
+
+import numpy as np
+from sensor_msgs.msg import CompressedImage, Image
+
+from virst_model.structs import Query, StepResult
+from virst_ros.convert import Backend, ImageError, image_to_array, stamp_s
+from virst_ros.meter import Meter
+from virst_ros.parameters import Parameters
+from virst_ros.worker import Mailbox
+
+_log = logging.getLogger(__name__)
+
+
+class SessionLike(Protocol):
+    """What the tracker needs of a virst_model.Session."""
+
+    def set_queries(self, queries: tuple[Query, ...]) -> None: ...
+
+    def step(self, frame_HW3: np.ndarray, stamp_s: float) -> StepResult | None: ...
+
+    def stats(self) -> dict[str, Any]: ...
+
+    def close(self) -> None: ...
+
+
+@dataclass(frozen=True)
+class Stream:
+    """A session that is ready.
+
+    Attributes:
+        known_words: words that the model was trained on; empty: not known.
+        device: where the model runs, for people.
+        recoverable: errors of `step` that cost one frame and not the stream.
+    """
+
+    session: SessionLike
+    known_words: tuple[str, ...] = ()
+    device: str = "cpu"
+    recoverable: tuple[type[Exception], ...] = ()
+
+
+@dataclass(frozen=True)
+class Arrival:
+    """A camera message and when it came (time.monotonic)."""
+
+    message: Image | CompressedImage
+    at_s: float
+
+
+@dataclass(frozen=True)
+class Outlets:
+    """Where the tracker's findings go; all are called on its thread.
+
+    Attributes:
+        publish: an answered frame: its message, its pixels and the answer.
+        warn: a text that may come at every frame.
+        now_s: the node's clock, for cameras that do not stamp their images.
+    """
+
+    publish: Callable[[Image | CompressedImage, np.ndarray, StepResult], None]
+    warn: Callable[[str], None]
+    now_s: Callable[[], float]
+
+
+def open_stream(parameters: Parameters) -> Stream:
+    """Loads the model, opens a session and warms it up, on the thread that calls.
+
+    Raises:
+        virst_model.WeightsError: the folder of weights cannot be used.
+        RuntimeError: the device is not there.
+        ValueError: options that do not fit together.
+    """
+    import torch
+
+    import virst_model
+    from virst_model.grounder import GroundingError
+
+    torch.set_num_threads(parameters.tracker_threads or torch.get_num_threads())
+    device = parameters.device
+    if device == "auto":
+        device = "cuda" if torch.cuda.is_available() else "cpu"
+    dtype = None if parameters.dtype == "auto" else getattr(torch, parameters.dtype)
+    model = virst_model.load(parameters.model or None, device=device, dtype=dtype)
+    options = virst_model.SessionOptions(
+        window_size=parameters.window_size,
+        window_period_s=parameters.window_period_s,
+        reground_every=parameters.reground_every,
+        alpha=parameters.alpha,
+        encode_when_idle=parameters.encode_when_idle,
+        grounder_threads=parameters.grounder_threads,
+    )
+    session = virst_model.Session(model, options)
+    session.warm_up()
+    return Stream(session, model.config.known_words, device, (GroundingError,))
+
+
+class Tracker:
+    """The handler of the tracker's worker."""
+
+    def __init__(
+        self,
+        stream: Stream,
+        backend: Backend,
+        queries: Mailbox[tuple[Query, ...]],
+        outlets: Outlets,
+        meter: Meter,
+    ) -> None:
+        self.stream = stream
+        self._backend = backend
+        self._queries = queries
+        self._outlets = outlets
+        self._meter = meter
+        self._last_s: float | None = None
+        self._size: tuple[int, int] | None = None
+        self.states: dict[int, str] = {}  # query id -> state; replaced whole, read by others
+
+    def handle(self, item: Arrival) -> None:
+        """One frame; a frame that cannot be read, or a failed grounding, is counted and warned of.
+
+        Raises what else goes wrong in the session.
+        """
+        try:
+            frame_HW3 = image_to_array(item.message, self._backend)
+        except ImageError as error:
+            self._fault("bad_frames", str(error))
+            return
+        now_s = self._stamp_s(item)
+        self._look_for_cuts(frame_HW3, now_s)
+        queries = self._queries.take_now()
+        if queries is not None:
+            self.stream.session.set_queries(queries)
+        try:
+            result = self.stream.session.step(frame_HW3, now_s)
+        except self.stream.recoverable as error:
+            _log.exception("a frame without an answer")
+            self._fault("failed_frames", str(error))
+            return
+        self._meter.count("processed")
+        self.states = {answer.id: answer.state for answer in result.results} if result else {}
+        if result is not None:
+            self._outlets.publish(item.message, frame_HW3, result)
+            self._meter.count("masks")
+            self._meter.time("age", (self._outlets.now_s() - now_s) * 1e3)
+        self._meter.time("latency", (time.monotonic() - item.at_s) * 1e3)
+
+    def close(self) -> None:
+        self.stream.session.close()
+
+    def _stamp_s(self, item: Arrival) -> float:
+        stamped_s = stamp_s(item.message.header)
+        if stamped_s:
+            return stamped_s
+        self._fault("unstamped_frames", "the image has no stamp: taking the time of arrival")
+        return self._outlets.now_s() - (time.monotonic() - item.at_s)
+
+    def _look_for_cuts(self, frame_HW3: np.ndarray, now_s: float) -> None:
+        """The session starts anew at these; people are told why."""
+        size = frame_HW3.shape[1], frame_HW3.shape[0]
+        if self._size not in (None, size):
+            self._fault(
+                "size_changes",
+                "the image size changed from {}x{} to {}x{}".format(*self._size, *size),
+            )
+        if self._last_s is not None and now_s < self._last_s:
+            self._fault(
+                "stamp_jumps",
+                f"the stamp jumped back by {self._last_s - now_s:.3f} s to {now_s:.3f}",
+            )
+        self._size, self._last_s = size, now_s
+
+    def _fault(self, counter: str, text: str) -> None:
+        self._outlets.warn(f"{text} ({counter}: {self._meter.count(counter, text)})")
