@@ -1,0 +1,170 @@
+"""Where the pictures of `virst-camera` come from. Knows no ROS."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+import cv2
+import numpy as np
+
+from virst_model.data.synthetic import Scene, demo_scene, make_scene
+
+SCENE_SIZE = 640, 480
+IMAGE_SUFFIXES = {".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff"}
+
+
+class PictureError(RuntimeError):
+    """A source cannot be read; `str()` names it and says why."""
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A frame, uint8 RGB, and where there is a truth the ids of the visible objects, uint8."""
+
+    frame_HW3: np.ndarray
+    ids_HW: np.ndarray | None = None
+
+
+class Source(Protocol):
+    """Pictures by time."""
+
+    def read(self, t_s: float) -> Picture | None:
+        """The picture at `t_s` seconds, which never decreases; None at the end."""
+
+    def close(self) -> None:
+        """Gives back files and devices."""
+
+
+def open_source(
+    source: str, split: str = "demo", seed: int = 0, width: int = 0, height: int = 0
+) -> Source:
+    """`scene`, a video file, a folder of images or the number of a webcam.
+
+    Args:
+        source: which one.
+        split: of a scene: demo, train, valid or test.
+        seed: of a scene.
+        width: of the pictures, in pixels; 0 with height 0 is the source's own size.
+        height: as width.
+
+    Raises:
+        PictureError: it cannot be opened.
+    """
+    if bool(width) != bool(height):
+        raise PictureError(f"width {width} and height {height}: give both or none")
+    if source == "scene":
+        try:
+            scene = demo_scene(seed) if split == "demo" else make_scene(seed, split)
+        except ValueError as error:
+            raise PictureError(str(error)) from None
+        return SceneSource(scene, *((width, height) if width else SCENE_SIZE))
+    if source.isdecimal():
+        return WebcamSource(int(source), width, height)
+    path = Path(source)
+    if path.is_dir():
+        return FolderSource(path, width, height)
+    if path.is_file():
+        return VideoSource(path, width, height)
+    raise PictureError(f"{source}: not `scene`, a file, a folder or the number of a webcam")
+
+
+class SceneSource:
+    """Films a synthetic scene; knows the truth."""
+
+    def __init__(self, scene: Scene, width: int, height: int) -> None:
+        self.scene = scene
+        self._width, self._height = width, height
+
+    def read(self, t_s: float) -> Picture:
+        return Picture(*self.scene.render(t_s, self._height, self._width))
+
+    def close(self) -> None:
+        pass
+
+
+class VideoSource:
+    """Plays a video at its own speed, again and again."""
+
+    def __init__(self, path: Path, width: int = 0, height: int = 0) -> None:
+        self._path, self._size = path, (width, height)
+        self._capture = cv2.VideoCapture(str(path))
+        if not self._capture.isOpened() or not self._capture.grab():
+            raise PictureError(f"{path}: not a video that OpenCV can read")
+        self._rate_hz = self._capture.get(cv2.CAP_PROP_FPS) or 30.0
+        self._index = 0  # of the frame that was grabbed last, counted through all rounds
+
+    def read(self, t_s: float) -> Picture:
+        wanted = int(t_s * self._rate_hz)
+        while self._index < wanted:
+            self._grab()
+        found, bgr_HW3 = self._capture.retrieve()
+        if not found:
+            raise PictureError(f"{self._path}: frame {self._index} cannot be decoded")
+        return Picture(_to_rgb(bgr_HW3, self._size))
+
+    def close(self) -> None:
+        self._capture.release()
+
+    def _grab(self) -> None:
+        if not self._capture.grab():
+            # The end. Opening it again works where seeking does not.
+            self._capture.release()
+            self._capture = cv2.VideoCapture(str(self._path))
+            if not self._capture.grab():
+                raise PictureError(f"{self._path}: cannot be read a second time")
+        self._index += 1
+
+
+class FolderSource:
+    """The images of a folder in the order of their names, one a picture, again and again."""
+
+    def __init__(self, folder: Path, width: int = 0, height: int = 0) -> None:
+        self._size = width, height
+        self._paths = sorted(p for p in folder.iterdir() if p.suffix.lower() in IMAGE_SUFFIXES)
+        if not self._paths:
+            raise PictureError(f"{folder}: no images ({', '.join(sorted(IMAGE_SUFFIXES))})")
+        self._next = 0
+
+    def read(self, t_s: float) -> Picture:
+        path = self._paths[self._next % len(self._paths)]
+        self._next += 1
+        bgr_HW3 = cv2.imread(str(path), cv2.IMREAD_COLOR)
+        if bgr_HW3 is None:
+            raise PictureError(f"{path}: not an image that OpenCV can read")
+        return Picture(_to_rgb(bgr_HW3, self._size))
+
+    def close(self) -> None:
+        pass
+
+
+class WebcamSource:
+    """A camera of this machine."""
+
+    def __init__(self, number: int, width: int = 0, height: int = 0) -> None:
+        self._number = number
+        self._capture = cv2.VideoCapture(number)
+        if not self._capture.isOpened():
+            raise PictureError(f"webcam {number} cannot be opened")
+        if width:
+            self._capture.set(cv2.CAP_PROP_FRAME_WIDTH, width)
+            self._capture.set(cv2.CAP_PROP_FRAME_HEIGHT, height)
+        # The newest picture, not the driver's queue of old ones.
+        self._capture.set(cv2.CAP_PROP_BUFFERSIZE, 1)
+
+    def read(self, t_s: float) -> Picture:
+        found, bgr_HW3 = self._capture.read()
+        if not found:
+            raise PictureError(f"webcam {self._number} gives no picture")
+        return Picture(_to_rgb(bgr_HW3, (0, 0)))
+
+    def close(self) -> None:
+        self._capture.release()
+
+
+def _to_rgb(bgr_HW3: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    """RGB at (width, height); (0, 0) keeps the size."""
+    if size[0] and bgr_HW3.shape[1::-1] != size:
+        bgr_HW3 = cv2.resize(bgr_HW3, size, interpolation=cv2.INTER_AREA)
+    return cv2.cvtColor(bgr_HW3, cv2.COLOR_BGR2RGB)

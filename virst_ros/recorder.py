@@ -1,0 +1,218 @@
+"""Listens to camera, truth and node at once and keeps what a report needs."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from dataclasses import dataclass, field
+import json
+import time
+
+import cv2
+import numpy as np
+from rclpy.node import Node
+from rclpy.qos import QoSProfile, ReliabilityPolicy, qos_profile_sensor_data
+from sensor_msgs.msg import Image
+from std_msgs.msg import Header, String
+
+from virst_interfaces.msg import SegmentationArray
+from virst_model.data.synthetic import Scene
+from virst_model.structs import TRACKING
+from virst_ros.camera import LATCHED, TRUTH
+from virst_ros.meter import Meter
+
+ANSWERS = QoSProfile(depth=10, reliability=ReliabilityPolicy.RELIABLE)
+# Frames that wait for their other half: two seconds at 15 Hz.
+WAITING = 30
+SAMPLES_A_QUERY = 12
+SAMPLE_EVERY_S = 1.0
+
+
+@dataclass
+class Record:
+    """What became of one camera frame. Times are this machine's clock."""
+
+    stamp_s: float
+    mask_at_s: float | None = None
+    query_id: int = 0
+    state: str = ""
+    state_at_s: float = 0.0
+    iou: float | None = None
+
+
+@dataclass(frozen=True)
+class Sample:
+    """A frame for the contact sheet."""
+
+    record: Record
+    frame_HW3: np.ndarray
+    mask_HW: np.ndarray
+
+
+@dataclass
+class Waiting:
+    """The parts of a frame that came so far."""
+
+    frame_HW3: np.ndarray | None = None
+    ids_HW: np.ndarray | None = None
+    mask_HW: np.ndarray | None = None
+    texts: dict[int, str] = field(default_factory=dict)
+
+
+class Recorder(Node):
+    """Pairs masks with the camera's frames and the truth by their stamps.
+
+    One record of a few numbers stays for each camera frame; images only until they are paired, and
+    those of the samples.
+    """
+
+    def __init__(self, video: OverlayVideo) -> None:
+        super().__init__("virst_recorder")
+        self.records: OrderedDict[int, Record] = OrderedDict()  # by stamp in ns
+        self.samples: dict[int, list[Sample]] = {}  # by query id
+        self.scene: Scene | None = None
+        self._start_ns = 0
+        self._video = video
+        self._waiting: OrderedDict[int, Waiting] = OrderedDict()
+        self.meter = Meter()
+        for kind, topic, callback, qos in (
+            (Image, "/camera/image_raw", self._on_frame, qos_profile_sensor_data),
+            (Image, "/camera/truth/ids", self._on_ids, TRUTH),
+            (String, "/camera/truth/scene", self._on_scene, LATCHED),
+            (Image, "/virst/masks", self._on_mask, ANSWERS),
+            (SegmentationArray, "/virst/segmentations", self._on_segmentations, ANSWERS),
+            (Image, "/virst/overlay", self._on_overlay, ANSWERS),
+        ):
+            self.create_subscription(kind, topic, callback, qos)
+
+    @property
+    def last(self) -> Record | None:
+        """The newest frame that was answered."""
+        return next((r for r in reversed(self.records.values()) if r.query_id), None)
+
+    def _on_scene(self, message: String) -> None:
+        description = json.loads(message.data)
+        self.scene = Scene.from_dict(description)
+        self._start_ns = description["start_ns"]
+
+    def _on_frame(self, message: Image) -> None:
+        self.meter.count("frames")
+        self._record(message.header)
+        self._waiting_for(message.header).frame_HW3 = _array(message)
+        self._pair(message.header)
+
+    def _on_ids(self, message: Image) -> None:
+        self._record(message.header)
+        self._waiting_for(message.header).ids_HW = _array(message)
+        self._pair(message.header)
+
+    def _on_mask(self, message: Image) -> None:
+        self.meter.count("masks")
+        self._record(message.header).mask_at_s = time.time()
+        self._waiting_for(message.header).mask_HW = _array(message) > 0
+        self._pair(message.header)
+
+    def _on_segmentations(self, message: SegmentationArray) -> None:
+        record = self._record(message.header)
+        for one in message.segmentations:  # the demo asks for one thing at a time
+            record.query_id, record.state, record.state_at_s = one.id, one.state, time.time()
+            self._waiting_for(message.header).texts = {one.id: one.text}
+        self._pair(message.header)
+
+    def _on_overlay(self, message: Image) -> None:
+        self._video.write(_array(message), _stamp_ns(message.header) * 1e-9)
+
+    def _record(self, header: Header) -> Record:
+        stamp_ns = _stamp_ns(header)
+        return self.records.setdefault(stamp_ns, Record(stamp_ns * 1e-9))
+
+    def _waiting_for(self, header: Header) -> Waiting:
+        waiting = self._waiting.setdefault(_stamp_ns(header), Waiting())
+        while len(self._waiting) > WAITING:
+            self._waiting.popitem(last=False)
+        return waiting
+
+    def _pair(self, header: Header) -> None:
+        """Measures and samples the frame once all of its parts are there."""
+        stamp_ns = _stamp_ns(header)
+        parts, record = self._waiting.get(stamp_ns), self.records[stamp_ns]
+        if parts is None or parts.mask_HW is None or not parts.texts:
+            return
+        if self.scene is not None and parts.ids_HW is None:
+            return
+        if record.state == TRACKING and record.iou is None and self.scene is not None:
+            (text,) = parts.texts.values()
+            wanted = true_ids(self.scene, text, (stamp_ns - self._start_ns) * 1e-9)
+            if wanted:
+                record.iou = _iou(parts.mask_HW, np.isin(parts.ids_HW, wanted))
+        if parts.frame_HW3 is not None:
+            self._sample(record, parts)
+            del self._waiting[stamp_ns]
+
+    def _sample(self, record: Record, parts: Waiting) -> None:
+        """Keeps the first frame of every state, and one a second."""
+        samples = self.samples.setdefault(record.query_id, [])
+        new_state = record.state not in [s.record.state for s in samples]
+        due = not samples or record.stamp_s - samples[-1].record.stamp_s >= SAMPLE_EVERY_S
+        if new_state or due:
+            samples.append(Sample(record, parts.frame_HW3, parts.mask_HW))
+        if len(samples) > SAMPLES_A_QUERY:
+            del samples[len(samples) // 2]  # the first ones and the newest stay
+
+
+class OverlayVideo:
+    """Writes pictures into an mp4 file at their own time: a late one stretches the one before."""
+
+    def __init__(self, path: str, rate_hz: float) -> None:
+        self.path, self._rate_hz = path, rate_hz
+        self._writer: cv2.VideoWriter | None = None
+        self._size = (0, 0)
+        self._start_s = 0.0
+        self.written = 0
+
+    def write(self, bgr_HW3: np.ndarray, stamp_s: float) -> None:
+        """Raises OSError where no video can be written."""
+        size = bgr_HW3.shape[1], bgr_HW3.shape[0]
+        if self._writer is None:
+            code = cv2.VideoWriter_fourcc(*"mp4v")
+            self._writer = cv2.VideoWriter(self.path, code, self._rate_hz, size)
+            self._size, self._start_s = size, stamp_s
+            if not self._writer.isOpened():
+                raise OSError(f"{self.path}: OpenCV cannot write this video")
+        if size != self._size:
+            bgr_HW3 = cv2.resize(bgr_HW3, self._size)
+        # At most a second of stillness, lest a clock that jumps fill the disk.
+        missing = round((stamp_s - self._start_s) * self._rate_hz) + 1 - self.written
+        for _ in range(min(missing, int(self._rate_hz))):
+            self._writer.write(bgr_HW3)
+            self.written += 1
+
+    def close(self) -> bool:
+        """Ends the file; whether it opens again with a picture in it."""
+        if self._writer is None:
+            return False
+        self._writer.release()
+        video = cv2.VideoCapture(self.path)
+        found, _ = video.read()
+        video.release()
+        return found
+
+
+def true_ids(scene: Scene, text: str, t_s: float) -> list[int]:
+    """The objects that `text` means: all through the scene, or else at `t_s`; [] for none."""
+    return list(scene.answer(text) or scene.answer(text, t_s) or ())
+
+
+def _iou(mask_HW: np.ndarray, truth_HW: np.ndarray) -> float:
+    """Intersection over union; 1 where both are empty, a hidden object that was not claimed."""
+    union = np.count_nonzero(mask_HW | truth_HW)
+    return np.count_nonzero(mask_HW & truth_HW) / union if union else 1.0
+
+
+def _stamp_ns(header: Header) -> int:
+    return header.stamp.sec * 10**9 + header.stamp.nanosec
+
+
+def _array(message: Image) -> np.ndarray:
+    """A view of the message's pixels, which are ours or the camera's: packed, 1 or 3 bytes."""
+    shape = (message.height, message.width, message.step // message.width)
+    return np.frombuffer(message.data, np.uint8).reshape(shape).squeeze()
