@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
 
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
 
-from virst_ros.meter import resident_mib
-
-if TYPE_CHECKING:
-    from virst_ros.node import SegmentNode
+from virst_model.structs import Query
+from virst_ros.meter import Meter, resident_mib
 
 # Counters that say that something is wrong with what comes in.
 FAULTS = ("bad_frames", "failed_frames", "unstamped_frames", "size_changes", "stamp_jumps")
@@ -17,22 +17,43 @@ FAULTS = ("bad_frames", "failed_frames", "unstamped_frames", "size_changes", "st
 RECENT_S = 5.0
 
 
-def report(node: SegmentNode) -> DiagnosticArray:
-    """One status: how the node is, how fast, and what it follows."""
+@dataclass(frozen=True)
+class Snapshot:
+    """A node at one moment.
+
+    Attributes:
+        state: of the lifecycle.
+        failure: why it cannot go on; empty where it can.
+        states: query id -> searching, tracking or lost, on the newest frame.
+        session: the session's counters.
+    """
+
+    name: str
+    state: str
+    image_topic: str
+    meter: Meter
+    dropped_frames: int
+    failure: str = ""
+    device: str = ""
+    queries: tuple[Query, ...] = ()
+    states: Mapping[int, str] = field(default_factory=dict)
+    session: Mapping[str, Any] = field(default_factory=dict)
+
+
+def report(node: Snapshot) -> DiagnosticArray:
+    """One status: how the node is, how fast, what it follows. Its stamp is left to the caller."""
     level, message = _judge(node)
     status = DiagnosticStatus(
         level=level,
-        name=node.get_fully_qualified_name().lstrip("/") + ": segmentation",
+        name=f"{node.name.lstrip('/')}: segmentation",
         message=message,
-        hardware_id=node.tracker.stream.device if node.tracker else "",
+        hardware_id=node.device,
         values=[KeyValue(key=key, value=value) for key, value in _values(node).items()],
     )
-    array = DiagnosticArray(status=[status])
-    array.header.stamp = node.get_clock().now().to_msg()
-    return array
+    return DiagnosticArray(status=[status])
 
 
-def _judge(node: SegmentNode) -> tuple[bytes, str]:
+def _judge(node: Snapshot) -> tuple[bytes, str]:
     """The level and one line for people."""
     meter = node.meter
     if node.failure:
@@ -41,15 +62,15 @@ def _judge(node: SegmentNode) -> tuple[bytes, str]:
     if recent:
         latest = min(recent, key=meter.since_s)
         return DiagnosticStatus.WARN, f"{latest}: {meter.remark(latest)}"
-    if node.state_label == "active" and meter.since_s("received") > RECENT_S:
+    if node.state == "active" and meter.since_s("received") > RECENT_S:
         return DiagnosticStatus.WARN, f"no images on {node.image_topic}"
-    return DiagnosticStatus.OK, node.state_label
+    return DiagnosticStatus.OK, node.state
 
 
-def _values(node: SegmentNode) -> dict[str, str]:
-    meter, tracker = node.meter, node.tracker
+def _values(node: Snapshot) -> dict[str, str]:
+    meter = node.meter
     values = {
-        "state": node.state_label,
+        "state": node.state,
         "image topic": node.image_topic,
         "received_frames": str(meter.counted("received")),
         "processed_frames": str(meter.counted("processed")),
@@ -64,11 +85,7 @@ def _values(node: SegmentNode) -> dict[str, str]:
     for name, key in (("latency", "latency_ms"), ("age", "frame_age_ms")):
         percentiles = meter.percentiles_ms(name) or (float("nan"),) * 3
         values |= {f"{key} p{p}": f"{ms:.1f}" for p, ms in zip((50, 95, 99), percentiles)}
-    queries = node.book.queries
-    values["queries"] = str(len(queries))
-    states = tracker.states if tracker else {}
-    for query in queries:
-        values[f"query {query.id}"] = f"{states.get(query.id, 'waiting')}: {query.text}"
-    if tracker is not None:
-        values |= {f"session {k}": str(v) for k, v in tracker.stream.session.stats().items()}
-    return values
+    values["queries"] = str(len(node.queries))
+    for query in node.queries:
+        values[f"query {query.id}"] = f"{node.states.get(query.id, 'waiting')}: {query.text}"
+    return values | {f"session {name}": str(value) for name, value in node.session.items()}

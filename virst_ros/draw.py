@@ -7,14 +7,14 @@ from virst_model.structs import TRACKING, QueryResult, StepResult
 
 # RGB of the labels 1, 2, ...; they repeat.
 COLOURS = (
-    (255, 64, 64),
+    (255, 32, 208),
     (64, 160, 255),
     (64, 220, 96),
     (255, 200, 32),
     (208, 96, 255),
     (32, 220, 220),
     (255, 128, 32),
-    (255, 128, 200),
+    (255, 96, 96),
 )
 # How much of the label's colour a masked pixel takes.
 TINT = 0.5

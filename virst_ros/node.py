@@ -89,30 +89,16 @@ class SegmentNode(LifecycleNodeMixin, Node):
         self._diagnostics = self.create_publisher(DiagnosticArray, "/diagnostics", 10)
         self._timer = self.create_timer(
             self.parameters.diagnostics_period_s,
-            lambda: self._diagnostics.publish(diagnosis.report(self)),
+            self._publish_diagnostics,
             callback_group=MutuallyExclusiveCallbackGroup(),
             clock=Clock(clock_type=ClockType.STEADY_TIME),  # also where /clock stands still
         )
-
-    @property
-    def state_label(self) -> str:
-        """unconfigured, configuring, inactive, activating, active ..."""
-        return self._state_machine.current_state[1]
 
     @property
     def image_topic(self) -> str:
         """The topic that images are read from, remapped."""
         compressed = self.parameters.image_transport == "compressed"
         return self.resolve_topic_name("image") + ("/compressed" if compressed else "")
-
-    @property
-    def tracker(self) -> Tracker | None:
-        return self._worker.handler if self._worker else None
-
-    @property
-    def dropped_frames(self) -> int:
-        """Frames that a newer one replaced before the tracker was free, since configure."""
-        return self._frames.dropped
 
     # -- transitions
 
@@ -136,7 +122,7 @@ class SegmentNode(LifecycleNodeMixin, Node):
             self.get_logger().error(f"configure failed: {error}")
             self._free()
             return FAILURE
-        stream = self.tracker.stream
+        stream = self._worker.handler.stream
         self.book.known_words = frozenset(stream.known_words)
         self._create_outlets()
         self.get_logger().info(
@@ -185,7 +171,7 @@ class SegmentNode(LifecycleNodeMixin, Node):
         self.failure = f"{type(error).__name__}: {error}"
         report = "".join(traceback.format_exception(type(error), error, error.__traceback__))
         self.get_logger().fatal(f"cannot go on: {self.failure}\n{report}")
-        self._diagnostics.publish(diagnosis.report(self))
+        self._publish_diagnostics()
         self.stopping.set()
 
     def close(self) -> None:
@@ -215,6 +201,25 @@ class SegmentNode(LifecycleNodeMixin, Node):
             reason = f"{', '.join(ours)}: read at configure; clean up first"
             return SetParametersResult(successful=False, reason=reason)
         return SetParametersResult(successful=True)
+
+    def _publish_diagnostics(self) -> None:
+        worker = self._worker  # another thread may be cleaning up
+        tracker = worker.handler if worker else None
+        snapshot = diagnosis.Snapshot(
+            self.get_fully_qualified_name(),
+            self._state_machine.current_state[1],
+            self.image_topic,
+            self.meter,
+            self._frames.dropped,
+            failure=self.failure,
+            device=tracker.stream.device if tracker else "",
+            queries=self.book.queries,
+            states=tracker.states if tracker else {},
+            session=tracker.stream.session.stats() if tracker else {},
+        )
+        message = diagnosis.report(snapshot)
+        message.header.stamp = self.get_clock().now().to_msg()
+        self._diagnostics.publish(message)
 
     # -- on the tracker's thread
 

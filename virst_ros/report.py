@@ -22,7 +22,8 @@ ROWS = 4
 STRIP = 30
 STATE_COLOURS = {SEARCHING: (0, 190, 255), TRACKING: (90, 220, 90), LOST: (80, 80, 255)}  # BGR
 WHITE, GREY, BACK = (240, 240, 240), (170, 170, 170), (32, 30, 28)
-TINT = (60, 60, 255)
+# Magenta: none of the scene's colours.
+TINT = (208, 32, 255)
 FONT = cv2.FONT_HERSHEY_SIMPLEX
 
 

@@ -1,0 +1,151 @@
+"""`virst-camera` in a process of its own, and the sources of its pictures."""
+
+from __future__ import annotations
+
+import json
+import time
+
+import cv2
+import numpy as np
+import pytest
+
+pytest.importorskip("rclpy", reason="needs ROS 2")
+
+from rclpy.qos import qos_profile_sensor_data
+from sensor_msgs.msg import CompressedImage, Image
+from std_msgs.msg import String
+
+from virst_model.data.synthetic import Scene, demo_scene
+from virst_ros.camera import LATCHED, TRUTH
+from virst_ros.pictures import PictureError, open_source
+
+CAMERA = ("-m", "virst_ros.camera", "--ros-args")
+
+
+def pixels(message: Image) -> np.ndarray:
+    shape = message.height, message.width, message.step // message.width
+    return np.frombuffer(message.data, np.uint8).reshape(shape).squeeze()
+
+
+def stamp_ns(message) -> int:
+    return message.header.stamp.sec * 10**9 + message.header.stamp.nanosec
+
+
+def listen(ros_node, kind, topic: str, qos) -> list:
+    heard: list = []
+    ros_node.create_subscription(kind, topic, heard.append, qos)
+    return heard
+
+
+@pytest.fixture
+def picture_file(tmp_path):
+    """A video of eight grey frames, 0, 30, 60 ..., at 8 Hz."""
+    path = tmp_path / "steps.avi"
+    writer = cv2.VideoWriter(str(path), cv2.VideoWriter_fourcc(*"MJPG"), 8.0, (64, 48))
+    assert writer.isOpened()
+    for index in range(8):
+        writer.write(np.full((48, 64, 3), 30 * index, np.uint8))
+    writer.release()
+    return path
+
+
+def test_a_scene_comes_with_its_truth(start_process, ros_node, spin_until):
+    images = listen(ros_node, Image, "/camera/image_raw", qos_profile_sensor_data)
+    ids = listen(ros_node, Image, "/camera/truth/ids", TRUTH)
+    scenes = listen(ros_node, String, "/camera/truth/scene", LATCHED)
+    start_process(*CAMERA, "-p", "seed:=3")
+    assert spin_until(lambda: len(images) >= 3 and len(ids) >= 3 and scenes, 60)
+    age_s = time.time() - stamp_ns(images[-1]) * 1e-9
+
+    description = json.loads(scenes[0].data)
+    scene = Scene.from_dict(description)
+    assert scene == demo_scene(3)
+    assert (images[0].encoding, images[0].width, images[0].height) == ("rgb8", 640, 480)
+    assert images[0].header.frame_id == "camera"
+    assert age_s < 5.0
+    truth = {stamp_ns(message): pixels(message) for message in ids}
+    image = next(message for message in images if stamp_ns(message) in truth)
+    seconds = (stamp_ns(image) - description["start_ns"]) * 1e-9
+    frame_HW3, ids_HW = scene.render(seconds, 480, 640)
+    assert np.array_equal(pixels(image), frame_HW3)
+    assert np.array_equal(truth[stamp_ns(image)], ids_HW)
+
+
+def test_a_video_as_raw_and_compressed_images(start_process, ros_node, spin_until, picture_file):
+    raw = listen(ros_node, Image, "/eye/image_raw", qos_profile_sensor_data)
+    topic = "/eye/image_raw/compressed"
+    compressed = listen(ros_node, CompressedImage, topic, qos_profile_sensor_data)
+    start_process(*CAMERA, "-r", "__ns:=/eye", "-p", f"source:={picture_file}")
+
+    assert spin_until(lambda: raw and compressed, 60)
+    assert (raw[0].width, raw[0].height) == (64, 48)
+    assert cv2.imdecode(np.frombuffer(compressed[0].data, np.uint8), 1).shape == (48, 64, 3)
+
+
+@pytest.mark.parametrize(
+    "argument, named",
+    [("source:=/no/such/video.mp4", "/no/such/video.mp4"), ("rate_hz:=0.0", "rate_hz")],
+)
+def test_what_cannot_be_filmed_ends_with_one_clear_line(start_process, argument, named):
+    process = start_process(*CAMERA, "-p", argument)
+
+    assert process.popen.wait(60) == 1
+    assert named in process.output
+    assert "Traceback" not in process.output
+
+
+def test_a_video_plays_at_its_own_speed_and_begins_anew(picture_file):
+    source = open_source(str(picture_file))
+    greys = [int(source.read(t_s).frame_HW3.mean()) for t_s in (0.0, 0.1, 0.25, 0.9, 1.0, 2.13)]
+    source.close()
+
+    # Frames 0, 0, 2, 7, then 0 and 1 of the next rounds; MJPEG is off by a little.
+    assert np.allclose(greys, [0, 0, 60, 210, 0, 30], atol=4)
+
+
+def test_a_folder_is_shown_in_the_order_of_names(tmp_path):
+    for index, name in enumerate(["b.png", "a.png", "c.jpg"]):
+        cv2.imwrite(str(tmp_path / name), np.full((8, 8, 3), 50 * index, np.uint8))
+    (tmp_path / "notes.txt").write_text("not an image")
+    source = open_source(str(tmp_path), width=16, height=12)
+    frames = [source.read(0.0).frame_HW3 for _ in range(4)]
+
+    assert [int(frame[0, 0, 0]) for frame in frames] == [50, 0, 100, 50]
+    assert frames[0].shape == (12, 16, 3)
+
+
+def test_colours_are_rgb(tmp_path):
+    cv2.imwrite(str(tmp_path / "red.png"), np.full((8, 8, 3), (0, 0, 255), np.uint8))
+
+    assert open_source(str(tmp_path)).read(0.0).frame_HW3[0, 0].tolist() == [255, 0, 0]
+
+
+def test_scenes_of_a_split_and_a_size():
+    source = open_source("scene", "valid", 5, 320, 240)
+    picture = source.read(1.0)
+
+    assert picture.frame_HW3.shape == (240, 320, 3)
+    assert picture.ids_HW.max() <= len(source.scene.objects)
+
+
+@pytest.mark.parametrize(
+    "arguments, named",
+    [
+        (("nowhere.mp4",), "nowhere.mp4"),
+        (("scene", "holiday"), "holiday"),
+        (("scene", "demo", 0, 640, 0), "640"),
+    ],
+)
+def test_sources_that_are_not_there_are_named(arguments, named):
+    with pytest.raises(PictureError, match=named):
+        open_source(*arguments)
+
+
+def test_files_that_are_no_pictures_are_named(tmp_path):
+    with pytest.raises(PictureError, match="no images"):
+        open_source(str(tmp_path))
+    (tmp_path / "broken.png").write_bytes(b"not a picture")
+    with pytest.raises(PictureError, match=r"broken\.png"):
+        open_source(str(tmp_path)).read(0.0)
+    with pytest.raises(PictureError, match=r"broken\.png"):
+        open_source(str(tmp_path / "broken.png"))

@@ -1,0 +1,205 @@
+"""`virst-demo` with a model of random weights, `virst-query`, and the numbers of the report."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+pytest.importorskip("rclpy", reason="needs ROS 2")
+
+from robot import Robot, image, red_square
+
+from virst_model.data.synthetic import DEMO_QUERIES, demo_scene
+from virst_ros import demo, report
+from virst_ros.recorder import OverlayVideo, Record, Sample, true_ids
+from virst_ros.report import Span
+
+SCRIPTED = str(Path(__file__).with_name("scripted_segment.py"))
+KEYS = {
+    *("query", "frames_published", "masks_received", "mask_fps", "tracking_masks"),
+    *("tracking_fps", "latency_ms", "first_mask_s", "mean_iou", "dropped_frames"),
+}
+
+
+@pytest.fixture(scope="module")
+def random_weights(tmp_path_factory) -> Path:
+    """A folder with a tiny model that has learned nothing."""
+    import virst_model
+    from virst_model import config, virst
+
+    tokenizer = virst._tokenizer(virst.TINY)
+    model = virst_model.build(config.tiny(tokenizer.get_vocab_size()), tokenizer=tokenizer)
+    folder = tmp_path_factory.mktemp("random_weights")
+    virst.save(model, folder)
+    return folder
+
+
+def run_demo(start_process, out: Path, *arguments: str):
+    process = start_process(
+        *("-m", "virst_ros.demo", "--seconds", "4", "--out", str(out)), *arguments
+    )
+    process.popen.wait(180)
+    assert (out / "report.json").is_file(), process.output
+    return process, json.loads((out / "report.json").read_text())
+
+
+@pytest.mark.slow
+def test_demo_writes_video_sheet_and_report(start_process, random_weights, tmp_path):
+    arguments = ("--model", str(random_weights), "--query", "the green zebra")
+    process, written = run_demo(start_process, tmp_path, *arguments)
+
+    first, second = written["queries"]
+    assert (first["query"], second["query"]) == ("the green zebra", DEMO_QUERIES[0])
+    for one in (first, second):
+        assert set(one) >= KEYS
+        assert set(one["latency_ms"]) == {"p50", "p95", "p99"}
+        assert 0 < one["masks_received"] <= one["frames_published"]
+    assert (first["answerable"], first["mean_iou"]) == (False, None)
+    # Random weights follow nothing: the demo says so and fails.
+    assert second["answerable"] and not written["passed"]
+    assert process.popen.returncode == 1
+    assert DEMO_QUERIES[0] in written["faults"][0]
+    assert cv2.VideoCapture(str(tmp_path / "overlay.mp4")).read()[0]
+    assert cv2.imread(str(tmp_path / "contact_sheet.png")).shape[1] > 1000
+
+
+@pytest.mark.slow
+def test_demo_of_a_video_knows_no_truth(start_process, random_weights, tmp_path):
+    video = str(tmp_path / "scene.avi")
+    writer = cv2.VideoWriter(video, cv2.VideoWriter_fourcc(*"MJPG"), 15.0, (320, 240))
+    scene = demo_scene(1)
+    for index in range(30):
+        writer.write(scene.render(index / 15, 240, 320)[0][..., ::-1])
+    writer.release()
+    arguments = ("--model", str(random_weights), "--video", video)
+    process, written = run_demo(start_process, tmp_path / "out", *arguments)
+
+    assert process.popen.returncode == 0, process.output
+    assert written["passed"]
+    assert [one["mean_iou"] for one in written["queries"]] == [None, None]
+    assert all(one["masks_received"] for one in written["queries"])
+
+
+def test_demo_says_why_the_node_did_not_start(start_process, tmp_path):
+    arguments = ("-m", "virst_ros.demo", "--out", str(tmp_path / "out"), "--model", "/no/weights")
+    process = start_process(*arguments)
+
+    assert process.popen.wait(120) == 1
+    assert "/no/weights" in process.output
+
+
+def test_query_client(start_process, ros_node, spin_until):
+    start_process(SCRIPTED, "--ros-args", "-p", "diagnostics_period_s:=0.2")
+    robot = Robot(ros_node, spin_until)
+    robot.wait_until_active()
+
+    def ask(*arguments: str) -> tuple[int, str]:
+        process = start_process("-m", "virst_ros.query", *arguments)
+        return process.popen.wait(60), process.output
+
+    status, output = ask("the red zebra")
+    assert status == 0 and "query 1" in output and "zebra" in output
+    assert ask("the circle", "--append")[0] == 0
+    robot.answer_to(image(red_square(), 1.0))
+    assert [s.text for s in robot.segmentations[-1].segmentations] == [
+        "the red zebra",
+        "the circle",
+    ]
+    status, output = ask("x" * 2000)
+    assert status == 1 and "refused" in output and "2000" in output
+    assert ask("--clear")[0] == 0
+    assert ask("--service", "/nobody/set_query", "--timeout", "0.5", "red") == (
+        2,
+        "no service /nobody/set_query after 0.5 s: is the node configured?\n",
+    )
+    assert ask()[0] == 2
+
+
+def records() -> list[Record]:
+    """Ten frames, 0.1 s apart from 100 s on; the query is answered from the third, with a drop."""
+    made = []
+    for index in range(10):
+        stamp_s = 100.0 + index / 10
+        record = Record(stamp_s)
+        if index != 5:
+            record.mask_at_s, record.query_id = stamp_s + 0.05, 7
+            record.state = "searching" if index < 2 else "tracking"
+            record.state_at_s = stamp_s + 0.06
+            record.iou = 0.8 if index >= 2 else None
+        made.append(record)
+    return made
+
+
+def test_the_report_counts_what_came():
+    measured = report.measure(Span("red", 7, 100.0, 101.0, True), records())
+
+    assert (measured["frames_published"], measured["masks_received"]) == (10, 9)
+    assert (measured["tracking_masks"], measured["dropped_frames"]) == (7, 1)
+    assert measured["mask_fps"] == pytest.approx(9.0)
+    assert measured["first_mask_s"] == pytest.approx(0.26)
+    assert measured["mean_iou"] == pytest.approx(0.8)
+    assert measured["latency_ms"]["p50"] == pytest.approx(50.0)
+    assert not report.faults([measured])
+
+
+def test_the_report_of_another_query_is_empty():
+    measured = report.measure(Span("red", 8, 100.0, 101.0, True), records())
+
+    assert (measured["masks_received"], measured["first_mask_s"]) == (0, None)
+    assert measured["latency_ms"] == {"p50": None, "p95": None, "p99": None}
+    assert "no mask" in report.faults([measured])[0]
+    assert "red" in report.table([measured])
+
+
+def test_what_the_scene_cannot_answer_is_no_fault():
+    measured = report.measure(Span("zebra", 7, 100.0, 101.0, False), records())
+
+    assert measured["mean_iou"] is None
+    assert not report.faults([measured])
+
+
+def test_an_answerable_query_that_is_never_followed_is_a_fault():
+    searching = [Record(100.1, 100.2, 7, "searching", 100.2)]
+    measured = report.measure(Span("red", 7, 100.0, 101.0, True), searching)
+
+    assert "mean_iou" in report.faults([measured])[0]
+
+
+def test_the_sheet_shows_every_state_once_and_the_newest():
+    states = ["searching", "searching", "tracking", *["tracking"] * 5, "lost", "tracking"]
+    empty = np.zeros((48, 64), bool)
+    frame_HW3 = np.zeros((48, 64, 3), np.uint8)
+    samples = [
+        Sample(Record(100.0 + i, 100.1 + i, 7, s, 0.0, 0.5), frame_HW3, empty)
+        for i, s in enumerate(states)
+    ]
+    chosen = report.choose(samples)
+
+    assert [s.record.state for s in chosen] == ["searching", "tracking", "lost", "tracking"]
+    sheet = report.contact_sheet([Span("red", 7, 100.0, 110.0, True)] * 2, [samples, []])
+    assert sheet.shape == (60 + 4 * (30 + 240), 2 * (960 + 12), 3)
+
+
+def test_the_overlay_keeps_its_own_time(tmp_path):
+    video = OverlayVideo(str(tmp_path / "overlay.mp4"), 10.0)
+    for stamp_s in (100.0, 100.1, 100.5, 100.6):
+        video.write(np.zeros((48, 64, 3), np.uint8), stamp_s)
+
+    assert video.written == 7
+    assert video.close()
+    assert not OverlayVideo(str(tmp_path / "none.mp4"), 10.0).close()
+
+
+def test_the_second_query_means_something_else():
+    scene = demo_scene(0)
+
+    assert demo.choose_queries(None, scene) == DEMO_QUERIES
+    assert demo.choose_queries(DEMO_QUERIES[1], scene) == (DEMO_QUERIES[1], DEMO_QUERIES[0])
+    assert demo.choose_queries("a dog", None)[0] == "a dog"
+    colour, _, _ = DEMO_QUERIES[0].split()[1].partition(" ")
+    first, second = demo.choose_queries(f"the {colour} object", scene)
+    assert true_ids(scene, first, 0.0) != true_ids(scene, second, 0.0)

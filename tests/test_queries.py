@@ -1,0 +1,85 @@
+"""What the node takes as a query, and the ids and labels that it gives."""
+
+from __future__ import annotations
+
+import pytest
+
+from virst_ros.query_book import MAX_CHARACTERS, MAX_QUERIES, QueryBook
+
+
+def make_book() -> tuple[QueryBook, list]:
+    changes: list = []
+    return QueryBook(changes.append), changes
+
+
+def test_the_whole_tuple_is_handed_on_at_every_change():
+    book, changes = make_book()
+    book.submit("red", append=False)
+    book.submit("blue", append=True)
+    book.submit("", append=False)
+
+    assert [[(q.id, q.text, q.label) for q in queries] for queries in changes] == [
+        [(1, "red", 1)],
+        [(1, "red", 1), (2, "blue", 2)],
+        [],
+    ]
+
+
+def test_there_is_a_limit_of_queries():
+    book, changes = make_book()
+    verdicts = [book.submit("red", append=True) for _ in range(MAX_QUERIES + 1)]
+
+    assert [v.query_id for v in verdicts] == [*range(1, MAX_QUERIES + 1), 0]
+    assert not verdicts[-1].success and str(MAX_QUERIES) in verdicts[-1].message
+    assert [q.label for q in changes[-1]] == list(range(1, MAX_QUERIES + 1))
+    assert book.submit("red", append=False).query_id == MAX_QUERIES + 1
+
+
+@pytest.mark.parametrize(
+    "text, named",
+    [
+        ("x" * (MAX_CHARACTERS + 1), str(MAX_CHARACTERS + 1)),
+        ("the\x00circle", "U+0000"),
+        ("a\u2028b", "U+2028"),
+        ("a\x7fb", "character 2"),
+    ],
+)
+def test_what_is_refused_changes_nothing(text, named):
+    book, changes = make_book()
+    verdict = book.submit(text, append=False)
+
+    assert (verdict.success, verdict.query_id, changes) == (False, 0, [])
+    assert named in verdict.message
+
+
+def test_nothing_can_be_appended_only_to_nothing():
+    book, _ = make_book()
+
+    assert not book.submit(" \t", append=True).success
+    assert book.submit(" \t", append=False).success
+
+
+@pytest.mark.parametrize(
+    "text", ["x" * MAX_CHARACTERS, "<image>", "[SEG]", "<|im_end|>", "le café"]
+)
+def test_other_texts_are_kept_as_they_are(text):
+    book, changes = make_book()
+
+    assert book.submit(f"  {text} ", append=False).success
+    assert changes[-1][0].text == text
+
+
+def test_unknown_words_are_named_but_not_all_of_them():
+    book, _ = make_book()
+    book.known_words = frozenset({"the", "red"})
+
+    assert book.submit("The RED!", append=False).message == "accepted"
+    message = book.submit("the red " + " ".join(f"w{n}" for n in range(20)), False).message
+    assert "w0" in message and "w7" in message and "w8" not in message
+    assert "12 more" in message
+
+
+def test_without_known_words_nothing_is_unknown():
+    book, _ = make_book()
+
+    assert book.submit("zebra", append=False).message == "accepted"
