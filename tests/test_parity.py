@@ -42,8 +42,8 @@ def near(request: pytest.FixtureRequest):
     near.report(request.config)
 
 
-@pytest.mark.parametrize("kind", KINDS.values())
-def test_vectors_of_every_kind_are_there(kind: str) -> None:
+@pytest.mark.parametrize("kind", [kind for kind in KINDS.values() if kind not in NOT_COMPARED])
+def test_vectors_of_every_compared_kind_are_there(kind: str) -> None:
     need(any(file.kind == kind for file in FILES), f"file of the kind {kind!r}")
 
 
