@@ -103,6 +103,21 @@ class SecondFusion(nn.Module):
             x = layer(x, memory, turns)
         return x.unflatten(1, (seg_BND.shape[1], -1))
 
+    def look(self, seg_BND: Tensor, vision_BTChw: Tensor) -> tuple[Tensor, list[Tensor]]:
+        """The prompts of `forward`, and where each layer looked, (B,heads,N,T,T,grid*grid).
+
+        A weight belongs to the copy of an [ST] token at a frame (first T) and a cell of a frame
+        (second T, row-major cells); the weights of a copy sum to 1. What Figure 5 shows.
+        """
+        x, memory, turns = self._start(seg_BND, vision_BTChw)
+        tokens, frames = seg_BND.shape[1], vision_BTChw.shape[1]
+        looks = []
+        for layer in self.decoder:
+            weights = layer.cross_weights(x, memory, turns)
+            looks.append(weights.unflatten(-1, (frames, -1)).unflatten(2, (tokens, -1)))
+            x = layer(x, memory, turns)
+        return x.unflatten(1, (tokens, -1)), looks
+
     def frame_scores(self, seg_BND: Tensor, vision_BTChw: Tensor) -> Tensor:
         """Attention mass of the last layer on each frame, (B,T); a row sums to 1/grid**2.
 

@@ -10,7 +10,6 @@ import torch
 from torch import nn
 import torch.nn.functional as F
 from torch.nn.utils.rnn import pad_sequence
-from transformers import Qwen2Config, Qwen2ForCausalLM
 
 from virst_model import checkpoints
 from virst_model.config import VirstConfig
@@ -18,9 +17,7 @@ from virst_model.fusion import InitialFusion, MlpFusion, SecondFusion
 from virst_model.prompt import IGNORE, Prompt, Prompter, plain_sentence
 from virst_model.segmenter import Segmenter
 from virst_model.structs import Decoded, FrameFeatures, MemoryEntry, MemoryRead
-from virst_model.vlm.tome import TomeProjector
-from virst_model.vlm.umt import Umt
-from virst_model.vlm.vlm import Vlm
+from virst_model.vlm.vlm import build_vlm
 
 TINY = Path(__file__).parent / "weights" / "tiny"
 IMAGE_MEAN = (0.485, 0.456, 0.406)
@@ -44,7 +41,7 @@ class Virst(nn.Module):
         self.config = config
         self.tokenizer = tokenizer
         self.prompter = Prompter(tokenizer, config.behaviour.modality)
-        self.vlm = _vlm(config)
+        self.vlm = build_vlm(config)
         self.segmenter = Segmenter(config.segmenter)
         hidden, dim, grid = config.llm.hidden, config.segmenter.dim, config.segmenter.grid
         fusion = config.fusion
@@ -190,36 +187,6 @@ class Virst(nn.Module):
         image = F.interpolate(image, (side, side), mode=mode, antialias=True)[0]
         mean, std = self._pixel_stats
         return ((image.to(self.device).float() / 255 - mean) / std).to(self.dtype)
-
-
-def _vlm(config: VirstConfig) -> Vlm:
-    umt, llm = config.umt, config.llm
-    encoder = Umt(
-        umt.side,
-        umt.patch,
-        umt.dim,
-        umt.depth,
-        umt.heads,
-        clip_frames=umt.clip_frames,
-        mlp_ratio=umt.mlp_ratio,
-        base_grid=umt.base_grid,
-    )
-    projector = TomeProjector(umt.dim, llm.hidden, config.tome.heads, config.tome.tokens)
-    qwen = Qwen2Config(
-        vocab_size=llm.vocab,
-        hidden_size=llm.hidden,
-        intermediate_size=llm.intermediate,
-        num_hidden_layers=llm.layers,
-        num_attention_heads=llm.heads,
-        num_key_value_heads=llm.kv_heads,
-        rope_theta=llm.rope_theta,
-        rms_norm_eps=llm.rms_eps,
-        tie_word_embeddings=llm.tie_embeddings,
-        max_position_embeddings=llm.max_length,
-        initializer_range=llm.init_std,
-        attn_implementation="sdpa",
-    )
-    return Vlm(encoder, projector, Qwen2ForCausalLM(qwen))
 
 
 def _tokenizer(folder: Path) -> Tokenizer:

@@ -80,7 +80,7 @@ def run_stage(
                 group["lr"] = stage.lr * _schedule(stage, step, progress)
             batch = draw_batch(stage, side, seed, step)
             terms, ious = losses(model, heads, batch)
-            loss = total(terms, stage.auxiliary)
+            loss = total(terms, stage)
             if not torch.isfinite(loss):
                 raise SystemExit(f"{stage.name}: loss is {loss.item()} at step {step}; {terms}")
             optimizer.zero_grad()

@@ -12,6 +12,7 @@ from virst_model.losses import mask_losses, token_loss
 from virst_model.memory import Memory
 from virst_model.structs import Decoded, FrameFeatures
 from virst_model.train.batches import Batch
+from virst_model.train.stages import Stage
 from virst_model.virst import Virst
 
 # What a sentence of the synthetic language can say, for the auxiliary head.
@@ -68,6 +69,24 @@ class Heads(nn.Module):
         return loss / len(SAID)
 
 
+def look_loss(looks: list[torch.Tensor], truth_BTHW: torch.Tensor, grid: int) -> torch.Tensor:
+    """-log of the attention that the fusion pays to the target in the prompt's own frame.
+
+    Half of the heads learn it, in every layer; frames without the target do not count. Words and
+    pixels find each other sooner this way than through the mask decoder alone.
+    """
+    share = F.adaptive_avg_pool2d(truth_BTHW.float(), grid).flatten(2)
+    target_BTS = (2 * share).clamp(max=1)
+    seen_BT = (share.amax(dim=2) > 0.05).float()
+    loss = share.new_zeros(())
+    for look in looks:
+        half = look[:, : look.shape[1] // 2].mean(dim=(1, 2))  # (B, T, T, S)
+        own_BTS = half.diagonal(dim1=1, dim2=2).transpose(1, 2)
+        paid_BT = (own_BTS * target_BTS).sum(dim=2)
+        loss = loss - ((paid_BT + 1e-4).log() * seen_BT).sum() / seen_BT.sum().clamp(min=1)
+    return loss / len(looks)
+
+
 def losses(
     model: Virst, heads: Heads, batch: Batch
 ) -> tuple[dict[str, torch.Tensor], dict[str, torch.Tensor]]:
@@ -113,9 +132,9 @@ def losses(
     return terms, {"anchor_iou": ious[:, :anchors], "tracked_iou": ious[:, anchors:]}
 
 
-def total(terms: dict[str, torch.Tensor], auxiliary: float) -> torch.Tensor:
-    """The weighted sum that is minimised; `auxiliary` weighs what the heads add."""
-    weights = {**WEIGHTS, "dense": auxiliary, "phrase": auxiliary}
+def total(terms: dict[str, torch.Tensor], stage: Stage) -> torch.Tensor:
+    """The weighted sum that is minimised: eq. (15), and what helps a model without a past."""
+    weights = {**WEIGHTS, "dense": stage.heads, "phrase": stage.heads, "look": stage.look}
     return sum(weights[name.removesuffix("_tracked")] * value for name, value in terms.items())
 
 
@@ -142,8 +161,10 @@ def _prompts(
     s2_BTChw = s2_STChw[batch.scene]
     asked = [model.prompter.ask(s.text) for s in batch.sentences]
     states, hidden, labels = model.st_states(list(tokens[batch.scene]), s2_BTChw, asked)
-    prompts_BNTC = model.second_fusion(states, s2_BTChw)
+    prompts_BNTC, looks = model.second_fusion.look(states, s2_BTChw)
+    truth_BTHW = batch.truth[:, batch.window]
     return prompts_BNTC, {
+        "look": look_loss(looks, truth_BTHW, model.config.fusion.grid),
         "ce": token_loss(model.vlm.logits(hidden), labels),
         "phrase": heads.phrase_loss(states, batch.sentences),
     }

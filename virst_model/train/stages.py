@@ -17,7 +17,8 @@ class Stage:
         tracked: frames after the window that are tracked through memory; 0 trains prompts alone.
         lr: peak learning rate (AdamW), after `warmup` steps, then falling as a half cosine to
             `final` of it.
-        auxiliary: weight of the auxiliary heads' losses.
+        heads: weight of the auxiliary heads' losses.
+        look: weight of the loss on where the fusion looks.
         kinds: how often each kind of sentence is drawn, relative to 1.
     """
 
@@ -30,7 +31,8 @@ class Stage:
     tracked: int
     lr: float
     final: float
-    auxiliary: float
+    heads: float
+    look: float
     warmup: int = 200
     kinds: tuple[tuple[str, float], ...] = ()
 
@@ -38,7 +40,21 @@ class Stage:
 TINY = (
     Stage(
         name="trunks",
-        minutes=45,
+        minutes=20,
+        scenes=8,
+        sentences=4,
+        windows=(4,),
+        fused=2,
+        tracked=0,
+        lr=6e-4,
+        final=0.8,
+        heads=1.0,
+        look=0.0,
+        kinds=(("motion", 0.3), ("position", 0.7)),
+    ),
+    Stage(
+        name="alignment",
+        minutes=30,
         scenes=8,
         sentences=4,
         windows=(4,),
@@ -46,19 +62,21 @@ TINY = (
         tracked=0,
         lr=6e-4,
         final=0.4,
-        auxiliary=1.0,
+        heads=0.5,
+        look=0.5,
         kinds=(("motion", 0.3), ("position", 0.7)),
     ),
     Stage(
         name="propagation",
-        minutes=45,
+        minutes=35,
         scenes=4,
         sentences=3,
         windows=(4, 8, 12),
         fused=0,
         tracked=5,
-        lr=3e-4,
+        lr=4e-4,
         final=0.05,
-        auxiliary=0.3,
+        heads=0.2,
+        look=0.2,
     ),
 )

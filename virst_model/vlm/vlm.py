@@ -66,6 +66,7 @@ def build_llm(config: LlmConfig) -> Qwen2ForCausalLM:
             rms_norm_eps=config.rms_eps,
             rope_theta=config.rope_theta,
             tie_word_embeddings=config.tie_embeddings,
+            initializer_range=config.init_std,
             attn_implementation="sdpa",
         )
     )
