@@ -92,6 +92,21 @@ def test_demo_says_why_the_node_did_not_start(start_process, tmp_path):
     assert "/no/weights" in process.output
 
 
+def children(pid: int) -> list[int]:
+    return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+
+
+def test_demo_takes_its_processes_along(start_process, spin_until, random_weights, tmp_path):
+    arguments = ("--model", str(random_weights), "--out", str(tmp_path))
+    process = start_process("-m", "virst_ros.demo", *arguments)
+    assert spin_until(lambda: len(children(process.popen.pid)) == 2, 60)
+    started = children(process.popen.pid)
+
+    assert process.stop() == 130
+    assert "Traceback" not in process.output
+    assert not any(Path(f"/proc/{pid}").exists() for pid in started)
+
+
 def test_query_client(start_process, ros_node, spin_until):
     start_process(SCRIPTED, "--ros-args", "-p", "diagnostics_period_s:=0.2")
     robot = Robot(ros_node, spin_until)
@@ -200,6 +215,6 @@ def test_the_second_query_means_something_else():
     assert demo.choose_queries(None, scene) == DEMO_QUERIES
     assert demo.choose_queries(DEMO_QUERIES[1], scene) == (DEMO_QUERIES[1], DEMO_QUERIES[0])
     assert demo.choose_queries("a dog", None)[0] == "a dog"
-    colour, _, _ = DEMO_QUERIES[0].split()[1].partition(" ")
+    colour = DEMO_QUERIES[0].split()[1]
     first, second = demo.choose_queries(f"the {colour} object", scene)
     assert true_ids(scene, first, 0.0) != true_ids(scene, second, 0.0)

@@ -23,6 +23,7 @@ import cv2
 from lifecycle_msgs.srv import GetState
 import rclpy
 from rclpy.executors import SingleThreadedExecutor
+from rclpy.signals import SignalHandlerOptions
 from rclpy.utilities import remove_ros_args
 from tqdm import tqdm
 
@@ -138,7 +139,11 @@ class Processes:
                 raise DemoError(f"{name} ended with status {process.returncode}:\n{tail}")
 
     def stop(self) -> None:
-        """By SIGINT, so that shared memory is given back; by force only after ten seconds."""
+        """By SIGINT, so that shared memory is given back; by force only after ten seconds.
+
+        A second Ctrl-C is ignored meanwhile.
+        """
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
         for process in self._running.values():
             if process.poll() is None:
                 process.send_signal(signal.SIGINT)
@@ -148,6 +153,7 @@ class Processes:
             except subprocess.TimeoutExpired:
                 process.kill()
                 process.wait()
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
     def _log(self, name: str) -> Path:
         return self._folder / f"{name}.log"
@@ -224,7 +230,9 @@ def _stage(options: argparse.Namespace, video: OverlayVideo) -> Iterator[Directo
     """Camera and node as processes, and our own node; all ended and joined afterwards."""
     processes = Processes(options.out)
     source = str(options.video) if options.video else "scene"
-    rclpy.init()
+    # Python's own handler: Ctrl-C is a KeyboardInterrupt here, and a kill is no different.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    rclpy.init(signal_handler_options=SignalHandlerOptions.NO)
     try:
         recorder = Recorder(video)
         director = Director(recorder, processes)

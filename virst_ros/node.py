@@ -124,6 +124,10 @@ class SegmentNode(LifecycleNodeMixin, Node):
             return FAILURE
         stream = self._worker.handler.stream
         self.book.known_words = frozenset(stream.known_words)
+        for query in self.book.queries:
+            self.get_logger().info(
+                f"query {query.id}, {query.text!r}: {self.book.remark(query.text)}"
+            )
         self._create_outlets()
         self.get_logger().info(
             f"configured in {time.monotonic() - started_s:.1f} s: "
@@ -190,6 +194,9 @@ class SegmentNode(LifecycleNodeMixin, Node):
         self, request: SetQuery.Request, response: SetQuery.Response
     ) -> SetQuery.Response:
         verdict = self.book.submit(request.query, request.append)
+        self.get_logger().info(
+            f"query {verdict.query_id}, {request.query[:80]!r}: {verdict.message}"
+        )
         response.success, response.message = verdict.success, verdict.message
         response.query_id = verdict.query_id
         return response

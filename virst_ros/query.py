@@ -8,6 +8,7 @@ import time
 
 import rclpy
 from rclpy.node import Node
+from rclpy.signals import SignalHandlerOptions
 from rclpy.utilities import remove_ros_args
 
 from virst_interfaces.srv import SetQuery
@@ -64,7 +65,7 @@ def main(args: list[str] | None = None) -> int:
     """The exit status: 0 accepted, 1 refused, 2 no answer."""
     args = sys.argv if args is None else ["virst-query", *args]
     parsed = _parse(remove_ros_args(args)[1:])
-    rclpy.init(args=args)
+    rclpy.init(args=args, signal_handler_options=SignalHandlerOptions.NO)
     try:
         node = rclpy.create_node("virst_query")
         try:

@@ -65,14 +65,14 @@ class QueryBook:
             query = Query(self._next_id, text, label)
             self._next_id += 1
             self._replace(tuple(sorted((*kept, query), key=lambda q: q.label)))
-        return Verdict(True, self._remark(text), query.id)
+        return Verdict(True, self.remark(text), query.id)
 
     def _replace(self, queries: tuple[Query, ...]) -> None:
         self._queries = queries
         self._on_change(queries)
 
-    def _remark(self, text: str) -> str:
-        """What a person should know about an accepted text."""
+    def remark(self, text: str) -> str:
+        """What a person should know about an accepted text: words that are not known."""
         words = dict.fromkeys(re.findall(r"[^\W_]+", text.lower()))
         unknown = [word for word in words if word not in self.known_words]
         if not self.known_words or not unknown:
