@@ -1,0 +1,149 @@
+"""What the tracker's thread does with a frame; the session is scripted."""
+
+from __future__ import annotations
+
+import time
+
+import numpy as np
+import pytest
+
+pytest.importorskip("rclpy", reason="needs ROS 2")
+
+from robot import image, red_square
+
+from virst_model.structs import TRACKING, Query, QueryResult, StepResult
+from virst_ros.convert import choose_backend
+from virst_ros.meter import KEPT, Meter
+from virst_ros.tracker import Arrival, Outlets, Stream, Tracker
+from virst_ros.worker import Mailbox
+
+RED = Query(1, "red", 1)
+
+
+class Forgetful(Exception):
+    """An error that costs one frame."""
+
+
+class Scripted:
+    """Answers with an empty mask; raises what it is told to."""
+
+    def __init__(self) -> None:
+        self.queries: tuple[Query, ...] = ()
+        self.steps: list[tuple[float, tuple[Query, ...]]] = []
+        self.error: Exception | None = None
+        self.closed = False
+
+    def set_queries(self, queries: tuple[Query, ...]) -> None:
+        self.queries = queries
+
+    def step(self, frame_HW3: np.ndarray, stamp_s: float) -> StepResult | None:
+        self.steps.append((stamp_s, self.queries))
+        if self.error:
+            raise self.error
+        mask_HW = np.zeros(frame_HW3.shape[:2], bool)
+        answers = tuple(
+            QueryResult(q.id, q.label, q.text, TRACKING, 0.5, 0.5, mask_HW, (0, 0, 0, 0), 0)
+            for q in self.queries
+        )
+        byte_HW = mask_HW.astype(np.uint8)
+        return StepResult(0, stamp_s, answers, byte_HW, byte_HW) if answers else None
+
+    def stats(self) -> dict:
+        return {}
+
+    def close(self) -> None:
+        self.closed = True
+
+
+class Stage:
+    """A tracker, and what comes out of it."""
+
+    def __init__(self) -> None:
+        self.session, self.meter = Scripted(), Meter()
+        self.queries: Mailbox = Mailbox()
+        self.published: list = []
+        self.warnings: list[str] = []
+        outlets = Outlets(
+            lambda message, frame, result: self.published.append(message.header),
+            self.warnings.append,
+            lambda: 1000.0,
+        )
+        stream = Stream(self.session, recoverable=(Forgetful,))
+        self.tracker = Tracker(
+            stream, choose_backend("rosbags"), self.queries, outlets, self.meter
+        )
+
+    def frame(self, stamp_s: float, encoding: str = "rgb8") -> None:
+        message = image(red_square(), stamp_s, encoding)
+        self.tracker.handle(Arrival(message, time.monotonic()))
+
+
+def test_queries_reach_the_session_before_the_next_frame():
+    stage = Stage()
+    stage.frame(1.0)
+    stage.queries.put((RED,))
+    stage.frame(2.0)
+    stage.frame(3.0)
+
+    assert stage.session.steps == [(1.0, ()), (2.0, (RED,)), (3.0, (RED,))]
+    assert [header.stamp.sec for header in stage.published] == [2, 3]
+    assert stage.tracker.states == {1: TRACKING}
+
+
+def test_an_error_that_costs_one_frame_is_counted():
+    stage = Stage()
+    stage.queries.put((RED,))
+    stage.session.error = Forgetful("no memory")
+    stage.frame(1.0)
+    stage.session.error = None
+    stage.frame(2.0)
+
+    assert stage.meter.counted("failed_frames") == 1
+    assert "no memory" in stage.warnings[0]
+    assert len(stage.published) == 1
+
+
+def test_another_error_is_not_held_back():
+    stage = Stage()
+    stage.session.error = ZeroDivisionError("scripted")
+
+    with pytest.raises(ZeroDivisionError):
+        stage.frame(1.0)
+
+
+def test_a_broken_frame_does_not_reach_the_session():
+    stage = Stage()
+    stage.frame(1.0, encoding="nv24")
+
+    assert stage.session.steps == []
+    assert stage.meter.counted("bad_frames") == 1
+    assert "nv24" in stage.meter.remark("bad_frames")
+
+
+def test_frames_without_a_stamp_get_the_time_of_arrival():
+    stage = Stage()
+    stage.frame(0.0)
+
+    ((stamp_s, _),) = stage.session.steps
+    assert stamp_s == pytest.approx(1000.0, abs=1.0)
+    assert stage.meter.counted("unstamped_frames") == 1
+
+
+def test_closing_closes_the_session():
+    stage = Stage()
+    stage.tracker.close()
+
+    assert stage.session.closed
+
+
+def test_a_meter_does_not_grow():
+    meter = Meter()
+    for index in range(3 * KEPT):
+        meter.count("frames")
+        meter.time("latency", float(index))
+
+    assert meter.counted("frames") == 3 * KEPT
+    assert meter.percentiles_ms("latency")[0] == pytest.approx(3 * KEPT - KEPT / 2 - 0.5)
+    assert meter.percentiles_ms("age") is None
+    assert meter.rate_hz("frames") > 0
+    assert meter.rate_hz("masks") == 0
