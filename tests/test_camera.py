@@ -72,10 +72,10 @@ def test_a_scene_comes_with_its_truth(start_process, ros_node, spin_until):
 
 
 def test_a_video_as_raw_and_compressed_images(start_process, ros_node, spin_until, picture_file):
-    raw = listen(ros_node, Image, "/eye/image_raw", qos_profile_sensor_data)
-    topic = "/eye/image_raw/compressed"
+    raw = listen(ros_node, Image, "/eye/left", qos_profile_sensor_data)
+    topic = "/eye/left/compressed"
     compressed = listen(ros_node, CompressedImage, topic, qos_profile_sensor_data)
-    start_process(*CAMERA, "-r", "__ns:=/eye", "-p", f"source:={picture_file}")
+    start_process(*CAMERA, "-r", "image_raw:=/eye/left", "-p", f"source:={picture_file}")
 
     assert spin_until(lambda: raw and compressed, 60)
     assert (raw[0].width, raw[0].height) == (64, 48)

@@ -45,8 +45,9 @@ class Camera(Node):
         self._source = open_source(name, **values)
         self._frame_id = self.get_parameter("frame_id").value
         self._images = self.create_publisher(Image, "image_raw", qos_profile_sensor_data)
+        # Beside the images also where these are remapped, as image_transport has it.
         self._compressed = self.create_publisher(
-            CompressedImage, "image_raw/compressed", qos_profile_sensor_data
+            CompressedImage, self._images.topic_name + "/compressed", qos_profile_sensor_data
         )
         self._start_ns = self.get_clock().now().nanoseconds
         self._ids = None
