@@ -1,6 +1,7 @@
 """python -m virst_model.train: trains the tiny preset on synthetic scenes, stage after stage."""
 
 import argparse
+from concurrent.futures import ThreadPoolExecutor
 import json
 import logging
 import math
@@ -69,7 +70,9 @@ def run_stage(
     side = model.config.segmenter.side
     log = (options.out / f"{stage.name}.jsonl").open("a")
     watched: dict[str, float] = {}
-    with tqdm(total=round(minutes * 60), unit="s", desc=stage.name) as bar:
+    drawer = ThreadPoolExecutor(1)  # draws the next batch beside the step
+    ahead = drawer.submit(draw_batch, stage, side, seed, step)
+    with drawer, tqdm(total=round(minutes * 60), unit="s", desc=stage.name) as bar:
         while True:
             elapsed = time.monotonic() - started
             done = step >= options.steps if options.steps else elapsed >= minutes * 60
@@ -78,7 +81,7 @@ def run_stage(
             progress = step / options.steps if options.steps else elapsed / (minutes * 60)
             for group in optimizer.param_groups:
                 group["lr"] = stage.lr * _schedule(stage, step, progress)
-            batch = draw_batch(stage, side, seed, step)
+            batch, ahead = ahead.result(), drawer.submit(draw_batch, stage, side, seed, step + 1)
             terms, ious = losses(model, heads, batch)
             loss = total(terms, stage)
             if not torch.isfinite(loss):
@@ -90,7 +93,7 @@ def run_stage(
             step += 1
             _watch(watched, loss, terms, ious, batch)
             bar.update(round(elapsed) - bar.n)
-            bar.set_postfix(step=step, loss=f"{watched['loss']:.3f}", iou=f"{watched['iou']:.3f}")
+            bar.set_postfix(step=step, loss=f"{watched['loss']:.3f}")
             if step % 50 == 0:
                 log.write(
                     json.dumps({"step": step, "s": round(elapsed), **_rounded(watched)}) + "\n"
@@ -115,9 +118,10 @@ def _watch(
     batch: Batch,
 ) -> None:
     """Keeps running means of everything worth a look, IoU by kind of sentence among it."""
-    now = {"loss": loss.item(), "iou": ious["anchor_iou"].mean().item()}
-    now |= {name: value.item() for name, value in terms.items()}
-    if ious["tracked_iou"].numel():
+    now = {"loss": loss.item()} | {name: value.item() for name, value in terms.items()}
+    if ious:
+        now["masks"] = ious["anchor_iou"].mean().item()
+    if ious and ious["tracked_iou"].numel():
         now["tracked_iou"] = ious["tracked_iou"].mean().item()
     kinds = np.array([s.kind for s in batch.sentences])
     for kind in set(kinds.tolist()):

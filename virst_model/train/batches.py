@@ -72,9 +72,9 @@ def draw_batch(stage: Stage, side: int, seed: int, step: int) -> Batch:
         sentences += drawn
         scene += [index] * len(drawn)
     ids_SFHW = np.stack(ids)
-    truth = np.stack(
-        [np.isin(ids_SFHW[i], s.object_ids) for i, s in zip(scene, sentences, strict=True)]
-    )
+    truth = np.zeros((len(sentences), *ids_SFHW.shape[1:]), np.uint8)
+    for row, index, sentence in zip(truth, scene, sentences, strict=True):
+        row[:] = np.isin(ids_SFHW[index], sentence.object_ids)
     small = ids_SFHW[:, :, 2::4, 2::4]
     mean, std = (torch.tensor(v).view(3, 1, 1) for v in (IMAGE_MEAN, IMAGE_STD))
     pixels = torch.from_numpy(np.stack(pictures)).permute(0, 1, 4, 2, 3).float() / 255
@@ -87,7 +87,7 @@ def draw_batch(stage: Stage, side: int, seed: int, step: int) -> Batch:
         times=plan.times,
         scene=torch.tensor(scene),
         sentences=tuple(sentences),
-        truth=torch.from_numpy(truth.astype(np.uint8)),
+        truth=torch.from_numpy(truth),
         shapes=_classes(small, scenes, "shape", SHAPES),
         colours=_classes(small, scenes, "colour", COLOURS),
     )
@@ -100,6 +100,8 @@ def _plan(stage: Stage, rng: np.random.Generator) -> _Plan:
     seconds = [i * period for i in range(count)]
     clips = [list(range(i, i + 4)) for i in range(0, count, 4)]
     window, anchors = list(range(count)), anchor_indices(count)
+    if not stage.sentences:  # pictures alone: the further apart, the more there is to learn
+        seconds = [i * 2.0 for i in range(count)]
     if stage.fused:
         window = sorted(rng.choice(count, stage.fused, replace=False).tolist())
         anchors = list(range(stage.fused))
@@ -129,6 +131,8 @@ def _render(
 
 
 def _draw_sentences(scene: Scene, stage: Stage, rng: np.random.Generator) -> list[Sentence]:
+    if not stage.sentences:
+        return []
     weights = dict(stage.kinds)
     options = scene.sentences(rng, per_kind=1)
     weight = np.array([weights.get(s.kind, 1.0) for s in options])

@@ -41,21 +41,23 @@ class Heads(nn.Module):
         self.said = [1 + len(names) for _, names in SAID]
         self.phrase = nn.Linear(hidden, sum(self.said))
 
-    def dense_loss(
+    def dense_losses(
         self, s2: torch.Tensor, shapes: torch.Tensor, colours: torch.Tensor
-    ) -> torch.Tensor:
+    ) -> dict[str, torch.Tensor]:
         """Shape and colour of every stride-4 cell from the stride-16 features.
 
         Cross entropy; objects and background have half of the weight each.
         """
         scores = F.pixel_shuffle(self.dense(s2), 4).split(self.classes, dim=1)
-        loss = s2.new_zeros(())
-        for score, truth in zip(scores, (shapes, colours), strict=True):
+        truths = {"shape": shapes, "colour": colours}
+        found = {}
+        for score, (name, truth) in zip(scores, truths.items(), strict=True):
             each = F.cross_entropy(score, truth, reduction="none")
             thing = (truth > 0).float()
-            loss = loss + (each * thing).sum() / thing.sum().clamp(min=1)
-            loss = loss + (each * (1 - thing)).sum() / (1 - thing).sum().clamp(min=1)
-        return loss / 4
+            things = (each * thing).sum() / thing.sum().clamp(min=1)
+            rest = (each * (1 - thing)).sum() / (1 - thing).sum().clamp(min=1)
+            found[name] = (things + rest) / 2
+        return found
 
     def phrase_loss(self, states_BND: torch.Tensor, sentences: Sequence[Sentence]) -> torch.Tensor:
         """What each sentence says (colour, shape, ...) from its mean [ST] state; cross entropy."""
@@ -103,9 +105,12 @@ def losses(
     def frame(index: int) -> FrameFeatures:
         return features.select(batch.scene * len(needed) + place[index])
 
-    prompts_BNTC, terms = _prompts(model, heads, batch, features, [place[f] for f in batch.window])
     dense = (batch.shapes[:, needed].flatten(0, 1), batch.colours[:, needed].flatten(0, 1))
-    terms["dense"] = heads.dense_loss(features.s2, *dense)
+    terms = heads.dense_losses(features.s2, *dense)
+    if not batch.sentences:
+        return terms, {}
+    prompts_BNTC, asked = _prompts(model, heads, batch, features, [place[f] for f in batch.window])
+    terms |= asked
 
     decoded, truths = [], []
     memory = Memory(model.config)
@@ -134,7 +139,8 @@ def losses(
 
 def total(terms: dict[str, torch.Tensor], stage: Stage) -> torch.Tensor:
     """The weighted sum that is minimised: eq. (15), and what helps a model without a past."""
-    weights = {**WEIGHTS, "dense": stage.heads, "phrase": stage.heads, "look": stage.look}
+    heads = dict.fromkeys(("shape", "colour", "phrase"), stage.heads)
+    weights = {**WEIGHTS, **heads, "look": stage.look}
     return sum(weights[name.removesuffix("_tracked")] * value for name, value in terms.items())
 
 

@@ -10,7 +10,7 @@ class Stage:
     Attributes:
         minutes: wall time that it gets.
         scenes: synthetic scenes in a step.
-        sentences: sentences about each scene.
+        sentences: sentences about each scene; 0 trains the image encoder alone, with the heads.
         windows: numbers of window frames to draw from, multiples of 4; 4 is padded to 8 with the
             newest frame, as a stream does.
         fused: window frames that the fusion and the decoder see; 0 is all of them.
@@ -53,8 +53,21 @@ TINY = (
         kinds=(("motion", 0.3), ("position", 0.7)),
     ),
     Stage(
+        name="encoder",
+        minutes=15,
+        scenes=16,
+        sentences=0,
+        windows=(3,),
+        fused=0,
+        tracked=0,
+        lr=1e-3,
+        final=0.3,
+        heads=1.0,
+        look=0.0,
+    ),
+    Stage(
         name="alignment",
-        minutes=30,
+        minutes=25,
         scenes=8,
         sentences=4,
         windows=(4,),
@@ -68,7 +81,7 @@ TINY = (
     ),
     Stage(
         name="propagation",
-        minutes=35,
+        minutes=30,
         scenes=4,
         sentences=3,
         windows=(4, 8, 12),
