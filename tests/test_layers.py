@@ -27,7 +27,16 @@ ROS_PACKAGES = {
     "virst_interfaces",
     "virst_ros",
 }
-# Imports go from right to left only: a module may import those of its own floor and below it.
+# Nothing imports them.
+PROGRAMS = (
+    "virst_model.train",
+    "virst_model.evaluate",
+    "virst_model.bench",
+    "virst_model.segment",
+    "virst_model.ask",
+    "virst_ros.node",
+)
+# A module may import those of its own floor and of the floors below it, which come first.
 FLOORS = (
     ("virst_model.structs", "virst_model.config"),
     (),  # the leaves: everything that is named nowhere here
@@ -38,12 +47,11 @@ FLOORS = (
         "virst_model.grounder",
         "virst_model.track",
         "virst_model.video",
+        "virst_model.command_line",
     ),
-    ("virst_model.evaluate", "virst_model.bench", "virst_model.train"),
+    PROGRAMS,
 )
 LEAVES = 1
-# Programs, not parts: nothing imports them.
-PROGRAMS = ("virst_model.train", "virst_model.evaluate", "virst_model.bench", "virst_ros.node")
 FORBIDDEN_NAMES = re.compile(r"^_*(utils?|misc|commons?|helpers?|base|managers?)$")
 
 
