@@ -1,11 +1,15 @@
 """The session: rules 4 and 11 to 14 of the stream, on a model that sees colours."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
-from streams import SIZE, ColourModel, bars, frame, query, run, session, states
+from streams import CELLS, SIZE, ColourModel, bars, frame, query, run, session, states
+import torch
 
 from virst_model import SessionOptions
-from virst_model.structs import SEARCHING, TRACKING
+from virst_model.session import compose
+from virst_model.structs import LOST, SEARCHING, TRACKING, Decoded
 from virst_model.track import Pace
 
 
@@ -283,3 +287,30 @@ def test_a_closed_session_takes_no_frames():
 
     with pytest.raises(RuntimeError, match="closed"):
         stream.step(frame(), 0.0)
+
+
+def track(label, column, logit, state=TRACKING):
+    """What `compose` reads of a track: a mask of one column, at logit height `logit`."""
+    logits = torch.full((1, CELLS, CELLS), -20.0)
+    logits[:, :, column : column + 2] = logit
+    decoded = Decoded(logits, logits, *torch.tensor([[0.9], [5.0]]), torch.zeros(1, 1))
+    return SimpleNamespace(query=query(label), state=state, decoded=decoded)
+
+
+def test_where_masks_overlap_the_label_is_that_of_the_higher_logit():
+    for order in (1, -1):
+        tracks = [track(1, 2, 30.0), track(2, 3, 40.0)][::order]
+
+        result = compose(0, 0.0, tracks, CELLS, CELLS)
+
+        assert result.labels_HW[0].tolist() == [0, 0, 1, 2, 2, 0, 0, 0]
+        assert (result.mask_HW[0] > 0).tolist() == [False] * 2 + [True] * 3 + [False] * 3
+        assert [r.area for r in result.results] == [16, 16]  # each keeps its whole mask
+
+
+@pytest.mark.parametrize("state", [SEARCHING, LOST])
+def test_searching_and_lost_queries_show_nothing(state):
+    result = compose(0, 0.0, [track(1, 2, 30.0, state)], CELLS, CELLS)
+
+    assert not result.mask_HW.any() and not result.labels_HW.any()
+    assert result.results[0].area == 0

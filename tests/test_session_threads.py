@@ -1,0 +1,214 @@
+"""Groundings in their thread: rules 5, 6 and 11, on a model whose VLM waits for a gate."""
+
+from threading import Event
+from threading import enumerate as threads
+import time
+
+import pytest
+from streams import ColourModel, bars, frame, noise_frames, query, real_model, session
+import torch
+
+from virst_model.grounder import GroundingError
+from virst_model.structs import SEARCHING, TRACKING
+
+PATIENCE_S = 60.0
+
+
+class Film:
+    """Feeds a stream frames that all show red in column 1, green in 3 and blue in 5."""
+
+    def __init__(self, stream):
+        self.stream = stream
+        self.t = 0
+
+    def step(self):
+        self.t += 1
+        return self.stream.step(frame(self.t, red=1, green=3, blue=5), float(self.t))
+
+    def until(self, wanted):
+        """Steps until `wanted(result)`; returns the result."""
+        end_s = time.monotonic() + PATIENCE_S
+        while time.monotonic() < end_s:
+            result = self.step()
+            if wanted(result):
+                return result
+            time.sleep(0.002)
+        pytest.fail(f"not within {self.t} frames")
+
+
+@pytest.fixture
+def model():
+    return ColourModel()
+
+
+@pytest.fixture
+def stream(model):
+    with session(model, sync=False) as stream:
+        yield stream
+
+
+def tracked(*ids):
+    return lambda result: {r.id for r in result.results if r.state == TRACKING} >= set(ids)
+
+
+def test_masks_keep_coming_while_the_vlm_thinks(model, stream):
+    film = Film(stream)
+    stream.set_queries((query(1, "red"),))
+    film.until(tracked(1))
+    film.until(lambda result: stream.tracks[0].grounding is None)
+    model.gate, model.asked = Event(), Event()
+    stream.set_queries((query(1, "red"), query(2, "blue")))
+    film.until(lambda result: model.asked.is_set())
+
+    results = [film.step() for _ in range(40)]
+
+    assert all(bars(r.results[0].mask_HW) == [1] for r in results)
+    assert all(r.results[1].state == SEARCHING for r in results)
+    model.gate.set()
+    assert bars(film.until(tracked(1, 2)).results[1].mask_HW) == [5]
+
+
+def test_a_snapshot_is_used_after_the_window_has_moved_on(model, stream):
+    film = Film(stream)
+    model.gate = Event()
+    stream.set_queries((query(1, "red"),))
+    film.until(lambda result: model.asked.is_set())
+    first = model.grounded[0][1][3]
+
+    for _ in range(40):
+        film.step()
+    model.gate.set()
+    film.until(tracked(1))
+
+    assert first not in [f.t + 1 for f in stream._window.frames()]
+    assert model.decoded[0] == first
+
+
+def test_a_removed_querys_grounding_is_cancelled_and_the_next_one_starts(model, stream):
+    film = Film(stream)
+    model.gate = Event()
+    stream.set_queries((query(1, "red"),))
+    film.until(lambda result: model.asked.is_set())
+
+    stream.set_queries((query(2, "blue"),))
+    film.until(lambda result: len(model.grounded) == 2)  # though the gate is still closed
+    model.gate.set()
+    result = film.until(tracked(2))
+
+    assert [text for text, _ in model.grounded[:2]] == ["red", "blue"]
+    assert bars(result.mask_HW) == [5]
+    assert stream.stats()["stale"] == 1
+
+
+def test_a_reset_cancels_the_grounding_in_flight(model, stream):
+    film = Film(stream)
+    film.t = 1000
+    model.gate = Event()
+    stream.set_queries((query(1, "red"),))
+    film.until(lambda result: model.asked.is_set())
+
+    film.t = 0  # the stamps jump back
+    film.until(lambda result: len(model.grounded) == 2)
+    model.gate.set()
+    film.until(tracked(1))
+
+    assert stream.stats()["stale"] == 1
+
+
+def test_the_newest_query_is_grounded_next_and_the_others_in_turn(model, stream):
+    film = Film(stream)
+    model.gate = Event()
+    stream.set_queries((query(1, "red"),))
+    film.until(lambda result: model.asked.is_set())
+
+    stream.set_queries((query(1, "red"), query(2, "green"), query(3, "blue")))
+    for _ in range(20):
+        film.step()
+    model.gate.set()
+    film.until(lambda result: len(model.grounded) >= 9)
+
+    texts = [text for text, _ in model.grounded]
+    assert texts[:3] == ["red", "blue", "green"]
+    assert all(set(texts[i : i + 3]) == {"red", "green", "blue"} for i in range(3, 7))
+
+
+def test_clearing_the_queries_frees_the_grounder_for_the_next(model, stream):
+    film = Film(stream)
+    model.gate = Event()
+    stream.set_queries((query(1, "red"),))
+    film.until(lambda result: model.asked.is_set())
+
+    stream.set_queries(())
+    assert film.step() is None
+    model.gate.set()
+    stream.set_queries((query(2, "blue"),))
+
+    assert bars(film.until(tracked(2)).mask_HW) == [5]
+
+
+@pytest.mark.parametrize("sync", [True, False])
+def test_an_error_of_the_vlm_surfaces_from_step_and_the_stream_goes_on(model, monkeypatch, sync):
+    def broken(*_):
+        raise ArithmeticError("no such number")
+
+    with session(model, sync=sync) as stream, monkeypatch.context() as patch:
+        film = Film(stream)
+        stream.set_queries((query(7, "red"),))
+        patch.setattr(model, "ground", broken)
+
+        with pytest.raises(GroundingError, match=r"query 7 .* ArithmeticError: no such number"):
+            film.until(tracked(7))
+
+        patch.undo()
+        assert bars(film.until(tracked(7)).mask_HW) == [1]
+
+
+def grounder_threads():
+    return [thread for thread in threads() if thread.name.startswith("virst-grounder")]
+
+
+def test_close_cancels_and_joins_the_thread(model):
+    before = len(grounder_threads())
+    model.gate = Event()
+    with session(model, sync=False) as stream:
+        stream.set_queries((query(1, "red"),))
+        Film(stream).until(lambda result: model.asked.is_set())
+        assert len(grounder_threads()) == before + 1
+
+    assert len(grounder_threads()) == before
+
+
+def test_the_grounder_has_its_own_number_of_torch_threads(model, stream, monkeypatch):
+    seen = []
+    ground = model.ground
+
+    def spy(*arguments):
+        seen.append(torch.get_num_threads())
+        return ground(*arguments)
+
+    monkeypatch.setattr(model, "ground", spy)
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    try:
+        stream.set_queries((query(1, "red"),))
+        Film(stream).until(tracked(1))
+        assert (seen[0], torch.get_num_threads()) == (1, 2)
+    finally:
+        torch.set_num_threads(before)
+
+
+def test_the_real_model_tracks_with_its_vlm_in_a_thread():
+    frames = noise_frames(32)
+    with session(real_model(), sync=False) as stream:
+        stream.warm_up(*frames[0].shape[:2])
+        stream.set_queries((query(1, "the red circle"),))
+        end_s = time.monotonic() + PATIENCE_S
+        t = 0
+        while stream.tracks[0].state != TRACKING and time.monotonic() < end_s:
+            stream.step(frames[t % 32], float(t))
+            t += 1
+            time.sleep(0.002)
+        result = stream.step(frames[t % 32], float(t))
+
+    assert result.results[0].state == TRACKING
+    assert stream.stats()["grounding_ms_p50"] > 0
