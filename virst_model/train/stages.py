@@ -67,7 +67,7 @@ TINY = (
     ),
     Stage(
         name="alignment",
-        minutes=25,
+        minutes=20,
         scenes=8,
         sentences=4,
         windows=(4,),
@@ -83,7 +83,7 @@ TINY = (
         name="propagation",
         minutes=30,
         scenes=4,
-        sentences=3,
+        sentences=4,
         windows=(4, 8, 12),
         fused=0,
         tracked=5,
