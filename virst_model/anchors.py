@@ -3,11 +3,17 @@
 Pure functions of frame numbers (Sec. 3.3, Alg. 2 of arXiv 2603.27060).
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+import random
 
 import torch
 
 RULES = ("nearest", "released")
+# Table 5: which of the sampled frames of a video are anchors.
+STRATEGIES = ("dynamic", "first", "random3", "uniform3", "guided")
+# Anchors of the strategies that do not grow with the number of sampled frames. "guided" takes as
+# many: how many the paper's CLIP-guided row takes is not said.
+FIXED_ANCHORS = 3
 
 
 def anchor_indices(frames: int) -> list[int]:
@@ -17,7 +23,45 @@ def anchor_indices(frames: int) -> list[int]:
     """
     if frames < 1:
         raise ValueError(f"a window needs at least 1 frame, not {frames}")
-    count = max(1, frames // 4)
+    return _even(frames, max(1, frames // 4))
+
+
+def anchor_candidates(
+    strategy: str, frames: int, seed: int = 0, scores: Sequence[float] | None = None
+) -> list[int]:
+    """Anchor candidates of `frames` >= 1 sampled frames, ascending: the rows of Table 5.
+
+    Args:
+        strategy: "dynamic" is Alg. 2, `anchor_indices`; "first" the first frame; "random3" three
+            drawn by lot; "uniform3" three evenly spaced, first and last among them; "guided" the
+            three of the highest score, the earlier of equals. Fewer where there are not three.
+        frames: how many frames were sampled.
+        seed: of "random3"; the same seed draws the same frames.
+        scores: of "guided", how well each frame shows what the sentence says.
+
+    Raises:
+        ValueError: an unknown strategy, no frame, or not one score a frame.
+    """
+    if frames < 1:
+        raise ValueError(f"a window needs at least 1 frame, not {frames}")
+    count = min(FIXED_ANCHORS, frames)
+    if strategy == "dynamic":
+        return anchor_indices(frames)
+    if strategy == "first":
+        return [0]
+    if strategy == "random3":
+        return sorted(random.Random(seed).sample(range(frames), count))
+    if strategy == "uniform3":
+        return _even(frames, count)
+    if strategy == "guided":
+        if scores is None or len(scores) != frames:
+            given = "none" if scores is None else len(scores)
+            raise ValueError(f"guided anchors need one score for each of {frames} frames: {given}")
+        return sorted(sorted(range(frames), key=lambda i: (-scores[i], i))[:count])
+    raise ValueError(f"unknown anchor strategy {strategy!r}; known are {STRATEGIES}")
+
+
+def _even(frames: int, count: int) -> list[int]:
     return torch.linspace(0, frames - 1, count).round().long().tolist()
 
 
