@@ -1,0 +1,191 @@
+"""Frames of a video file, of a folder of images or of one image: in order, as often as asked."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import partial
+import logging
+import math
+import os
+from pathlib import Path
+import re
+import struct
+from typing import Protocol
+
+import cv2
+import numpy as np
+from PIL import Image, ImageOps
+
+IMAGE_SUFFIXES = (".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp")
+# Rate of a folder, which has none of its own; that of the data sets' validation frames is 5 or 6.
+FOLDER_RATE_HZ = 10.0
+DEFAULT_RATE_HZ = 30.0
+
+_log = logging.getLogger(__name__)
+
+
+class VideoError(Exception):
+    """A video or a frame of it cannot be used. `str()` is one line: the path and why."""
+
+    def __init__(self, path: str | os.PathLike[str], reason: str) -> None:
+        self.path = str(path)
+        self.reason = " ".join(reason.split())
+        super().__init__(path, reason)
+
+    def __str__(self) -> str:
+        return f"{self.path}: {self.reason}"
+
+
+@dataclass(frozen=True)
+class Frame:
+    """A frame that has not been decoded yet.
+
+    Attributes:
+        index: its place in the video, from 0.
+        name: what its mask file is called, without a suffix.
+        read: gives the pixels, uint8 RGB (H, W, 3); raises VideoError where they cannot be read.
+            To be called before the video's iteration goes on.
+    """
+
+    index: int
+    name: str
+    read: Callable[[], np.ndarray]
+
+
+class Frames(Protocol):
+    """A video. Each iteration starts again at frame 0 and holds one frame at a time.
+
+    Attributes:
+        path: for messages.
+        length: number of frames; a video file's is what the file says until an iteration has
+            come to the end.
+        rate_hz: frames a second.
+    """
+
+    path: str
+    length: int
+    rate_hz: float
+
+    def __iter__(self) -> Iterator[Frame]: ...
+
+
+class ImageFiles:
+    """Images as frames, in the given order; a mask has the name of its image."""
+
+    def __init__(self, path: str | os.PathLike[str], images: list[Path]) -> None:
+        """Raises VideoError where two masks would have one name."""
+        self.path = str(path)
+        self.length = len(images)
+        self.rate_hz = FOLDER_RATE_HZ
+        self._images = images
+        names = set()
+        for image in images:
+            if image.stem in names:
+                raise VideoError(path, f"two images are called {image.stem}")
+            names.add(image.stem)
+
+    def __iter__(self) -> Iterator[Frame]:
+        for index, path in enumerate(self._images):
+            yield Frame(index, path.stem, partial(_read_image, path))
+
+
+class VideoFile:
+    """What OpenCV can read; names are the frame numbers in five digits.
+
+    A damaged frame fails to be decoded and the next one may not: it keeps its place. Where nothing
+    comes after it, the file is shorter than its header says, which many are by a frame or two.
+    """
+
+    def __init__(self, path: str | os.PathLike[str]) -> None:
+        """Raises VideoError where it is not a video."""
+        self.path = str(path)
+        capture = self._open()
+        rate_hz = capture.get(cv2.CAP_PROP_FPS)
+        promised = capture.get(cv2.CAP_PROP_FRAME_COUNT)
+        capture.release()
+        self.rate_hz = rate_hz if math.isfinite(rate_hz) and rate_hz > 0 else DEFAULT_RATE_HZ
+        if math.isfinite(promised) and promised >= 1:
+            self.length = int(promised)
+        else:
+            self.length = 0
+            for _ in self:  # some containers do not say: counts, without converting a pixel
+                pass
+
+    def __iter__(self) -> Iterator[Frame]:
+        capture = self._open()
+        index = lost = 0
+        try:
+            while True:
+                if capture.grab():
+                    for damaged in range(index, index + lost):
+                        yield self._frame(damaged, None)
+                    index, lost = index + lost, 0
+                    yield self._frame(index, capture)
+                    index += 1
+                elif index + lost < self.length:
+                    lost += 1
+                else:
+                    break
+        finally:
+            capture.release()
+        if index < self.length:
+            _log.warning(
+                "%s: ends after %d frames; its header says %d", self.path, index, self.length
+            )
+        self.length = index
+
+    def _open(self) -> cv2.VideoCapture:
+        capture = cv2.VideoCapture(self.path)
+        if not capture.isOpened():
+            raise VideoError(self.path, "is not a video that can be read")
+        return capture
+
+    def _frame(self, index: int, capture: cv2.VideoCapture | None) -> Frame:
+        return Frame(index, f"{index:05d}", partial(self._read, index, capture))
+
+    def _read(self, index: int, capture: cv2.VideoCapture | None) -> np.ndarray:
+        found, bgr_HW3 = (False, None) if capture is None else capture.retrieve()
+        if not found or bgr_HW3 is None:
+            raise VideoError(self.path, f"frame {index} cannot be decoded")
+        return cv2.cvtColor(bgr_HW3, cv2.COLOR_BGR2RGB)
+
+
+def open_frames(path: str | os.PathLike[str]) -> Frames:
+    """A video file, a folder of images in the order of the numbers in their names, or an image.
+
+    Raises:
+        VideoError: there is no such file, or nothing in it that could be read.
+    """
+    path = Path(path)
+    try:
+        if path.is_dir():
+            images = [p for p in path.iterdir() if p.suffix.lower() in IMAGE_SUFFIXES]
+            if not images:
+                raise VideoError(path, f"holds no images ({', '.join(IMAGE_SUFFIXES)})")
+            return ImageFiles(path, sorted(images, key=_natural))
+        if not path.exists():
+            raise VideoError(path, "no such file or folder")
+        path.open("rb").close()
+    except OSError as error:
+        raise VideoError(path, error.strerror or str(error)) from None
+    if path.suffix.lower() in IMAGE_SUFFIXES:
+        return ImageFiles(path, [path])
+    return VideoFile(path)
+
+
+def _natural(path: Path) -> list[tuple[int, int, str]]:
+    """Sort key that takes digits as numbers: 9 before 10, with or without leading zeros."""
+    parts = re.split(r"([0-9]+)", path.name)
+    return [(0, int(p), p) if p.isdecimal() else (1, 0, p) for p in parts]
+
+
+def _read_image(path: Path) -> np.ndarray:
+    """Pixels as a viewer shows them, turned as the file says; truncated files are errors.
+
+    Pillow and not OpenCV, which fills the rest of a truncated JPEG with grey and says nothing.
+    """
+    try:
+        with Image.open(path) as image:
+            return np.asarray(ImageOps.exif_transpose(image).convert("RGB"))
+    except (OSError, SyntaxError, ValueError, struct.error, Image.DecompressionBombError) as error:
+        reason = str(error).replace(f"'{path}'", "it")
+        raise VideoError(path, f"cannot be read ({reason})") from None
