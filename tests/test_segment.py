@@ -1,0 +1,217 @@
+"""python -m virst_model.segment: masks as files, and bad input in one line."""
+
+import os
+from pathlib import Path
+import subprocess
+import sys
+
+import cv2
+import numpy as np
+from PIL import Image
+import pytest
+from streams import noise_frames, real_model, smallest
+import torch
+
+from virst_model import segment
+from virst_model.overlay import draw_overlay
+from virst_model.structs import TRACKING, QueryResult, StepResult
+from virst_model.virst import save
+
+ROOT = Path(__file__).resolve().parents[1]
+FRAMES = noise_frames(10)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _one_torch_thread():
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.fixture(scope="module")
+def weights(tmp_path_factory):
+    """A folder of random weights of the least size."""
+    folder = tmp_path_factory.mktemp("weights")
+    save(real_model(smallest()), folder)
+    return folder
+
+
+@pytest.fixture
+def video(tmp_path):
+    path = tmp_path / "clip.mp4"
+    code = cv2.VideoWriter_fourcc(*"mp4v")
+    writer = cv2.VideoWriter(str(path), code, 12.0, FRAMES[0].shape[1::-1])
+    for image in FRAMES:
+        writer.write(image)
+    writer.release()
+    return path
+
+
+@pytest.fixture
+def run(weights, tmp_path):
+    """Runs the program on `arguments` with its output in tmp_path / "out"; the exit status."""
+
+    def run(*arguments):
+        fixed = ["--model", str(weights), "--device", "cpu", "--out", str(tmp_path / "out")]
+        return segment.main([*map(str, arguments), *fixed])
+
+    return run
+
+
+def files(folder):
+    return sorted(str(p.relative_to(folder)) for p in folder.rglob("*") if p.is_file())
+
+
+def test_a_video_file_gives_a_numbered_png_for_each_frame(run, video, tmp_path, capsys):
+    assert run(video, "--query", "the red circle") == 0
+
+    out = tmp_path / "out"
+    assert files(out) == [f"the-red-circle/{i:05d}.png" for i in range(10)]
+    for path in out.rglob("*.png"):
+        mask = cv2.imread(str(path), cv2.IMREAD_UNCHANGED)
+        assert mask.shape == (48, 64) and mask.dtype == np.uint8
+        assert set(np.unique(mask)) <= {0, 255}
+    assert capsys.readouterr().out == f"{out / 'the-red-circle'}\n"
+
+
+def test_masks_are_named_as_the_images_of_a_folder(run, tmp_path):
+    (tmp_path / "images").mkdir()
+    names = ["img_8", "img_9", "img_10"]
+    for name, image in zip(names, FRAMES):
+        Image.fromarray(image).save(tmp_path / "images" / f"{name}.jpg")
+
+    assert run(tmp_path / "images", "--query", "it") == 0
+
+    assert files(tmp_path / "out") == sorted(f"it/{name}.png" for name in names)
+
+
+def test_an_image_gives_one_mask_and_one_overlay_picture(run, tmp_path):
+    Image.fromarray(FRAMES[0]).save(tmp_path / "photo.png")
+
+    assert run(tmp_path / "photo.png", "--query", "it", "--overlay") == 0
+
+    assert files(tmp_path / "out") == ["it/photo.png", "overlay.png"]
+
+
+def test_each_query_has_its_folder(run, video, tmp_path):
+    queries = ["The red circle!", "the red circle", "?!", "红球", "../../etc/passwd"]
+
+    assert run(video, *(x for q in queries for x in ("--query", q))) == 0
+
+    folders = sorted(p.name for p in (tmp_path / "out").iterdir())
+    assert folders == sorted(["the-red-circle", "the-red-circle-2", "query", "红球", "etc-passwd"])
+    assert len(files(tmp_path / "out")) == 5 * 10
+
+
+def test_the_overlay_is_a_video_as_long_and_as_fast_as_the_input(run, video, tmp_path):
+    assert run(video, "--query", "the red circle", "--overlay") == 0
+
+    capture = cv2.VideoCapture(str(tmp_path / "out" / "overlay.mp4"))
+    assert capture.get(cv2.CAP_PROP_FPS) == 12.0
+    assert sum(1 for _ in iter(capture.grab, False)) == 10
+
+
+def test_the_overlay_tints_the_mask_and_nothing_else():
+    image = np.full((120, 160, 3), 100, np.uint8)
+    mask = np.zeros((120, 160), bool)
+    mask[60:100, 40:80] = True
+    answer = QueryResult(1, 1, "it", TRACKING, 0.9, 0.9, mask, (40, 60, 40, 40), 1600)
+    result = StepResult(0, 0.0, (answer,), mask.view(np.uint8) * 255, mask.view(np.uint8))
+
+    drawn = draw_overlay(image, result)
+
+    changed = (drawn != 100).any(axis=2)
+    assert changed[60:100, 40:80].all()
+    changed[58:102, 38:82] = False  # the outline is two pixels wide
+    assert not changed[20:].any()  # above is the caption
+
+
+def test_a_corrupt_frame_is_a_warning_that_names_it(run, tmp_path, caplog):
+    (tmp_path / "images").mkdir()
+    for t, image in enumerate(FRAMES):
+        Image.fromarray(image).save(tmp_path / "images" / f"{t:05d}.jpg")
+    broken = tmp_path / "images" / "00004.jpg"
+    broken.write_bytes(broken.read_bytes()[:500])
+
+    assert run(tmp_path / "images", "--query", "it") == 0
+
+    assert files(tmp_path / "out") == [f"it/{t:05d}.png" for t in range(10)]
+    (record,) = caplog.records
+    assert record.levelname == "WARNING" and str(broken) in record.getMessage()
+
+
+def bad_inputs(folder):
+    """Arguments, and what the one line says."""
+    (folder / "empty").mkdir()
+    (folder / "broken").mkdir()
+    (folder / "broken" / "0.png").write_bytes(b"\x89PNG no more")
+    (folder / "text.mp4").write_text("not a video " * 100)
+    Image.fromarray(FRAMES[0]).save(folder / "good.png")
+    good = folder / "good.png"
+    return [
+        ([folder / "missing.mp4", "--query", "it"], f"{folder / 'missing.mp4'}: no such file"),
+        ([folder / "empty", "--query", "it"], f"{folder / 'empty'}: holds no images"),
+        ([folder / "broken", "--query", "it"], f"{folder / 'broken'}: holds no frame that can"),
+        ([folder / "text.mp4", "--query", "it"], f"{folder / 'text.mp4'}: is not a video"),
+        ([good, "--query", " "], "--query: a query without words"),
+        ([good, "--query", "it", "--device", "warp9"], "--device warp9: "),
+        ([good, "--query", "it", "--model", folder / "nowhere"], f"{folder / 'nowhere'}: no such"),
+        ([good, "--query", "it", "--out", good], f"{good / 'it'}: cannot be made"),
+    ]
+
+
+def test_bad_input_is_one_line_and_exit_status_2(weights, tmp_path, capsys):
+    for arguments, said in bad_inputs(tmp_path):
+        defaults = ["--model", weights, "--device", "cpu", "--out", tmp_path / "out"]
+        # The last of two options wins.
+        status = segment.main([str(x) for x in [arguments[0], *defaults, *arguments[1:]]])
+
+        captured = capsys.readouterr()
+        assert status == 2 and captured.out == ""
+        # A carriage return and blanks: the bar that was wiped away.
+        line = captured.err.rpartition("\r")[2]
+        assert line.startswith(f"error: {said}"), arguments
+        assert line.count("\n") == 1 and line.endswith("\n")
+
+
+def test_a_damaged_video_is_one_line_on_a_terminal_too(tmp_path):
+    """FFmpeg writes to stderr behind Python's back, so this needs a process."""
+    path = tmp_path / "damaged.mp4"
+    path.write_bytes(b"\0\0\0\x20ftypisom" + bytes(500))
+
+    done = subprocess.run(
+        [sys.executable, "-m", "virst_model.segment", str(path), "--query", "it"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=120,
+        env=os.environ | {"OMP_NUM_THREADS": "1"},
+    )
+
+    assert done.returncode == 2
+    assert done.stderr == f"error: {path}: is not a video that can be read\n"
+
+
+def test_a_full_disk_is_one_line(run, video, monkeypatch, capsys):
+    def full(self, data):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(Path, "write_bytes", full)
+
+    assert run(video, "--query", "it") == 2
+    assert "00000.png: cannot be written (No space left on device)" in capsys.readouterr().err
+
+
+def test_a_precision_is_an_argument(monkeypatch):
+    asked = []
+    monkeypatch.setattr("virst_model.command_line.load", lambda *given: asked.append(given))
+    parser = segment.argparse.ArgumentParser()
+    segment.add_model_options(parser)
+
+    for name in ("fp32", "fp16", "bf16"):
+        segment.load_model(parser.parse_args(["--device", "cpu", "--dtype", name]))
+    segment.load_model(parser.parse_args(["--device", "cpu"]))
+
+    dtypes = [torch.float32, torch.float16, torch.bfloat16, None]
+    assert asked == [(None, "cpu", dtype) for dtype in dtypes]
