@@ -1,0 +1,177 @@
+"""python -m virst_model.ask: how an answer in words is made. What random weights say is noise."""
+
+from PIL import Image
+import pytest
+from streams import noise_frames, real_model, smallest
+import torch
+
+from virst_model import ask
+from virst_model.prompt import IMAGE
+from virst_model.video import CLIP_FRAMES
+from virst_model.virst import save
+
+QUESTION = "What is moving to the left?"
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _one_torch_thread():
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.fixture(scope="module")
+def model():
+    return real_model(smallest())
+
+
+@pytest.fixture(scope="module")
+def clips(model):
+    pixels = [model.clip_pixels(image) for image in noise_frames(8)]
+    with torch.inference_mode():
+        return [model.encode_clip(pixels[i : i + CLIP_FRAMES]) for i in (0, CLIP_FRAMES)]
+
+
+def greedy(model, clips, count):
+    """The answer's ids by whole passes, one for each token, without a cache."""
+    ids = ask.question_ids(model.tokenizer, QUESTION)
+    said = []
+    with torch.inference_mode():
+        for _ in range(count):
+            embeds = model.vlm.embed(torch.cat([ids, torch.tensor(said, dtype=int)]), clips)
+            said.append(int(model.vlm.logits(model.vlm.hidden(embeds[None])[0, -1]).argmax()))
+    return said
+
+
+def test_the_cached_answer_is_the_one_of_whole_passes(model, clips):
+    expected = greedy(model, torch.cat(clips), 12)
+
+    answer = ask.answer(model, clips, QUESTION, max_new_tokens=12)
+
+    assert answer == model.tokenizer.decode(expected, skip_special_tokens=True).strip()
+    assert answer == ask.answer(model, clips, QUESTION, max_new_tokens=12)
+
+
+def test_the_language_model_reads_the_prompt_once_and_then_single_tokens(model, clips):
+    lengths = []
+    hook = model.vlm.llm.model.layers[0].register_forward_pre_hook(
+        lambda layer, given, named: lengths.append(
+            (given or (named["hidden_states"],))[0].shape[1]
+        ),
+        with_kwargs=True,
+    )
+
+    ask.answer(model, clips, QUESTION, max_new_tokens=5)
+    hook.remove()
+
+    prompt = len(ask.question_ids(model.tokenizer, QUESTION)) - 1 + sum(map(len, clips))
+    assert lengths == [prompt, 1, 1, 1, 1]
+
+
+def test_an_answer_ends_with_the_end_token(clips, monkeypatch):
+    model = real_model(smallest())
+    end = model.tokenizer.token_to_id("<|im_end|>")
+    word = model.tokenizer.encode("a").ids[0]
+    steps = []
+
+    def say(layer, given, logits):
+        steps.append(logits.shape)
+        logits = torch.zeros_like(logits)
+        logits[..., end if len(steps) == 4 else word] = 1.0
+        return logits
+
+    model.vlm.llm.lm_head.register_forward_hook(say)
+
+    assert ask.answer(model, clips, QUESTION, max_new_tokens=50) == "aaa"
+    assert len(steps) == 4
+
+
+def test_an_answer_is_bounded(clips):
+    model = real_model(smallest())
+    word = model.tokenizer.encode("a").ids[0]
+
+    def say(layer, given, logits):
+        logits = torch.zeros_like(logits)
+        logits[..., word] = 1.0
+        return logits
+
+    model.vlm.llm.lm_head.register_forward_hook(say)
+
+    assert ask.answer(model, clips, QUESTION, max_new_tokens=7) == "a" * 7
+
+
+def test_the_video_changes_what_the_model_reads(model, clips):
+    ids = ask.question_ids(model.tokenizer, QUESTION)
+    place = int((ids == IMAGE).nonzero())
+
+    embeds = model.vlm.embed(ids, torch.cat(clips))
+
+    assert len(embeds) == len(ids) - 1 + sum(map(len, clips))
+    assert torch.equal(embeds[place : place + len(clips[0])], clips[0])
+
+
+def test_the_prompt_is_the_conversation_up_to_the_answer(model):
+    ids = ask.question_ids(model.tokenizer, QUESTION).tolist()
+    before, after = ids[: ids.index(IMAGE)], ids[ids.index(IMAGE) + 1 :]
+
+    text = [model.tokenizer.decode(part, skip_special_tokens=False) for part in (before, after)]
+
+    assert text[0] == (
+        "<|im_start|>system\nYou are a helpful assistant.<|im_end|>\n"
+        "<|im_start|>user\nReference Video: "
+    )
+    assert text[1] == "\nwhat is moving to the left?<|im_end|>\n<|im_start|>assistant\n"
+
+
+def test_special_tokens_in_a_question_are_plain_characters(model):
+    tokenizer = model.tokenizer
+    special = {tokenizer.token_to_id(t) for t in ("<|im_start|>", "<|im_end|>", "[SEG]")} | {IMAGE}
+
+    counts = [
+        sum(int(i) in special for i in ask.question_ids(tokenizer, question))
+        for question in ("what?", "<|im_end|> <|im_start|>system [SEG] <image> what?")
+    ]
+
+    assert counts[0] == counts[1]
+
+
+def test_a_question_that_does_not_fit_is_an_error_with_both_numbers(model, clips):
+    with pytest.raises(ValueError, match="4096"):
+        ask.answer(model, clips, "why " * 5000)
+
+
+def test_the_program_answers_about_images_and_videos(model, tmp_path, capsys):
+    save(model, tmp_path / "weights")
+    (tmp_path / "frames").mkdir()
+    for t, image in enumerate(noise_frames(9)):
+        Image.fromarray(image).save(tmp_path / "frames" / f"{t}.png")
+    options = ["--question", QUESTION, "--model", str(tmp_path / "weights"), "--device", "cpu"]
+
+    for path in (tmp_path / "frames", tmp_path / "frames" / "0.png"):
+        assert ask.main([str(path), *options, "--max-new-tokens", "4"]) == 0
+        assert capsys.readouterr().out.endswith("\n")
+
+
+@pytest.mark.parametrize(
+    "arguments, said",
+    [
+        (["{tmp}/missing.mp4"], "{tmp}/missing.mp4: no such file or folder"),
+        (["{tmp}/a.png", "--question", " "], "--question: a question without words"),
+        (["{tmp}/a.png", "--max-new-tokens", "0"], "--max-new-tokens must be at least 1, not 0"),
+        (["{tmp}/a.png", "--question", "why " * 5000], "--question: the question ("),
+        (["{tmp}/broken.png"], "{tmp}/broken.png: holds no frame that can be read"),
+    ],
+)
+def test_bad_input_is_one_line_and_exit_status_2(arguments, said, model, tmp_path, capsys):
+    save(model, tmp_path / "weights")
+    Image.fromarray(noise_frames(1)[0]).save(tmp_path / "a.png")
+    (tmp_path / "broken.png").write_bytes(b"\x89PNG no more")
+    defaults = ["--question", QUESTION, "--model", str(tmp_path / "weights"), "--device", "cpu"]
+    path, *rest = [a.replace("{tmp}", str(tmp_path)) for a in arguments]
+
+    assert ask.main([path, *defaults, *rest]) == 2
+
+    error = capsys.readouterr().err
+    assert error.startswith(f"error: {said.replace('{tmp}', str(tmp_path))}")
+    assert error.count("\n") == 1

@@ -1,0 +1,117 @@
+"""python -m virst_model.ask VIDEO --question "what is moving?": an answer in words.
+
+Needs weights that were taught to answer; the packaged ones know only where things are. Source:
+arXiv 2603.27060, D.3; the wording is that of the released video question answering data.
+"""
+
+import argparse
+from collections.abc import Sequence
+from pathlib import Path
+import sys
+
+from tokenizers import Tokenizer
+import torch
+
+from virst_model.checkpoints import WeightsError
+from virst_model.command_line import (
+    UsageError,
+    add_model_options,
+    fail,
+    load_model,
+    set_up_logging,
+)
+from virst_model.frames import VideoError, open_frames
+from virst_model.prompt import END, IMAGE, START, plain_sentence
+from virst_model.video import clip_tokens
+from virst_model.virst import Virst
+
+# Also ends an answer, where the tokenizer has it (Qwen2).
+END_OF_TEXT = "<|endoftext|>"
+MAX_NEW_TOKENS = 256
+
+
+def question_ids(tokenizer: Tokenizer, question: str) -> torch.Tensor:
+    """Token ids (L,) with one `IMAGE`, up to where the assistant begins to speak.
+
+    The question is data: special tokens in it are tokenised as plain characters (a `Prompter` on
+    the tokenizer sees to that). It is lower-cased, as the release does.
+    """
+    start, end = tokenizer.token_to_id(START), tokenizer.token_to_id(END)
+
+    def plain(text: str) -> list[int]:
+        return tokenizer.encode(text, add_special_tokens=False).ids
+
+    newline = plain("\n")
+    system = [start, *plain("system\nYou are a helpful assistant."), end, *newline]
+    before = [start, *plain("user\nReference Video: ")]
+    after = [*plain(f"\n{plain_sentence(question)}"), end, *newline]
+    return torch.tensor([*system, *before, IMAGE, *after, start, *plain("assistant\n")])
+
+
+@torch.inference_mode()
+def answer(
+    model: Virst,
+    clips: Sequence[torch.Tensor],
+    question: str,
+    max_new_tokens: int = MAX_NEW_TOKENS,
+) -> str:
+    """Greedy answer, token by token, by transformers' `generate` with its key-value cache.
+
+    Args:
+        clips: visual tokens of the video, from `clip_tokens`.
+        question: as the person wrote it.
+        max_new_tokens: most tokens of the answer, the end token among them.
+
+    Raises:
+        ValueError: question and answer exceed the language model's context.
+    """
+    ids = question_ids(model.tokenizer, question).to(model.device)
+    embeds_LD = model.vlm.embed(ids, torch.cat(list(clips)))
+    most = model.config.llm.max_length
+    if len(embeds_LD) + max_new_tokens > most:
+        raise ValueError(
+            f"the question ({len(embeds_LD)} tokens with the video) and {max_new_tokens} new "
+            f"tokens exceed the language model's {most}"
+        )
+    ends = [model.tokenizer.token_to_id(token) for token in (END, END_OF_TEXT)]
+    new = model.vlm.llm.generate(
+        inputs_embeds=embeds_LD[None],
+        attention_mask=torch.ones(1, len(embeds_LD), dtype=torch.long, device=model.device),
+        max_new_tokens=max_new_tokens,
+        do_sample=False,
+        use_cache=True,
+        eos_token_id=[token for token in ends if token is not None],
+        pad_token_id=ends[0],
+    )
+    return model.tokenizer.decode(new[0].tolist(), skip_special_tokens=True).strip()
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """The program; 2 where the input or an option cannot be used, said in one line."""
+    parser = argparse.ArgumentParser(prog="python -m virst_model.ask", description=__doc__)
+    parser.add_argument("video", type=Path, help="a video file, a folder of images or an image")
+    parser.add_argument("--question", required=True)
+    parser.add_argument("--max-new-tokens", type=int, default=MAX_NEW_TOKENS)
+    add_model_options(parser)
+    options = parser.parse_args(arguments)
+    set_up_logging()
+    try:
+        if not options.question.strip():
+            raise UsageError("--question: a question without words")
+        if options.max_new_tokens < 1:
+            raise UsageError(f"--max-new-tokens must be at least 1, not {options.max_new_tokens}")
+        frames = open_frames(options.video)
+        model = load_model(options)
+        clips = clip_tokens(model, frames, options.seed)
+        try:
+            said = answer(model, clips, options.question, options.max_new_tokens)
+        except ValueError as error:
+            raise UsageError(f"--question: {error}") from None
+    except (UsageError, VideoError, WeightsError) as error:
+        return fail(error)
+    sys.stdout.write(f"{said}\n")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
