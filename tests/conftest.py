@@ -34,12 +34,13 @@ def pytest_configure() -> None:
 
 
 @pytest.fixture(scope="session", autouse=True)
-def _two_torch_threads() -> None:
+def _one_torch_thread() -> None:
+    """The parts are small: more threads wait for each other longer than they help."""
     try:
         import torch
     except ImportError:
         return
-    torch.set_num_threads(min(2, os.cpu_count() or 1))
+    torch.set_num_threads(1)
 
 
 @pytest.fixture(scope="session")
