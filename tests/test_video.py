@@ -491,7 +491,7 @@ def test_sentences_together_are_sentences_alone(tiny_model):
 
 
 def test_the_tracks_are_those_of_the_models_own_parts(tiny_model):
-    """Frame by frame as fact 19-25 of the release tell it, without video.py's bookkeeping."""
+    """Frame by frame in the order of the release: all anchors, then the rest by their numbers."""
     images = noise_frames(12)
     features = [tiny_model.encode_frame(x) for x in images]
     pixels = [tiny_model.clip_pixels(x) for x in images]
