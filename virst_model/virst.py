@@ -3,6 +3,7 @@
 from collections.abc import Callable, Sequence
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from tokenizers import Tokenizer
@@ -10,6 +11,8 @@ import torch
 from torch import nn
 import torch.nn.functional as F
 from torch.nn.utils.rnn import pad_sequence
+from torch.overrides import TorchFunctionMode
+from transformers.models.qwen2.modeling_qwen2 import Qwen2RotaryEmbedding
 
 from virst_model import checkpoints
 from virst_model.config import VirstConfig
@@ -56,7 +59,8 @@ class Virst(nn.Module):
             raise ValueError(f"fusion.second is {fusion.second!r}; known are attention, mlp")
         # The release has this layer and never uses it; it keeps its place in checkpoints.
         self.occ_predictor = nn.Linear(dim, 1)
-        pixel_stats = torch.tensor([IMAGE_MEAN, IMAGE_STD]).view(2, 3, 1, 1)
+        # On the CPU also where the weights are made without memory: no file holds it.
+        pixel_stats = torch.tensor([IMAGE_MEAN, IMAGE_STD], device="cpu").view(2, 3, 1, 1)
         self.register_buffer("_pixel_stats", pixel_stats, persistent=False)
 
     @property
@@ -209,7 +213,7 @@ def load(
     device: str = "cpu",
     dtype: torch.dtype | None = None,
 ) -> Virst:
-    """Loads a folder of config.json, model.safetensors and tokenizer.json.
+    """Loads a folder of config.json, model.safetensors (one file or several) and tokenizer.json.
 
     Args:
         folder: None is the packaged tiny model.
@@ -225,17 +229,59 @@ def load(
         config = VirstConfig.from_dict(values)
     except ValueError as error:
         raise checkpoints.WeightsError(folder / "config.json", str(error)) from None
-    model = build(config, tokenizer=_tokenizer(folder))
-    missing, unexpected = model.load_state_dict(state, strict=False)
+    model = empty(config, _tokenizer(folder))
+    try:
+        missing, unexpected = model.load_state_dict(state, strict=False, assign=True)
+    except RuntimeError as error:  # a shape
+        reason = f"the weights are not those of {checkpoints.CONFIG}: {error}"
+        raise checkpoints.WeightsError(folder, reason) from None
     if missing or unexpected:
         raise checkpoints.WeightsError(
-            folder / "model.safetensors",
-            f"not the weights of its config.json: missing {missing[:3]}, unexpected "
-            f"{unexpected[:3]} ({len(missing)} and {len(unexpected)} in all)",
+            folder,
+            f"the weights are not those of {checkpoints.CONFIG}: missing {missing[:3]}, "
+            f"unexpected {unexpected[:3]} ({len(missing)} and {len(unexpected)} in all)",
         )
     if dtype is None:
         dtype = torch.bfloat16 if torch.device(device).type == "cuda" else torch.float32
-    return model.to(device=device, dtype=dtype).eval()
+    return settle(model, device, dtype)
+
+
+def empty(config: VirstConfig, tokenizer: Tokenizer) -> Virst:
+    """A model whose parameters have names and shapes, but no memory yet (the meta device).
+
+    Load weights with `assign=True`, then `settle` it.
+    """
+    with torch.device("meta"), _NumbersOnCpu():
+        return Virst(config, tokenizer).eval()
+
+
+def settle(model: Virst, device: str, dtype: torch.dtype) -> Virst:
+    """Moves loaded weights to where they run, parameters as `dtype`.
+
+    Tables of positions and pixel statistics stay float32: a rounded frequency turns a distant
+    token by a wrong angle. (The release converts all but SAM 2's prompt encoder.)
+    """
+    for parameter in model.parameters():
+        parameter.data = parameter.data.to(device, dtype)
+    llm = model.vlm.llm
+    # What is not stored in files was not assigned either.
+    llm.model.rotary_emb = Qwen2RotaryEmbedding(llm.config)
+    for buffer in model.buffers():
+        buffer.data = buffer.data.to(device, torch.float32)
+    llm.tie_weights()
+    return model
+
+
+class _NumbersOnCpu(TorchFunctionMode):
+    """Lets SAM 2's trunk, which reads its drop path rates from a tensor, be built without data."""
+
+    def __torch_function__(
+        self, function: Callable, types: Any, args: Any = (), kwargs: dict | None = None
+    ) -> Any:
+        kwargs = dict(kwargs or {})
+        if function is torch.linspace:
+            kwargs["device"] = "cpu"
+        return function(*args, **kwargs)
 
 
 def save(model: Virst, folder: str | Path, dtype: torch.dtype = torch.float16) -> None:
