@@ -1,6 +1,8 @@
-"""J (region) and F (boundary) of binary masks, per frame, as DAVIS defines them.
+"""J (region) and F (boundary) of binary masks, per frame, as DAVIS defines them; A and R of ReVOS.
 
-Equal to `db_eval_iou` and `db_eval_boundary` of davis2017-evaluation on 0/1 masks.
+Equal on 0/1 masks to `db_eval_iou` and `db_eval_boundary` of davis2017-evaluation, and to
+R2VOS's accuracy and robustness. (The release's ReVOS script gives the latter two masks of 0/255,
+which makes them wrong.)
 """
 
 import math
@@ -28,6 +30,22 @@ def boundary(truth_THW: np.ndarray, mask_THW: np.ndarray) -> np.ndarray:
     radius = math.ceil(BOUNDARY_SHARE * math.hypot(*truth.shape[1:]))
     disk = _disk(radius)
     return np.array([_boundary_f(t, m, disk) for t, m in zip(truth, mask, strict=True)])
+
+
+def accuracy(truth_THW: np.ndarray, mask_THW: np.ndarray) -> np.ndarray:
+    """A: share of the pixels of each frame that are right, (T,) in 0..1."""
+    truth, mask = _pair(truth_THW, mask_THW)
+    return (truth == mask).mean(axis=(1, 2))
+
+
+def robustness(
+    truth_THW: np.ndarray, mask_THW: np.ndarray, foreground_THW: np.ndarray
+) -> np.ndarray:
+    """R: 1 - wrongly masked pixels / pixels of all objects of the frame, not below 0, (T,)."""
+    truth, mask = _pair(truth_THW, mask_THW)
+    truth, foreground = _pair(truth, foreground_THW)
+    wrong = (mask & ~truth).sum(axis=(1, 2))
+    return np.maximum(1 - wrong / (foreground.sum(axis=(1, 2)) + 1e-6), 0.0)
 
 
 def _boundary_f(truth_HW: np.ndarray, mask_HW: np.ndarray, disk: np.ndarray) -> float:
