@@ -1,5 +1,7 @@
 """The loss terms of eq. (15) and (16), each a mean over (frame, query) pairs."""
 
+from collections.abc import Mapping
+
 import torch
 import torch.nn.functional as F
 
@@ -47,7 +49,9 @@ def mask_losses(
         hit = logits > 0
         union = (hit | (truth > 0)).flatten(1).sum(1)
         both = (hit & (truth > 0)).flatten(1).sum(1)
-        iou = torch.where(union > 0, both / union.clamp(min=1), 1.0)
+        # Nothing wanted, nothing found: no error by the paper's words, but one in the release.
+        empty = 0.0 if absent_as_decoded else 1.0
+        iou = torch.where(union > 0, both / union.clamp(min=1), empty)
     many = counted.sum().clamp(min=1)
     return {
         "bce": (bce_each(logits, truth) * counted).sum() / many,
@@ -55,6 +59,20 @@ def mask_losses(
         "iou": (decoded.score - iou).abs().mean(),
         "occ": F.binary_cross_entropy_with_logits(decoded.object_score, present),
     }
+
+
+def weighted_sum(
+    terms: Mapping[str, torch.Tensor], weights: Mapping[str, float], iou_twice: bool = False
+) -> torch.Tensor:
+    """Eq. (15) and (16): the weighted sum of the terms.
+
+    Args:
+        terms: scalars by name, "iou" among them.
+        weights: of each of the names.
+        iou_twice: the IoU term counts twice, as in the release.
+    """
+    loss = sum(weights[name] * value for name, value in terms.items())
+    return loss + weights["iou"] * terms["iou"] if iou_twice else loss
 
 
 def token_loss(logits_BLV: torch.Tensor, labels_BL: torch.Tensor) -> torch.Tensor:
