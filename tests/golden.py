@@ -6,6 +6,7 @@ that files of other sizes are tested as they are.
 """
 
 from collections.abc import Callable
+import dataclasses
 from functools import cached_property
 import json
 import os
@@ -14,10 +15,15 @@ from typing import Any, TypeVar
 
 import numpy as np
 import pytest
+from tokenizers import AddedToken, Tokenizer, models
 import torch
 from torch import Tensor, nn
 
 from virst_model.checkpoints import from_released_state
+from virst_model.config import BehaviourConfig, SegmenterConfig, VirstConfig, full
+from virst_model.prompt import END, ST, START
+from virst_model.released import sizes_of
+from virst_model.virst import Virst, empty, settle
 
 FOLDER = Path(
     os.environ.get("VIRST_GOLDEN") or Path(__file__).resolve().parents[2] / "shared" / "golden"
@@ -59,6 +65,10 @@ class Golden:
         array = torch.from_numpy(self._arrays[name])
         return array.float() if array.is_floating_point() else array
 
+    def exact(self, name: str) -> Tensor:
+        """An array as it is stored."""
+        return torch.from_numpy(self._arrays[name])
+
     @cached_property
     def weights(self) -> dict[str, Tensor]:
         """The recorded state dict."""
@@ -88,7 +98,7 @@ class Near:
 
     def __call__(self, kind: str, ours: Tensor, theirs: Tensor, tolerance: float) -> None:
         assert ours.shape == theirs.shape, kind
-        difference = (ours.float() - theirs).abs().max().item()
+        difference = (ours.double() - theirs).abs().max().item()
         self._worst[kind] = max(self._worst.get(kind, 0.0), difference)
         assert difference <= tolerance, f"{kind}: off by {difference}, allowed is {tolerance}"
 
@@ -117,3 +127,62 @@ def enlarge(small: Tensor, side: int) -> Tensor:
     """Pictures are stored small: nearest repetition along the last two axes."""
     factor = side // small.shape[-1]
     return small.repeat_interleave(factor, -1).repeat_interleave(factor, -2)
+
+
+def segmenter_config(overrides: list[str], like: SegmenterConfig) -> SegmenterConfig:
+    """`like` with what the release's overrides of SAM 2's configuration say."""
+    texts = dict(text.lstrip("+").split("=", 1) for text in overrides)
+    given = {name.removeprefix("model."): json.loads(text) for name, text in texts.items()}
+    trunk, attention = "image_encoder.trunk.", "memory_attention."
+    names = {
+        "side": "image_size",
+        "embed_dim": trunk + "embed_dim",
+        "num_heads": trunk + "num_heads",
+        "stages": trunk + "stages",
+        "global_att_blocks": trunk + "global_att_blocks",
+        "window_spec": trunk + "window_spec",
+        "window_pos_embed_bkg": trunk + "window_pos_embed_bkg_spatial_size",
+        "memory_layers": attention + "num_layers",
+        "memory_feedforward": attention + "layer.dim_feedforward",
+    }
+    values = {ours: given[name] for ours, name in names.items() if name in given}
+    lists = {name: tuple(value) for name, value in values.items() if isinstance(value, list)}
+    return dataclasses.replace(like, **(values | lists))
+
+
+def whole_model(file: Golden, behaviour: BehaviourConfig, initial_fusion: bool = True) -> Virst:
+    """The recorded model: sizes from its parameters and metadata, weights as users import them."""
+    sizes, like = file.meta["config"], full()
+    config = dataclasses.replace(
+        like,
+        umt=dataclasses.replace(like.umt, heads=sizes["vit"][2]),
+        tome=dataclasses.replace(like.tome, heads=sizes["vit"][2]),
+        llm=dataclasses.replace(like.llm, heads=sizes["heads"]),
+        segmenter=segmenter_config(file.meta["sam_overrides"], like.segmenter),
+        fusion=dataclasses.replace(like.fusion, initial=initial_fusion),
+        behaviour=behaviour,
+    )
+    config = sizes_of({name: weight.shape for name, weight in file.weights.items()}, config)
+    _check_sizes(config, file)
+    model = empty(config, _ids_only(config, file.meta["seg_token_id"]))
+    model.load_state_dict(from_released_state(file.weights), assign=True)
+    return settle(model, "cpu", torch.float32)
+
+
+def _check_sizes(config: VirstConfig, file: Golden) -> None:
+    """Sizes that the parameters tell are those that the file's metadata tells."""
+    sizes, llm = file.meta["config"], config.llm
+    found = (llm.hidden, llm.layers, llm.kv_heads, llm.intermediate, llm.vocab)
+    assert found == tuple(sizes[name] for name in ("hidden", "layers", "kv", "inter", "vocab"))
+    # The last of the configured blocks does not run.
+    assert (config.umt.dim, config.umt.depth + 1) == tuple(sizes["vit"][:2])
+    assert config.segmenter == segmenter_config(file.meta["sam_overrides"], config.segmenter)
+
+
+def _ids_only(config: VirstConfig, st_id: int) -> Tokenizer:
+    """Conversations are recorded as ids; of the tokenizer only the number of [SEG] is read."""
+    free = [number for number in range(config.llm.vocab) if number != st_id]
+    words = {ST: st_id, START: free[0], END: free[1], "\n": free[2]}
+    tokenizer = Tokenizer(models.WordLevel(words, unk_token="\n"))
+    tokenizer.add_special_tokens([AddedToken(word, special=True) for word in (ST, START, END)])
+    return tokenizer

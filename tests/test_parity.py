@@ -1,208 +1,30 @@
-"""What our fusion and language side compute is what the released VIRST computes (golden.py)."""
+"""What our model computes is what the released VIRST computes: every file of golden.py, one run.
 
-import json
+Prints one line a kind with the worst difference seen. The tests stand in the parity_*.py beside
+this file.
+"""
 
-from golden import FILES, FOLDER, KINDS, Golden, Near, each, enlarge, load, load_alone, need
+from collections.abc import Iterator
+from importlib import import_module
+
 import pytest
 import torch
-from torch import Tensor, nn
-import torch.nn.functional as F
-from torch.nn.utils.rnn import pad_sequence
 
-from virst_model.checkpoints import from_released, to_released
-from virst_model.config import LlmConfig, full
-from virst_model.fusion import InitialFusion, SecondFusion
-from virst_model.prompt import IGNORE
-from virst_model.segmenter import Segmenter
-from virst_model.vlm.tome import TomeProjector
-from virst_model.vlm.umt import Umt
-from virst_model.vlm.vlm import Vlm, build_llm, build_vlm
+PARTS = ("golden", "parity_language", "parity_segmenter", "parity_whole")
 
-# Kinds that no parity test compares yet, and why.
-NOT_COMPARED = {
-    "end to end": "there is no offline video loop yet; its parts are compared one by one",
-    "losses": "the training losses are not compared yet",
-    "metrics": "there are no metrics yet",
-}
-# Settings of the release that the files of whole models do not repeat: config.json's rope_theta,
-# the clip encoder's side, and the tokens that a lone image is merged down to.
-ROPE_THETA, UMT_SIDE, IMAGE_TOKENS = 1e6, 448, 64
+pytest.register_assert_rewrite(*PARTS)
+for _part in map(import_module, PARTS):
+    globals().update({n: value for n, value in vars(_part).items() if n.startswith("test_")})
 
 
 @pytest.fixture(autouse=True)
-def _inference():
+def _inference() -> Iterator[None]:
     with torch.inference_mode():
         yield
 
 
 @pytest.fixture(scope="module")
-def near(request: pytest.FixtureRequest):
-    near = Near()
+def near(request: pytest.FixtureRequest) -> Iterator[object]:
+    near = import_module("golden").Near()
     yield near
     near.report(request.config)
-
-
-@pytest.mark.parametrize("kind", [kind for kind in KINDS.values() if kind not in NOT_COMPARED])
-def test_vectors_of_every_compared_kind_are_there(kind: str) -> None:
-    need(any(file.kind == kind for file in FILES), f"file of the kind {kind!r}")
-
-
-@pytest.mark.parametrize("file", FILES, ids=lambda file: file.path.stem)
-def test_every_file_is_compared_or_left_out_with_a_reason(file: Golden) -> None:
-    assert file.kind in KINDS.values(), f"{file.path} is of no known kind"
-    if file.kind in NOT_COMPARED:
-        pytest.skip(f"{file.kind}: {NOT_COMPARED[file.kind]}")
-
-
-def test_full_model_has_exactly_the_released_parameters() -> None:
-    path = FOLDER / "virst7b_keys.json"
-    need(path.exists(), path.name)
-    released = json.loads(path.read_text())["without_lora"]["state_dict"]
-    config = full()
-    hidden, dim, grid = config.llm.hidden, config.segmenter.dim, config.segmenter.grid
-    # SAM 2's trunk reads numbers from tensors while it is built: not on the meta device.
-    model = nn.ModuleDict({"segmenter": Segmenter(config.segmenter)})
-    with torch.device("meta"):
-        model["vlm"] = build_vlm(config)
-        model["initial_fusion"] = InitialFusion(hidden, dim, dim, grid)
-        model["second_fusion"] = SecondFusion(hidden, dim, dim, grid)
-        model["occ_predictor"] = nn.Linear(dim, 1)
-    ours = {to_released(name): list(weight.shape) for name, weight in model.state_dict().items()}
-    assert ours == {name: shape for name, (shape, _) in released.items()}
-    assert [to_released(from_released(name)) for name in released] == list(released)
-
-
-@each("initial fusion")
-def test_initial_fusion(file: Golden, near: Near) -> None:
-    meta, features = file.meta, file["in/vision_feats"][None]
-    fusion = InitialFusion(
-        meta["hidden_dim"],
-        meta["vision_dim"],
-        meta["token_dim"],
-        features.shape[-1],
-        meta["grid_hw"],
-        meta["num_heads"],
-    )
-    load_alone(fusion, file, "model.initial_seg_fusion_module.", "initial_fusion.")
-    fused = fusion(file["in/seg_embeds"], features)
-    near(file.kind, fused, file["out/fused_seg_embeds"], meta["tol"])
-    # Every seventh token is stored.
-    tokens = fusion.vision_tokens(features)[:, ::7]
-    near(file.kind, tokens, file["out/vision_tokens"], meta["tol"])
-
-
-@each("second fusion")
-def test_second_fusion(file: Golden, near: Near) -> None:
-    meta, seg, features = file.meta, file["in/seg_token"], file["in/image_token"][None]
-    fusion = SecondFusion(
-        meta["in_dim"],
-        features.shape[2],
-        meta["token_dim"],
-        features.shape[-1],
-        meta["grid_hw"],
-        meta["nhead"],
-        meta["n_layers"],
-    )
-    load_alone(fusion, file, "model.seg_prompter.", "second_fusion.")
-    near(file.kind, fusion(seg, features), file["out/decoded"], meta["tol"])
-    scores = fusion.frame_scores(seg, features)
-    near(f"{file.kind}, frame scores", scores, file["out/frame_score"], meta["tol"])
-
-
-@each("umt")
-def test_umt_on_clips_and_on_images(file: Golden, near: Near) -> None:
-    meta, side = file.meta, file.meta["img_size"]
-    umt = Umt(
-        side,
-        meta["patch_size"],
-        meta["embed_dim"],
-        meta["blocks_run"],
-        meta["heads"],
-        meta["num_frames"],
-        base_frames=meta["ckpt_num_frame"],
-    )
-    load_alone(umt, file, "model.vision_tower.vision_tower.", "vlm.umt.")
-    clips = enlarge(file["in/x_small"], side).transpose(1, 2)
-    near("umt, clip", umt(clips), file["out/video"].flatten(1, 2), meta["tol"])
-    # The recorded image is the clip's third frame.
-    image = umt.encode_image(clips[:, 2])
-    near("umt, image", image, file["out/image"].flatten(1, 2), meta["tol"])
-
-
-@each("tome")
-def test_tome_on_clips_and_on_images(file: Golden, near: Near) -> None:
-    meta, frames = file.meta, file.meta["local_num_frames"]
-    clips = file[f"in/features_{meta['frames']}"].unflatten(0, (-1, frames)).flatten(1, 2)
-    # The release keeps 16 tokens for each frame of a clip.
-    cases = (("video", 16 * frames, clips), ("image", IMAGE_TOKENS, file["in/features_1"]))
-    for name, tokens, features in cases:
-        tome = TomeProjector(
-            meta["mm_hidden_size"], meta["hidden_size"], meta["num_attention_heads"], tokens
-        )
-        load_alone(tome, file, "model.mm_projector.", "vlm.projector.")
-        merged = tome.merge(features)
-        near(f"tome, {name}, merged", merged, file[f"out/merged_{name}"], meta["tol"])
-        near(f"tome, {name}", tome(features), file[f"out/{name}"], meta["tol"])
-
-
-@each("vlm")
-def test_vlm_without_and_with_initial_fusion(file: Golden, near: Near) -> None:
-    vlm, visual = vlm_and_visual_tokens(file)
-    near("vlm, visual tokens", visual, file["out/visual_tokens"], 1e-4)
-    embeds = vlm.embed(file["in/input_ids"][0], visual.flatten(0, 1))[None]
-    near("vlm, embeddings", embeds, file["out/inputs_embeds"], 1e-4)
-
-    features, places = file["in/sam_feats"], file["out/seg_positions"]
-    width = file.weights["model.initial_seg_fusion_module.spatial_norm.weight"].shape[0]
-    fusion = InitialFusion(embeds.shape[-1], features.shape[2], width, features.shape[-1])
-    load(fusion, file.weights, "initial_fusion.")
-    fused = embeds.clone()
-    fused[:, places] = fusion(embeds[:, places], features)
-    near("vlm, fused embeddings", fused[:, places], file["out/fused_seg_embeds"], 1e-4)
-
-    for variant, merged in (("", embeds), ("fusion_", fused)):
-        hidden = vlm.hidden(merged)
-        near("vlm, hidden", hidden, file[f"out/{variant}hidden"], 1e-4)
-        logits = vlm.logits(hidden)
-        # Every fifth row of the vocabulary is stored.
-        near("vlm, logits", logits[..., ::5], file[f"out/{variant}logits_sub"], 1e-4)
-        loss = cross_entropy(logits, file["out/labels_merged"], file.meta["seg_token_id"])
-        near("vlm, loss", loss, file[f"out/{variant}ce_loss"], 1e-5)
-
-
-@each("vlm")
-def test_vlm_on_a_right_padded_batch(file: Golden, near: Near) -> None:
-    vlm, visual = vlm_and_visual_tokens(file)
-    prompts = zip(file["in/padded_input_ids"], file["in/padded_attention_mask"])
-    embeds = [vlm.embed(ids[mask], visual.flatten(0, 1)) for ids, mask in prompts]
-    lengths = torch.tensor([len(e) for e in embeds])
-    mask_BL = torch.arange(lengths.max()) < lengths[:, None]
-    hidden = vlm.hidden(pad_sequence(embeds, batch_first=True), mask_BL)
-    for ours, theirs, length in zip(hidden, file["out/padded_hidden"], lengths):
-        near("vlm, padded", ours[:length], theirs[:length], 1e-4)
-
-
-def vlm_and_visual_tokens(file: Golden) -> tuple[Vlm, Tensor]:
-    sizes = file.meta["config"]
-    hidden, (dim, depth, heads) = sizes["hidden"], sizes["vit"]
-    kernel = file.weights["model.vision_tower.vision_tower.encoder.patch_embed.proj.weight"]
-    llm = LlmConfig(
-        hidden,
-        sizes["layers"],
-        sizes["heads"],
-        sizes["kv"],
-        sizes["inter"],
-        sizes["vocab"],
-        ROPE_THETA,
-    )
-    # The last of the configured blocks does not run.
-    umt = Umt(UMT_SIDE, kernel.shape[-1], dim, depth - 1, heads)
-    vlm = Vlm(umt, TomeProjector(dim, hidden, heads), build_llm(llm))
-    load(vlm, file.weights, "vlm.")
-    clips = enlarge(file["in/clip_small"], UMT_SIDE).unflatten(0, (-1, umt.clip_frames))
-    return vlm, vlm.encode_clips(clips)
-
-
-def cross_entropy(logits_BLV: Tensor, labels_BL: Tensor, st_id: int) -> Tensor:
-    labels = labels_BL[:, 1:].masked_fill(labels_BL[:, 1:] == st_id, IGNORE)
-    return F.cross_entropy(logits_BLV[:, :-1].flatten(0, 1), labels.flatten(), ignore_index=IGNORE)

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 import dataclasses
 import json
 
-from golden import FOLDER, Golden, Near, each, enlarge, load_alone, need
+from golden import FOLDER, Golden, Near, each, enlarge, load_alone, need, segmenter_config
 import numpy as np
 import pytest
 import torch
@@ -25,19 +25,6 @@ VIDEOS = {
     "videoD_same_frame_twice": "A",
     "videoE_irregular": "B",
 }
-
-
-@pytest.fixture(autouse=True)
-def _inference():
-    with torch.inference_mode():
-        yield
-
-
-@pytest.fixture(scope="module")
-def near(request: pytest.FixtureRequest):
-    near = Near()
-    yield near
-    near.report(request.config)
 
 
 def test_anchor_candidates_of_every_window_length() -> None:
@@ -172,23 +159,11 @@ def track(file: Golden, video: str, rounded: bool) -> Iterator[Decoded]:
 
 def segmenter_of(file: Golden) -> tuple[Segmenter, VirstConfig]:
     """The recorded segmenter; what its overrides leave out is as in the full model."""
-    texts = dict(text.lstrip("+").split("=", 1) for text in file.meta["hydra_overrides"])
-    given = {name.removeprefix("model."): json.loads(text) for name, text in texts.items()}
-    trunk, attention = "image_encoder.trunk.", "memory_attention."
     config = full()
     segmenter = dataclasses.replace(
-        config.segmenter,
-        side=given["image_size"],
-        embed_dim=given[trunk + "embed_dim"],
-        num_heads=given[trunk + "num_heads"],
-        stages=tuple(given[trunk + "stages"]),
-        global_att_blocks=tuple(given[trunk + "global_att_blocks"]),
-        window_spec=tuple(given[trunk + "window_spec"]),
-        window_pos_embed_bkg=tuple(given[trunk + "window_pos_embed_bkg_spatial_size"]),
+        segmenter_config(file.meta["hydra_overrides"], config.segmenter),
         dim=file.weights["no_mem_embed"].shape[-1],
         memory_dim=file.weights["maskmem_tpos_enc"].shape[-1],
-        memory_layers=given[attention + "num_layers"],
-        memory_feedforward=given[attention + "layer.dim_feedforward"],
         num_maskmem=file.meta["config"]["num_maskmem"],
     )
     behaviour = BehaviourConfig(
