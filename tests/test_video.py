@@ -534,7 +534,6 @@ def test_a_second_anchor_on_one_frame_takes_the_first_ones_logits(monkeypatch):
     assert result.results[0].score == pytest.approx(float(second_decoded.score))
 
 
-@pytest.mark.xfail(reason="the segmenter mixes single and half precision")
 @pytest.mark.parametrize("name", ["paper", "released"])
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
 def test_half_precision_goes_the_whole_way(name, dtype):
@@ -595,7 +594,6 @@ def test_a_frames_pixels_are_pillows_to_one_grey_level(pixels_model, size):
     assert off_pillow(pixels, image, Image.Resampling.BILINEAR) < 1.001
 
 
-@pytest.mark.xfail(reason="torch's bicubic on bytes is off by two in one pixel of ten thousand")
 @pytest.mark.parametrize("size", SIZES, ids=str)
 def test_a_clips_pixels_are_pillows_to_one_grey_level(pixels_model, size):
     image = blocks(*size)

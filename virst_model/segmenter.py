@@ -4,6 +4,7 @@ Prompted by embeddings ([ST] prompts) instead of points. The one place that impo
 Sources: arXiv 2603.27060 Sec. 3.3, eq. (10)-(13); arXiv 2408.00714.
 """
 
+from collections.abc import Callable
 import math
 
 from sam2.modeling.backbones.hieradet import Hiera
@@ -61,7 +62,17 @@ class Segmenter(nn.Module):
             raise ValueError(f"image side {images_B3SS.shape[-1]} is not the model's {self.side}")
         levels = self.image_encoder(images_B3SS)["backbone_fpn"]
         decoder = self.sam_mask_decoder
-        return FrameFeatures(decoder.conv_s0(levels[0]), decoder.conv_s1(levels[1]), levels[2])
+        s0, s1, s2 = (level.to(images_B3SS.dtype) for level in levels)  # the FPN sums in float32
+        return FrameFeatures(decoder.conv_s0(s0), decoder.conv_s1(s1), s2)
+
+    def _apply(self, fn: Callable, recurse: bool = True) -> "Segmenter":
+        """Moves and casts as usual, but the frequencies of image positions stay float32.
+
+        Rounded, they would be other positions; the release keeps them, too.
+        """
+        super()._apply(fn, recurse)
+        self.sam_prompt_encoder.pe_layer.float()
+        return self
 
     def decode_prompted(
         self,

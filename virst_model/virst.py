@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from PIL import Image
 from tokenizers import Tokenizer
 import torch
 from torch import nn
@@ -81,11 +82,23 @@ class Virst(nn.Module):
 
     def frame_pixels(self, frame_HW3: np.ndarray) -> torch.Tensor:
         """The segmenter's input (3, S, S): bilinear with antialiasing, square, normalised."""
-        return self._pixels(frame_HW3, self.config.segmenter.side, "bilinear")
+        _check_frame(frame_HW3)
+        if not frame_HW3.flags.writeable:
+            frame_HW3 = frame_HW3.copy()
+        image = torch.from_numpy(frame_HW3).permute(2, 0, 1)[None]
+        side = self.config.segmenter.side
+        # uint8 in, uint8 out: this is Pillow's resampling, to one grey level, and much faster.
+        return self._normalised(
+            F.interpolate(image, (side, side), mode="bilinear", antialias=True)
+        )
 
     def clip_pixels(self, frame_HW3: np.ndarray) -> torch.Tensor:
         """The clip encoder's input (3, S, S): bicubic with antialiasing, square, normalised."""
-        return self._pixels(frame_HW3, self.config.umt.side, "bicubic")
+        _check_frame(frame_HW3)
+        side = self.config.umt.side
+        # Pillow itself: torch's bicubic on bytes is off by two levels here and there.
+        image = Image.fromarray(frame_HW3).resize((side, side), Image.Resampling.BICUBIC)
+        return self._normalised(torch.from_numpy(np.array(image)).permute(2, 0, 1)[None])
 
     def decode_anchor(self, features: FrameFeatures, prompts_NC: torch.Tensor) -> Decoded:
         """An anchor's mask from its prompts alone (B = 1), eq. (10)-(12)."""
@@ -179,18 +192,16 @@ class Virst(nn.Module):
         labels_BL = pad_sequence(labels, batch_first=True, padding_value=IGNORE).to(device)
         return hidden[row, places_BN], hidden, labels_BL
 
-    def _pixels(self, frame_HW3: np.ndarray, side: int, mode: str) -> torch.Tensor:
-        if frame_HW3.ndim != 3 or frame_HW3.shape[2] != 3 or frame_HW3.dtype != np.uint8:
-            raise ValueError(
-                f"a frame must be uint8 (H, W, 3), not {frame_HW3.dtype} {frame_HW3.shape}"
-            )
-        if not frame_HW3.flags.writeable:
-            frame_HW3 = frame_HW3.copy()
-        image = torch.from_numpy(frame_HW3).permute(2, 0, 1)[None]
-        # uint8 in, uint8 out: this is Pillow's resampling, to one grey level.
-        image = F.interpolate(image, (side, side), mode=mode, antialias=True)[0]
+    def _normalised(self, image_13SS: torch.Tensor) -> torch.Tensor:
         mean, std = self._pixel_stats
-        return ((image.to(self.device).float() / 255 - mean) / std).to(self.dtype)
+        return ((image_13SS[0].to(self.device).float() / 255 - mean) / std).to(self.dtype)
+
+
+def _check_frame(frame_HW3: np.ndarray) -> None:
+    if frame_HW3.ndim != 3 or frame_HW3.shape[2] != 3 or frame_HW3.dtype != np.uint8:
+        raise ValueError(
+            f"a frame must be uint8 (H, W, 3), not {frame_HW3.dtype} {frame_HW3.shape}"
+        )
 
 
 def _tokenizer(folder: Path) -> Tokenizer:
