@@ -34,6 +34,7 @@ PROGRAMS = (
     "virst_model.bench",
     "virst_model.segment",
     "virst_model.ask",
+    "virst_model.importer",
     "virst_ros.node",
 )
 # A module may import those of its own floor and of the floors below it, which come first.

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from itertools import groupby
 from pathlib import Path
+import pickle
 import re
 
 from tokenizers import (
@@ -45,6 +46,7 @@ LORA_TARGET = re.compile(r"model\.layers\.\d+\.(self_attn|mlp)\.[a-z]+_proj\.wei
 SEGMENTER = "model.seg_model."
 # VideoChat's have 152064 rows; the release cuts them to its tokenizer's size.
 VOCABULARY = ("model.embed_tokens.weight", "lm_head.weight")
+ZIP = b"PK\x03\x04"  # how a file of torch.save begins
 # Qwen2 splits text like this before byte pairs are merged.
 WORDS = (
     r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*"
@@ -146,6 +148,8 @@ class Released:
             low, high = self._finite(stem + LORA_A), self._finite(stem + LORA_B)
             merged = high.float() @ low.float()
             tensor = tensor.float().add(merged, alpha=LORA_ALPHA / len(low))
+        if dtype == torch.float16 and tensor.abs().max() > torch.finfo(dtype).max:
+            raise ReleaseError(self._found[name][0], f"{name} does not fit into float16")
         return tensor.to(dtype)
 
     def _finite(self, name: str) -> torch.Tensor:
@@ -308,8 +312,10 @@ def _special(token: str) -> AddedToken:
     return AddedToken(token, special=True, normalized=False)
 
 
-def read_tensors(path: Path, key: str) -> dict[str, torch.Tensor]:
-    """Tensors of a file that `torch.save` wrote, under `key` or at its top, or of safetensors.
+def read_tensors(path: Path, *keys: str) -> dict[str, torch.Tensor]:
+    """Tensors of a file that `torch.save` wrote, or of a safetensors file.
+
+    They are under the first of the `keys` that is there, or at the top.
 
     Raises:
         ReleaseError: it is missing, damaged, or holds anything but tensors there.
@@ -318,20 +324,38 @@ def read_tensors(path: Path, key: str) -> dict[str, torch.Tensor]:
         return _safetensors(path)
     if not path.is_file():
         raise ReleaseError(path, "is not a file" if path.exists() else "no such file")
+    content = _unpickle(path)
+    state = content
+    if isinstance(content, dict):
+        state = next((content[key] for key in keys if key in content), content)
+    if not isinstance(state, dict):
+        raise ReleaseError(path, f"holds a {type(state).__name__}, not parameters by name")
+    other = [n for n, value in state.items() if not isinstance(value, torch.Tensor)]
+    if other or not state:
+        holds = f"has no {' or '.join(keys)} of tensors by name"
+        raise ReleaseError(path, f"{holds}, but: {_some(other or list(content))}")
+    return state
+
+
+def _unpickle(path: Path) -> object:
+    """What `torch.save` wrote, tensors mapped; nothing but tensors and plain values is made."""
     try:
-        content = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
+        with path.open("rb") as file:
+            start = file.read(len(ZIP))
+        if start != ZIP:
+            raise ReleaseError(path, "is not a file that torch.save wrote")
+        return torch.load(path, map_location="cpu", weights_only=True, mmap=True)
     except OSError as error:
         raise ReleaseError(path, f"cannot be read ({error.strerror or error})") from None
-    except Exception as error:  # torch raises whatever the damage leads to
-        reason = str(error).strip().splitlines()[0] if str(error).strip() else repr(error)
-        raise ReleaseError(path, f"is no checkpoint, damaged or incomplete ({reason})") from None
-    state = content.get(key, content) if isinstance(content, dict) else None
-    if not isinstance(state, dict) or not state:
-        raise ReleaseError(path, f"holds no {key!r}")
-    other = [name for name, value in state.items() if not isinstance(value, torch.Tensor)]
-    if other:
-        raise ReleaseError(path, f"holds no {key!r} and other things than tensors: {_some(other)}")
-    return state
+    except pickle.UnpicklingError as error:
+        named = re.search(r"GLOBAL ([\w.]+)", str(error))
+        what = f" ({named[1]})" if named else ""
+        raise ReleaseError(
+            path, f"holds pickled code{what}, which is not executed; only tensors are loaded"
+        ) from None
+    except RuntimeError as error:
+        reason = next(iter(str(error).strip().splitlines()), "no reason given")
+        raise ReleaseError(path, f"is damaged or incomplete ({reason})") from None
 
 
 def _safetensors(path: Path) -> dict[str, torch.Tensor]:
