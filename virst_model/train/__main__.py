@@ -63,7 +63,8 @@ def run_stage(
     options: argparse.Namespace,
 ) -> None:
     """Trains one stage for `minutes` of wall time (or `options.steps`)."""
-    parameters = [*model.parameters(), *heads.parameters()]
+    _freeze(model, stage)
+    parameters = [p for p in (*model.parameters(), *heads.parameters()) if p.requires_grad]
     optimizer = torch.optim.AdamW(parameters, lr=stage.lr, weight_decay=0.02, betas=(0.9, 0.98))
     started = saved = time.monotonic()
     step = 0
@@ -103,6 +104,15 @@ def run_stage(
                 _save(model, heads, stage, options.out)
                 saved = time.monotonic()
     _save(model, heads, stage, options.out)
+
+
+def _freeze(model: Virst, stage: Stage) -> None:
+    names = [name for name, _ in model.named_parameters()]
+    for prefix in stage.frozen:
+        if not any(name.startswith(prefix) for name in names):
+            raise ValueError(f"{stage.name}: no parameter is called {prefix}*")
+    for name, parameter in model.named_parameters():
+        parameter.requires_grad = not name.startswith(stage.frozen)
 
 
 def _schedule(stage: Stage, step: int, progress: float) -> float:

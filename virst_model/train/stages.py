@@ -19,6 +19,7 @@ class Stage:
             `final` of it.
         heads: weight of the auxiliary heads' losses.
         look: weight of the loss on where the fusion looks.
+        frozen: prefixes of parameter names that do not train; each must match something.
         kinds: how often each kind of sentence is drawn, relative to 1.
     """
 
@@ -34,6 +35,7 @@ class Stage:
     heads: float
     look: float
     warmup: int = 200
+    frozen: tuple[str, ...] = ()
     kinds: tuple[tuple[str, float], ...] = ()
 
 
@@ -67,29 +69,31 @@ TINY = (
     ),
     Stage(
         name="alignment",
-        minutes=20,
+        minutes=17,
         scenes=8,
         sentences=4,
         windows=(4,),
         fused=2,
         tracked=0,
-        lr=6e-4,
+        lr=1e-3,
         final=0.4,
         heads=0.5,
         look=0.5,
+        frozen=("segmenter.image_encoder.",),
         kinds=(("motion", 0.3), ("position", 0.7)),
     ),
     Stage(
         name="propagation",
-        minutes=30,
+        minutes=26,
         scenes=4,
         sentences=4,
         windows=(4, 8, 12),
         fused=0,
         tracked=5,
-        lr=4e-4,
+        lr=8e-4,
         final=0.05,
         heads=0.2,
         look=0.2,
+        frozen=("segmenter.image_encoder.",),
     ),
 )
