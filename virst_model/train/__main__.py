@@ -47,7 +47,7 @@ def main() -> None:
     if options.start:
         state = torch.load(options.start, weights_only=True)
         model.load_state_dict(state["model"])
-        heads.load_state_dict(state["heads"])
+        heads.load_state_dict(state["heads"], strict=False)  # of an earlier set of heads
     for number, stage in enumerate(TINY):
         if stage.name in options.stages:
             minutes = options.minutes or stage.minutes

@@ -112,13 +112,14 @@ def _plan(stage: Stage, rng: np.random.Generator) -> _Plan:
         anchors = [newest]
     # The newest anchor of a stream lags behind the frame that is segmented.
     gap = float(rng.uniform(0, 1.2)) if rng.random() < 0.5 else 0.0
-    tracked = [seconds[-1] + gap + (i + 1) / rate for i in range(stage.tracked)]
+    many = stage.tracked if rng.random() < stage.track_share else 0
+    tracked = [seconds[-1] + gap + (i + 1) / rate for i in range(many)]
     return _Plan(
         seconds=seconds + tracked,
         clips=clips,
         window=window,
         anchors=anchors,
-        tracked=list(range(count, count + stage.tracked)),
+        tracked=list(range(count, count + many)),
         times=[round(s * rate) for s in seconds + tracked],
     )
 

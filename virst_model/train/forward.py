@@ -8,7 +8,7 @@ import torch.nn.functional as F
 
 from virst_model.data.grammar import COLOURS, MOTIONS, RANKS, SHAPES, SIZES, parse
 from virst_model.data.synthetic import Sentence
-from virst_model.losses import mask_losses, token_loss
+from virst_model.losses import bce_each, dice_each, mask_losses, token_loss
 from virst_model.memory import Memory
 from virst_model.structs import Decoded, FrameFeatures
 from virst_model.train.batches import Batch
@@ -40,6 +40,7 @@ class Heads(nn.Module):
         self.dense = nn.Conv2d(dim, 16 * sum(self.classes), 1)
         self.said = [1 + len(names) for _, names in SAID]
         self.phrase = nn.Linear(hidden, sum(self.said))
+        self.match = nn.Linear(dim, 16)
 
     def dense_losses(
         self, s2: torch.Tensor, shapes: torch.Tensor, colours: torch.Tensor
@@ -69,6 +70,21 @@ class Heads(nn.Module):
             truth = [0 if word is None else 1 + values.index(word) for word in words]
             loss = loss + F.cross_entropy(score, torch.tensor(truth))
         return loss / len(SAID)
+
+
+    def match_loss(self, cells_BSC: torch.Tensor, truth_BHW: torch.Tensor) -> torch.Tensor:
+        """BCE and Dice of a mask read from the mask decoder's image tokens alone.
+
+        The decoder's masks are products with an eighth of its width; that is few numbers to
+        learn from which of many objects is meant. This asks its attention directly.
+        """
+        grid = round(cells_BSC.shape[1] ** 0.5)
+        maps = self.match(cells_BSC).transpose(1, 2).unflatten(2, (grid, grid))
+        logits = F.pixel_shuffle(maps, 4)[:, 0]
+        truth = F.adaptive_avg_pool2d(truth_BHW.float(), logits.shape[-1])
+        seen = (truth.flatten(1).amax(1) > 0).float()
+        dice = (dice_each(logits, truth) * seen).sum() / seen.sum().clamp(min=1)
+        return bce_each(logits, truth).mean() + dice
 
 
 def look_loss(looks: list[torch.Tensor], truth_BTHW: torch.Tensor, grid: int) -> torch.Tensor:
@@ -112,7 +128,9 @@ def losses(
     prompts_BNTC, asked = _prompts(model, heads, batch, features, [place[f] for f in batch.window])
     terms |= asked
 
-    decoded, truths = [], []
+    decoded, truths, cells = [], [], []
+    transformer = model.segmenter.sam_mask_decoder.transformer
+    hook = transformer.register_forward_hook(lambda *call: cells.append(call[2][1]))
     memory = Memory(model.config)
     for anchor in batch.anchors:
         index = batch.window[anchor]
@@ -129,6 +147,8 @@ def losses(
         memory.write(batch.times[index], model.encode_memory(seen, answer))
         decoded.append(answer)
         truths.append(batch.truth[:, index])
+    hook.remove()
+    terms["match"] = heads.match_loss(torch.cat(cells), torch.cat(truths))
     for part, chosen in (("", slice(0, anchors)), ("_tracked", slice(anchors, None))):
         if decoded[chosen]:
             found = mask_losses(_join(decoded[chosen]), torch.cat(truths[chosen]), False)
@@ -139,7 +159,7 @@ def losses(
 
 def total(terms: dict[str, torch.Tensor], stage: Stage) -> torch.Tensor:
     """The weighted sum that is minimised: eq. (15), and what helps a model without a past."""
-    heads = dict.fromkeys(("shape", "colour", "phrase"), stage.heads)
+    heads = dict.fromkeys(("shape", "colour", "phrase", "match"), stage.heads)
     weights = {**WEIGHTS, **heads, "look": stage.look}
     return sum(weights[name.removesuffix("_tracked")] * value for name, value in terms.items())
 

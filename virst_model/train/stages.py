@@ -15,6 +15,7 @@ class Stage:
             newest frame, as a stream does.
         fused: window frames that the fusion and the decoder see; 0 is all of them.
         tracked: frames after the window that are tracked through memory; 0 trains prompts alone.
+        track_share: share of the steps that track at all; tracking costs more than prompts do.
         lr: peak learning rate (AdamW), after `warmup` steps, then falling as a half cosine to
             `final` of it.
         heads: weight of the auxiliary heads' losses.
@@ -35,6 +36,7 @@ class Stage:
     heads: float
     look: float
     warmup: int = 200
+    track_share: float = 1.0
     frozen: tuple[str, ...] = ()
     kinds: tuple[tuple[str, float], ...] = ()
 
@@ -69,7 +71,7 @@ TINY = (
     ),
     Stage(
         name="alignment",
-        minutes=17,
+        minutes=13,
         scenes=8,
         sentences=4,
         windows=(4,),
@@ -77,23 +79,41 @@ TINY = (
         tracked=0,
         lr=1e-3,
         final=0.4,
-        heads=0.5,
+        heads=1.0,
         look=0.5,
         frozen=("segmenter.image_encoder.",),
         kinds=(("motion", 0.3), ("position", 0.7)),
     ),
     Stage(
+        name="tracking",
+        minutes=20,
+        scenes=8,
+        sentences=4,
+        windows=(4,),
+        fused=2,
+        tracked=3,
+        lr=1e-3,
+        final=0.5,
+        heads=0.7,
+        look=0.5,
+        warmup=50,
+        track_share=0.3,
+        frozen=("segmenter.image_encoder.",),
+        kinds=(("motion", 0.3), ("position", 0.7)),
+    ),
+    Stage(
         name="propagation",
-        minutes=26,
-        scenes=4,
+        minutes=14,
+        scenes=5,
         sentences=4,
         windows=(4, 8, 12),
         fused=0,
-        tracked=5,
-        lr=8e-4,
+        tracked=4,
+        lr=6e-4,
         final=0.05,
-        heads=0.2,
-        look=0.2,
+        heads=0.5,
+        look=0.3,
+        warmup=50,
         frozen=("segmenter.image_encoder.",),
     ),
 )
