@@ -70,8 +70,12 @@ class Segmenter(nn.Module):
 
         Rounded, they would be other positions; the release keeps them, too.
         """
+        positions = self.sam_prompt_encoder.pe_layer
+        exact = positions.positional_encoding_gaussian_matrix
         super()._apply(fn, recurse)
-        self.sam_prompt_encoder.pe_layer.float()
+        moved = positions.positional_encoding_gaussian_matrix
+        if moved.dtype != exact.dtype:
+            positions.positional_encoding_gaussian_matrix = exact.to(moved.device)
         return self
 
     def decode_prompted(
