@@ -15,7 +15,7 @@ from virst_model.anchors import anchor_indices
 from virst_model.checkpoints import from_released
 from virst_model.config import behaviour
 from virst_model.memory import Memory
-from virst_model.prompt import IGNORE, LONG_QUESTIONS, Prompt, Prompter
+from virst_model.prompt import IGNORE, LONG_QUESTIONS, Prompt, Prompter, draw_wording
 from virst_model.released import read_tokenizer
 from virst_model.structs import Decoded, FrameFeatures
 from virst_model.train.order import segment_window
@@ -242,9 +242,9 @@ def test_prompts_have_the_released_ids_and_labels() -> None:
         prompter = Prompter(tokenizer, item["modality"])
         assert prompter.st_id == recorded["seg_token_id"]
         assert item["expression"].endswith("?") == item["long_question_list"]
-        ours = prompter.ask(
-            item["expression"], item["question_template_index"], item["answer_template_index"]
-        )
+        wording = item["question_template_index"], item["answer_template_index"]
+        assert draw_wording(item["expression"], item["seed"]) == wording
+        ours = prompter.ask(item["expression"], *wording)
         assert ours.ids.tolist() == item["input_ids"]
         # The release takes [SEG] out of the labels later.
         labels = [IGNORE if i == prompter.st_id else i for i in item["labels"]]

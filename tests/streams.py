@@ -72,7 +72,9 @@ class ColourModel:
         self.clips += 1
         return torch.cat(list(pixels))
 
-    def ground(self, clip_tokens, features, text, cancelled=lambda: False) -> torch.Tensor:
+    def ground(
+        self, clip_tokens, features, text, cancelled=lambda: False, wording=(0, 0)
+    ) -> torch.Tensor:
         self.grounded.append((text, [_time(f) for f in features]))
         self.asked.set()
         while self.gate is not None and not self.gate.wait(0.002):
@@ -81,7 +83,9 @@ class ColourModel:
         colour = torch.tensor(COLOURS[self.says[text]], dtype=torch.float32)
         return colour.expand(len(features), 10, 3)
 
-    def decode_anchor(self, features: FrameFeatures, prompts_NC: torch.Tensor) -> Decoded:
+    def decode_anchor(
+        self, features: FrameFeatures, prompts_NC: torch.Tensor, before=None
+    ) -> Decoded:
         self.decoded.append(_time(features))
         return _find(features, prompts_NC[:1])
 

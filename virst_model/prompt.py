@@ -5,6 +5,7 @@ Template texts are those of the released code, so that released weights see what
 """
 
 from dataclasses import dataclass
+import random
 
 from tokenizers import Tokenizer
 import torch
@@ -39,6 +40,13 @@ ANSWERS = (
 def plain_sentence(text: str) -> str:
     """Lower-cased and with white space collapsed, as in the release's evaluation."""
     return " ".join(text.lower().split())
+
+
+def draw_wording(sentence: str, seed: int) -> tuple[int, int]:
+    """Question and answer templates by lot, the question first, as the release draws them."""
+    rng = random.Random(seed)
+    questions = LONG_QUESTIONS if sentence.rstrip().endswith("?") else QUESTIONS
+    return rng.randrange(len(questions)), rng.randrange(len(ANSWERS))
 
 
 @dataclass(frozen=True)

@@ -16,6 +16,7 @@ from virst_model.anchors import anchor_candidates
 from virst_model.config import BehaviourConfig
 from virst_model.frames import Frames, VideoError
 from virst_model.memory import Memory
+from virst_model.prompt import draw_wording
 from virst_model.session import compose
 from virst_model.structs import TRACKING, Decoded, FrameFeatures, Query, StepResult
 from virst_model.virst import Virst
@@ -310,21 +311,17 @@ def start_track(model: Virst, view: View, query: Query, seed: int = 0) -> VideoT
     as a mask prompt and replaces it, as in the release.
     """
     features = [view.features[index] for index in view.fused]
-    prompts_TNC = model.ground(view.clips, features, query.text)
+    behaviour = model.config.behaviour
+    wording = draw_wording(query.text, seed) if behaviour.random_templates else (0, 0)
+    prompts_TNC = model.ground(view.clips, features, query.text, wording=wording)
     track = VideoTrack(query, Memory(model.config, capacity=None))
     scores = None
     if view.scores:
         scores = [view.scores[index][query.id - 1] for index in view.fused]
-    strategy = model.config.behaviour.anchors
-    for place in anchor_candidates(strategy, len(view.fused), seed, scores):
+    for place in anchor_candidates(behaviour.anchors, len(view.fused), seed, scores):
         index = view.fused[place]
         before = track.anchors.get(index)
-        if before is None:
-            decoded = model.decode_anchor(features[place], prompts_TNC[place])
-        else:
-            decoded = model.segmenter.decode_prompted(
-                features[place], prompts_TNC[place][None], before.logits.to(model.dtype)
-            )
+        decoded = model.decode_anchor(features[place], prompts_TNC[place], before)
         track.anchors[index] = decoded
         track.memory.write_anchor(index, model.encode_memory(features[place], decoded))
     return track

@@ -100,9 +100,15 @@ class Virst(nn.Module):
         image = Image.fromarray(frame_HW3).resize((side, side), Image.Resampling.BICUBIC)
         return self._normalised(torch.from_numpy(np.array(image)).permute(2, 0, 1)[None])
 
-    def decode_anchor(self, features: FrameFeatures, prompts_NC: torch.Tensor) -> Decoded:
-        """An anchor's mask from its prompts alone (B = 1), eq. (10)-(12)."""
-        return self.segmenter.decode_prompted(features, prompts_NC[None])
+    def decode_anchor(
+        self, features: FrameFeatures, prompts_NC: torch.Tensor, before: Decoded | None = None
+    ) -> Decoded:
+        """An anchor's mask from its prompts alone (B = 1), eq. (10)-(12).
+
+        `before` is the mask of other prompts on the same frame, if any: a mask prompt (release).
+        """
+        logits = None if before is None else before.logits.to(self.dtype)
+        return self.segmenter.decode_prompted(features, prompts_NC[None], logits)
 
     def propagate(self, features: FrameFeatures, reads: Sequence[MemoryRead]) -> Decoded:
         """Masks of one frame (B = 1) for Q tracks at once, eq. (13)."""
@@ -131,6 +137,7 @@ class Virst(nn.Module):
         features: Sequence[FrameFeatures],
         text: str,
         cancelled: Callable[[], bool] = lambda: False,
+        wording: tuple[int, int] = (0, 0),
     ) -> torch.Tensor:
         """One LLM prefill and the fusion: prompts_TNC, one set for each of the T frames.
 
@@ -139,6 +146,7 @@ class Virst(nn.Module):
             features: the window's T frames; those that the fusion sees, not only the clips'.
             text: the sentence, as the person wrote it.
             cancelled: asked between the prefill and the fusion.
+            wording: which question and which answer template.
 
         Raises:
             Cancelled: `cancelled()` turned true.
@@ -146,7 +154,7 @@ class Virst(nn.Module):
         if cancelled():
             raise Cancelled(text)
         s2_TChw = torch.cat([f.s2 for f in features])
-        prompt = self.prompter.ask(plain_sentence(text))
+        prompt = self.prompter.ask(plain_sentence(text), *wording)
         states = self.st_states([torch.cat(list(clip_tokens))], s2_TChw[None], [prompt])[0]
         if cancelled():
             raise Cancelled(text)

@@ -71,7 +71,6 @@ class Heads(nn.Module):
             loss = loss + F.cross_entropy(score, torch.tensor(truth))
         return loss / len(SAID)
 
-
     def match_loss(self, cells_BSC: torch.Tensor, truth_BHW: torch.Tensor) -> torch.Tensor:
         """BCE and Dice of a mask read from the mask decoder's image tokens alone.
 
