@@ -159,7 +159,7 @@ def losses(
 def total(terms: dict[str, torch.Tensor], stage: Stage) -> torch.Tensor:
     """The weighted sum that is minimised: eq. (15), and what helps a model without a past."""
     heads = dict.fromkeys(("shape", "colour", "phrase", "match"), stage.heads)
-    weights = {**WEIGHTS, **heads, "look": stage.look}
+    weights = {**WEIGHTS, **heads, "look": stage.look, "occ": stage.occ}
     return sum(weights[name.removesuffix("_tracked")] * value for name, value in terms.items())
 
 

@@ -20,6 +20,7 @@ class Stage:
             `final` of it.
         heads: weight of the auxiliary heads' losses.
         look: weight of the loss on where the fusion looks.
+        occ: weight of the occlusion term; the paper's 0.05 makes "not there" slow to learn.
         frozen: prefixes of parameter names that do not train; each must match something.
         kinds: how often each kind of sentence is drawn, relative to 1.
     """
@@ -37,6 +38,7 @@ class Stage:
     look: float
     warmup: int = 200
     track_share: float = 1.0
+    occ: float = 0.05
     frozen: tuple[str, ...] = ()
     kinds: tuple[tuple[str, float], ...] = ()
 
@@ -103,17 +105,19 @@ TINY = (
     ),
     Stage(
         name="propagation",
-        minutes=14,
-        scenes=5,
+        minutes=15,
+        scenes=4,
         sentences=4,
-        windows=(4, 8, 12),
+        windows=(4, 4, 8, 16),
         fused=0,
-        tracked=4,
-        lr=6e-4,
+        tracked=3,
+        lr=7e-4,
         final=0.05,
         heads=0.5,
         look=0.3,
         warmup=50,
+        track_share=0.7,
+        occ=0.3,
         frozen=("segmenter.image_encoder.",),
     ),
 )
