@@ -1,0 +1,61 @@
+"""The weights in the package: there, small, and following sentences."""
+
+from argparse import Namespace
+
+import numpy as np
+import pytest
+
+from virst_model import load
+from virst_model.data.synthetic import DEMO_QUERIES, KNOWN_WORDS, demo_scene
+from virst_model.evaluate import evaluate
+from virst_model.metrics import region
+from virst_model.session import Session, SessionOptions
+from virst_model.structs import TRACKING, Query
+from virst_model.virst import TINY
+
+MEGABYTE = 1e6
+
+
+@pytest.fixture(scope="module")
+def model():
+    return load()
+
+
+def test_packaged_weights_are_small_and_have_a_model_card():
+    sizes = [file.stat().st_size for file in TINY.iterdir()]
+    assert sum(sizes) < 40 * MEGABYTE
+    assert (TINY / "MODEL_CARD.md").exists()
+
+
+def test_config_lists_the_words_that_the_model_knows(model):
+    assert set(model.config.known_words) == set(KNOWN_WORDS)
+
+
+@pytest.mark.parametrize("query", DEMO_QUERIES)
+def test_the_demos_queries_are_found_in_its_scene(model, query):
+    scene = demo_scene()
+    wanted = scene.answer(query)
+    ious = []
+    with Session(model, SessionOptions(sync=True, grounding_delay_frames=1)) as session:
+        session.set_queries((Query(1, query, 1),))
+        for t in range(30):
+            frame, ids = scene.render(t / 10, 240, 320)
+            result = session.step(frame, t / 10).results[0]
+            if result.state == TRACKING:
+                ious.append(region(np.isin(ids, wanted)[None], result.mask_HW[None])[0])
+    assert len(ious) > 10
+    assert np.mean(ious) > 0.5  # what the demo asks for
+
+
+@pytest.mark.slow
+def test_held_out_scenes_are_followed_by_sentence(model):
+    options = Namespace(
+        split="valid", videos=8, frames=40, fps=10.0, height=240, width=320, delay=1
+    )
+
+    results = evaluate(model, options)
+
+    # Eight short videos scatter by some ten points around the figures of MODEL_CARD.md.
+    assert results["kinds"]["colour_shape"]["J&F"] > 55
+    assert results["kinds"]["overall"]["J&F"] > 45
+    assert results["swap"]["followed"] > 70
