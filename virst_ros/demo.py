@@ -113,6 +113,21 @@ def _command(name: str) -> list[str]:
     return [found] if found else [sys.executable, "-m", MODULES[name]]
 
 
+@contextmanager
+def _interrupts_held_back() -> Iterator[None]:
+    """Ctrl-C and SIGTERM take effect at the end of the block."""
+    came = []
+    numbers = (signal.SIGINT, signal.SIGTERM)
+    before = [signal.signal(number, lambda *_: came.append(True)) for number in numbers]
+    try:
+        yield
+    finally:
+        for number, handler in zip(numbers, before, strict=True):
+            signal.signal(number, handler)
+    if came:
+        raise KeyboardInterrupt
+
+
 class Processes:
     """Our children; each writes its output to a file of its name."""
 
@@ -122,7 +137,8 @@ class Processes:
 
     def start(self, name: str, *arguments: str) -> None:
         """With ROS arguments."""
-        with open(self._log(name), "wb") as log:
+        # An interrupt between the fork and the assignment would leave a child that nobody stops.
+        with open(self._log(name), "wb") as log, _interrupts_held_back():
             self._running[name] = subprocess.Popen(
                 [*_command(name), "--ros-args", *arguments],
                 stdin=subprocess.DEVNULL,
