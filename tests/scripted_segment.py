@@ -1,7 +1,7 @@
 """The real node around a scripted session, for tests that are about the node.
 
 The masks of every query are the bright red pixels. `model` scripts it: "slow" takes 0.4 s a frame,
-"crash" fails for good on a frame with a blue first pixel, "late" takes two seconds to load.
+"crash" fails for good on a frame with a blue first pixel, "late" takes five seconds to load.
 """
 
 from __future__ import annotations
@@ -58,7 +58,7 @@ class ScriptedSession:
 
 def open_stream(parameters: Parameters) -> Stream:
     if parameters.model == "late":
-        time.sleep(2.0)
+        time.sleep(5.0)  # longer than discovery takes on a busy machine
     return Stream(ScriptedSession(parameters.model), KNOWN_WORDS)
 
 

@@ -157,18 +157,21 @@ class Processes:
     def stop(self) -> None:
         """By SIGINT, so that shared memory is given back; by force only after ten seconds.
 
-        A second Ctrl-C is ignored meanwhile.
+        Asked again every second: an import that is under way can swallow an interrupt. A second
+        Ctrl-C is ignored meanwhile.
         """
         signal.signal(signal.SIGINT, signal.SIG_IGN)
-        for process in self._running.values():
-            if process.poll() is None:
+        last = time.monotonic() + 10.0
+        running = list(self._running.values())
+        while any(process.poll() is None for process in running) and time.monotonic() < last:
+            for process in running:
                 process.send_signal(signal.SIGINT)
-        for process in self._running.values():
-            try:
-                process.wait(10.0)
-            except subprocess.TimeoutExpired:
-                process.kill()
-                process.wait()
+            pause = time.monotonic() + 1.0
+            while any(p.poll() is None for p in running) and time.monotonic() < pause:
+                time.sleep(0.05)
+        for process in running:
+            process.kill()  # does nothing to one that has ended
+            process.wait()
         signal.signal(signal.SIGINT, signal.default_int_handler)
 
     def _log(self, name: str) -> Path:
