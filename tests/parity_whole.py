@@ -144,7 +144,7 @@ def compare_training(file: Golden, run: str, near: Near) -> None:
         near(
             f"losses, {name}", weights[name] * terms[name], file[f"out/{run}/{theirs}"], tolerance
         )
-    loss = losses.weighted_sum(terms, weights, iou_twice=True)
+    loss = losses.weighted_sum(terms, weights, model.config.behaviour.iou_twice)
     near("losses, sum", loss, file[f"out/{run}/loss"], tolerance)
     for index, ours in enumerate(masks):
         theirs = file[f"out/{run}/pred_prob_conv{index}_sub"]
@@ -160,7 +160,7 @@ def compare_training(file: Golden, run: str, near: Near) -> None:
         # one as well: what double precision moves is not counted.
         model = settle(whole_model(file, behaviour("released")), "cpu", torch.float64)
         terms, _ = training_terms(model, file, inputs, frames)
-        exact = gradient_norms(model, losses.weighted_sum(terms, weights, True), unsure)
+        exact = gradient_norms(model, losses.weighted_sum(terms, weights, iou_twice=True), unsure)
         for name in unsure:
             rounding = abs(ours[name] - exact[name]) / max(theirs[name], SMALL_GRADIENT)
             off[name] = max(abs(off[name]) - rounding, 0.0)
@@ -197,7 +197,7 @@ def training_terms(
             for anchor in frames["anchors"][conversation]
         }
         window = [features[t] for t in chosen]
-        decoded.append(segment_window(model, window, given, "by_index", multimask=False))
+        decoded.append(segment_window(model, window, given, multimask=False))
         truth.append(file[f"in/{inputs}gt_masks"][conversation, chosen].float())
     joined = Decoded(
         *(

@@ -58,7 +58,7 @@ class ColourModel:
         self.gate: Event | None = None  # the VLM waits for it, or for a cancel
         self.asked = Event()  # the VLM has been asked
 
-    def encode_frame(self, image: np.ndarray) -> FrameFeatures:
+    def encode_frame(self, image: np.ndarray, resize: str = "bilinear") -> FrameFeatures:
         step_y, step_x = image.shape[0] // CELLS, image.shape[1] // CELLS
         points = torch.from_numpy(image[::step_y, ::step_x].astype(np.float32)).permute(2, 0, 1)
         features = FrameFeatures(points[None], points[None], points[None])

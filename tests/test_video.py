@@ -1,5 +1,6 @@
 """A whole video: sampling, anchors, memory, and frames that cannot be read."""
 
+from collections import Counter
 from dataclasses import dataclass, replace
 import gc
 import json
@@ -534,6 +535,42 @@ def test_a_second_anchor_on_one_frame_takes_the_first_ones_logits(monkeypatch):
     assert result.results[0].score == pytest.approx(float(second_decoded.score))
 
 
+@pytest.mark.parametrize(
+    ("name", "resizes"),
+    [("paper", {"bilinear": 14}), ("released", {"bilinear": 12, "bicubic": 14})],
+)
+def test_frames_are_encoded_once_but_where_the_release_resizes_them_twice(
+    monkeypatch, name, resizes
+):
+    model = with_behaviour(real_model(smallest()), **vars(behaviour(name)))
+    calls, fused, segmented = [], [], []
+    encode, ground, decode = model.encode_frame, model.ground, model.decode_anchor
+
+    def spy_encode(image_HW3, resize="bilinear"):
+        calls.append((resize, encode(image_HW3, resize)))
+        return calls[-1][1]
+
+    def spy_ground(clips, features, *rest, **named):
+        fused.extend(features)
+        return ground(clips, features, *rest, **named)
+
+    def spy_decode(features, *rest):
+        segmented.append(features)
+        return decode(features, *rest)
+
+    monkeypatch.setattr(model, "encode_frame", spy_encode)
+    monkeypatch.setattr(model, "ground", spy_ground)
+    monkeypatch.setattr(model, "decode_anchor", spy_decode)
+
+    list(segment_video(model, Pictures(noise_frames(14)), ["the red circle"]))
+
+    assert Counter(resize for resize, _ in calls) == resizes
+    resize_of = {id(features): resize for resize, features in calls}
+    assert {resize_of[id(features)] for features in fused} == {"bilinear"}
+    tracking = model.config.behaviour.tracking_resize
+    assert {resize_of[id(features)] for features in segmented} == {tracking}
+
+
 @pytest.mark.parametrize("name", ["paper", "released"])
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
 def test_half_precision_goes_the_whole_way(name, dtype):
@@ -592,6 +629,18 @@ def test_a_frames_pixels_are_pillows_to_one_grey_level(pixels_model, size):
     image = blocks(*size)
     pixels = pixels_model.frame_pixels(image)
     assert off_pillow(pixels, image, Image.Resampling.BILINEAR) < 1.001
+
+
+@pytest.mark.parametrize("size", SIZES, ids=str)
+def test_a_tracked_frames_pixels_are_pillows_bicubic_in_the_release(pixels_model, size):
+    image = blocks(*size)
+    pixels = pixels_model.frame_pixels(image, RELEASED.tracking_resize)
+    assert off_pillow(pixels, image, Image.Resampling.BICUBIC) < 1.001
+
+
+def test_another_resize_is_refused_by_name(pixels_model):
+    with pytest.raises(ValueError, match=r"'nearest'.*bilinear, bicubic"):
+        pixels_model.frame_pixels(blocks(8, 8), "nearest")
 
 
 @pytest.mark.parametrize("size", SIZES, ids=str)

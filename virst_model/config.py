@@ -113,7 +113,12 @@ class BehaviourConfig:
         vlm_frames: offline, most frames that the language model sees.
         stf_frames: offline, most frames that fusion and anchors see, a subset of the former.
         pad_short: offline, videos of 1-7 frames are padded to 8 with the last.
+        tracking_resize: offline, how frames that are segmented are resized to SAM's side:
+            "bilinear", as those that the fusion sees, or "bicubic".
         random_templates: offline, question and answer wordings are drawn by lot.
+        training_order: "anchors_first" (eq. (14)), or "by_index", where a frame sees the first
+            anchor and whatever comes before it.
+        iou_twice: the IoU term counts twice in the training loss; once in eq. (16).
     """
 
     name: str = "paper"
@@ -128,7 +133,10 @@ class BehaviourConfig:
     vlm_frames: int = 32
     stf_frames: int = 32
     pad_short: bool = False
+    tracking_resize: str = "bilinear"
     random_templates: bool = False
+    training_order: str = "anchors_first"
+    iou_twice: bool = False
 
 
 def behaviour(name: str) -> BehaviourConfig:
@@ -144,7 +152,10 @@ def behaviour(name: str) -> BehaviourConfig:
             sampling="random",
             vlm_frames=64,
             pad_short=True,
+            tracking_resize="bicubic",
             random_templates=True,
+            training_order="by_index",
+            iou_twice=True,
         )
     raise ValueError(f"unknown behaviour {name!r}; known are paper, released")
 

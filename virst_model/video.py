@@ -24,6 +24,8 @@ from virst_model.virst import Virst
 CLIP_FRAMES = 4
 # What the release pads a short video to.
 PADDED_FRAMES = 8
+# How the fusion's frames are resized, whatever `behaviour.tracking_resize` says.
+FUSION_RESIZE = "bilinear"
 # Masks of several queries meet in one uint8 image of labels.
 MAX_QUERIES = 255
 
@@ -106,7 +108,9 @@ class View:
         length: frames of the video.
         clips: visual tokens (64, D) of each clip.
         fused: frames that the fusion sees, in order, repeats included.
-        features: of all sampled frames, B = 1, by frame number.
+        features: of all sampled frames, B = 1, by frame number, as the fusion sees them.
+        tracked: the same frames' features as they are segmented; the same objects but where
+            `behaviour.tracking_resize` resizes them in another way (as the release does).
         scores: a scorer's judgement of each frame, one value a sentence, by frame number.
     """
 
@@ -114,6 +118,7 @@ class View:
     clips: list[torch.Tensor]
     fused: list[int]
     features: dict[int, FrameFeatures]
+    tracked: dict[int, FrameFeatures]
     scores: dict[int, list[float]]
 
 
@@ -133,9 +138,12 @@ def view_video(
     scorer: Scorer | None = None,
 ) -> View:
     """Reads and encodes the sampled frames; VideoError if nothing is readable."""
+    resize = model.config.behaviour.tracking_resize
 
     def keep(index: int, image_HW3: np.ndarray, view: View) -> None:
-        view.features[index] = model.encode_frame(image_HW3)
+        view.features[index] = view.tracked[index] = model.encode_frame(image_HW3)
+        if resize != FUSION_RESIZE:
+            view.tracked[index] = model.encode_frame(image_HW3, resize)
         if scorer is not None:
             view.scores[index] = [scorer(image_HW3, text) for text in texts]
 
@@ -152,7 +160,7 @@ def _look(
         if length < 1:
             raise VideoError(frames.path, "holds no frame")
         sample = sample_frames(length, model.config.behaviour, seed)
-        view = View(length, [], [], {}, {})
+        view = View(length, [], [], {}, {}, {})
         pixels = {}
         stands = {}
         for wanted, index, image_HW3 in _readable(frames, sorted(set(sample.vlm))):
@@ -292,12 +300,14 @@ def segment_video(
     tracks = [
         start_track(model, view, Query(i + 1, text, i + 1), seed) for i, text in enumerate(texts)
     ]
+    view.features.clear()  # grounded: from here on only `tracked` is needed
+    resize = model.config.behaviour.tracking_resize
     features, source = None, -1
     for picture in pictures(frames):
         if picture.source != source:
-            features, source = view.features.pop(picture.source, None), picture.source
+            features, source = view.tracked.pop(picture.source, None), picture.source
             if features is None:
-                features = model.encode_frame(picture.image_HW3)
+                features = model.encode_frame(picture.image_HW3, resize)
         _advance(model, tracks, picture.index, features, view.length)
         stamp_s = picture.index / frames.rate_hz
         yield picture, compose(picture.index, stamp_s, tracks, *picture.image_HW3.shape[:2])
@@ -321,9 +331,10 @@ def start_track(model: Virst, view: View, query: Query, seed: int = 0) -> VideoT
     for place in anchor_candidates(behaviour.anchors, len(view.fused), seed, scores):
         index = view.fused[place]
         before = track.anchors.get(index)
-        decoded = model.decode_anchor(features[place], prompts_TNC[place], before)
+        seen = view.tracked[index]
+        decoded = model.decode_anchor(seen, prompts_TNC[place], before)
         track.anchors[index] = decoded
-        track.memory.write_anchor(index, model.encode_memory(features[place], decoded))
+        track.memory.write_anchor(index, model.encode_memory(seen, decoded))
     return track
 
 

@@ -76,13 +76,21 @@ class Virst(nn.Module):
 
     # One frame.
 
-    def encode_frame(self, frame_HW3: np.ndarray) -> FrameFeatures:
+    def encode_frame(self, frame_HW3: np.ndarray, resize: str = "bilinear") -> FrameFeatures:
         """SAM 2 features of a uint8 RGB frame of any size (B = 1); the one encoding of a frame."""
-        return self.segmenter.encode(self.frame_pixels(frame_HW3)[None])
+        return self.segmenter.encode(self.frame_pixels(frame_HW3, resize)[None])
 
-    def frame_pixels(self, frame_HW3: np.ndarray) -> torch.Tensor:
-        """The segmenter's input (3, S, S): bilinear with antialiasing, square, normalised."""
+    def frame_pixels(self, frame_HW3: np.ndarray, resize: str = "bilinear") -> torch.Tensor:
+        """The segmenter's input (3, S, S): `resize` with antialiasing, square, normalised.
+
+        Raises:
+            ValueError: not uint8 RGB, or `resize` is neither "bilinear" nor "bicubic".
+        """
         _check_frame(frame_HW3)
+        if resize == "bicubic":
+            return self._bicubic(frame_HW3, self.config.segmenter.side)
+        if resize != "bilinear":
+            raise ValueError(f"unknown resize {resize!r}; known are bilinear, bicubic")
         if not frame_HW3.flags.writeable:
             frame_HW3 = frame_HW3.copy()
         image = torch.from_numpy(frame_HW3).permute(2, 0, 1)[None]
@@ -95,7 +103,9 @@ class Virst(nn.Module):
     def clip_pixels(self, frame_HW3: np.ndarray) -> torch.Tensor:
         """The clip encoder's input (3, S, S): bicubic with antialiasing, square, normalised."""
         _check_frame(frame_HW3)
-        side = self.config.umt.side
+        return self._bicubic(frame_HW3, self.config.umt.side)
+
+    def _bicubic(self, frame_HW3: np.ndarray, side: int) -> torch.Tensor:
         # Pillow itself: torch's bicubic on bytes is off by two levels here and there.
         image = Image.fromarray(frame_HW3).resize((side, side), Image.Resampling.BICUBIC)
         return self._normalised(torch.from_numpy(np.array(image)).permute(2, 0, 1)[None])

@@ -68,7 +68,8 @@ def run_stage(
     optimizer = torch.optim.AdamW(parameters, lr=stage.lr, weight_decay=0.02, betas=(0.9, 0.98))
     started = saved = time.monotonic()
     step = 0
-    side = model.config.segmenter.side
+    config = model.config
+    side = config.segmenter.side
     log = (options.out / f"{stage.name}.jsonl").open("a")
     watched: dict[str, float] = {}
     drawer = ThreadPoolExecutor(1)  # draws the next batch beside the step
@@ -84,7 +85,7 @@ def run_stage(
                 group["lr"] = stage.lr * _schedule(stage, step, progress)
             batch, ahead = ahead.result(), drawer.submit(draw_batch, stage, side, seed, step + 1)
             terms, ious = losses(model, heads, batch)
-            loss = total(terms, stage)
+            loss = total(terms, stage, config.behaviour.iou_twice)
             if not torch.isfinite(loss):
                 raise SystemExit(f"{stage.name}: loss is {loss.item()} at step {step}; {terms}")
             optimizer.zero_grad()

@@ -156,10 +156,11 @@ def losses(
     return terms, {"anchor_iou": ious[:, :anchors], "tracked_iou": ious[:, anchors:]}
 
 
-def total(terms: dict[str, torch.Tensor], stage: Stage) -> torch.Tensor:
+def total(terms: dict[str, torch.Tensor], stage: Stage, iou_twice: bool = False) -> torch.Tensor:
     """The weighted sum that is minimised: eq. (15), and what helps a model without a past."""
     heads = dict.fromkeys(("shape", "colour", "phrase", "match"), stage.heads)
     weights = {**WEIGHTS, **heads, "look": stage.look, "occ": stage.occ}
+    weights["iou"] *= 2 if iou_twice else 1
     return sum(weights[name.removesuffix("_tracked")] * value for name, value in terms.items())
 
 

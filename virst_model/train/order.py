@@ -15,7 +15,7 @@ def segment_window(
     model: Virst,
     features: Sequence[FrameFeatures],
     prompts: Mapping[int, torch.Tensor],
-    order: str = "anchors_first",
+    order: str | None = None,
     multimask: bool | None = None,
 ) -> list[Decoded]:
     """Masks of a window's frames: anchors from their prompts, the others from memory.
@@ -27,15 +27,17 @@ def segment_window(
         model: whose segmenter, alpha and anchor rule are used.
         features: of each frame (B = 1).
         prompts: (1, N, C) of each anchor, by the frame's index; at least one.
-        order: "anchors_first" is eq. (14), all anchors and then the other frames, which is also
-            the order of inference; "by_index" is the release's: the first anchor and then all
-            frames in order of time, so that a later anchor is not seen by the frames before it.
+        order: overrides `behaviour.training_order`. "anchors_first" is eq. (14), all anchors and
+            then the other frames, which is also the order of inference; "by_index" is the
+            release's: the first anchor and then all frames in order of time, so that a later
+            anchor is not seen by the frames before it.
         multimask: overrides the configured choice of mask tokens; the release trains the
             single-mask token and reads the other three.
 
     Raises:
         ValueError: no anchor, or an unknown order.
     """
+    order = order or model.config.behaviour.training_order
     if order not in ORDERS:
         raise ValueError(f"unknown training order {order!r}; known are {ORDERS}")
     if not prompts:
