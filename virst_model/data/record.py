@@ -1,0 +1,78 @@
+"""What every data set becomes: pictures on disk, what is said of them, and the truth.
+
+A family's file (`rvos.py`, `refer.py`, ...) reads the layout and annotation format of its data sets
+and gives `Records`; training, evaluation and `python -m virst_model.data check` know no other form.
+Nothing is decoded before it is asked for: a record holds paths and run-length codes.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+
+
+class DataError(Exception):
+    """A data set or a sample of it cannot be used. `str()` is one line: the path and why."""
+
+    def __init__(self, path: str | Path, reason: str) -> None:
+        self.path = str(path)
+        self.reason = " ".join(reason.split())
+        super().__init__(f"{self.path}: {self.reason}")
+
+
+# The truth at a frame (its place in Record.frames): bool (H, W) of the picture's own size.
+# Raises DataError where annotation and picture do not fit together.
+MaskReader = Callable[[int], np.ndarray]
+
+
+@dataclass(frozen=True)
+class Expression:
+    """Something said about a record.
+
+    Attributes:
+        id: its name in the data set, for the layouts that evaluation servers take.
+        text: the sentence, as the annotation has it; white space is not touched here.
+        mask: the truth, or None where there is none: a test split, or an answer in words.
+        answer: the answer in words, or None where the answer is a mask.
+        kind: the data set's own word for what sort of sentence it is ("referring", "reasoning",
+            "motion", ...), or empty.
+        decided: frame of the deciding event of a sentence about time; 0 for all others.
+    """
+
+    id: str
+    text: str
+    mask: MaskReader | None = None
+    answer: str | None = None
+    kind: str = ""
+    decided: int = 0
+
+
+@dataclass(frozen=True)
+class Record:
+    """A video (frames in order) or a still image (one frame), and everything said about it."""
+
+    id: str
+    frames: tuple[Path, ...]
+    expressions: tuple[Expression, ...]
+
+
+@dataclass
+class Records:
+    """A split of a data set, as it was found on disk.
+
+    Attributes:
+        records: what can be used.
+        skipped: what cannot, counted by reason in words ("mask of another size", ...).
+    """
+
+    records: list[Record] = field(default_factory=list)
+    skipped: Counter[str] = field(default_factory=Counter)
+
+    @property
+    def expressions(self) -> int:
+        """How many sentences there are in all."""
+        return sum(len(record.expressions) for record in self.records)
