@@ -73,7 +73,7 @@ $(STAMPS)/venv: | scripts/check_tools.sh
 	@"$(PYTHON)" -m venv "$(VENV)"
 	@mkdir -p "$(STAMPS)" && touch "$@"
 
-REQUIREMENTS := $(addprefix requirements/,model.txt ros.txt ros_build.txt dev.txt)
+REQUIREMENTS := $(addprefix requirements/,model.txt train.txt ros.txt ros_build.txt dev.txt)
 $(STAMPS)/requirements: $(STAMPS)/venv $(REQUIREMENTS) requirements/sam2.txt
 	@echo 'setup: python packages (minutes the first time)'
 	@"$(BIN)/python" -m pip install -q $(addprefix -r ,$(REQUIREMENTS))
