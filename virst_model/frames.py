@@ -85,7 +85,7 @@ class ImageFiles:
 
     def __iter__(self) -> Iterator[Frame]:
         for index, path in enumerate(self._images):
-            yield Frame(index, path.stem, partial(_read_image, path))
+            yield Frame(index, path.stem, partial(read_image, path))
 
 
 class VideoFile:
@@ -178,7 +178,7 @@ def _natural(path: Path) -> list[tuple[int, int, str]]:
     return [(0, int(p), p) if p.isdecimal() else (1, 0, p) for p in parts]
 
 
-def _read_image(path: Path) -> np.ndarray:
+def read_image(path: Path) -> np.ndarray:
     """Pixels as a viewer shows them, turned as the file says; truncated files are errors.
 
     Pillow and not OpenCV, which fills the rest of a truncated JPEG with grey and says nothing.
