@@ -9,7 +9,6 @@ from collections.abc import Sequence
 from pathlib import Path
 import sys
 
-from tokenizers import Tokenizer
 import torch
 
 from virst_model.checkpoints import WeightsError
@@ -21,31 +20,13 @@ from virst_model.command_line import (
     set_up_logging,
 )
 from virst_model.frames import VideoError, open_frames
-from virst_model.prompt import END, IMAGE, START, plain_sentence
+from virst_model.prompt import END, question_ids
 from virst_model.video import clip_tokens
 from virst_model.virst import Virst
 
 # Also ends an answer, where the tokenizer has it (Qwen2).
 END_OF_TEXT = "<|endoftext|>"
 MAX_NEW_TOKENS = 256
-
-
-def question_ids(tokenizer: Tokenizer, question: str) -> torch.Tensor:
-    """Token ids (L,) with one `IMAGE`, up to where the assistant begins to speak.
-
-    The question is data: special tokens in it are tokenised as plain characters (a `Prompter` on
-    the tokenizer sees to that). It is lower-cased, as the release does.
-    """
-    start, end = tokenizer.token_to_id(START), tokenizer.token_to_id(END)
-
-    def plain(text: str) -> list[int]:
-        return tokenizer.encode(text, add_special_tokens=False).ids
-
-    newline = plain("\n")
-    system = [start, *plain("system\nYou are a helpful assistant."), end, *newline]
-    before = [start, *plain("user\nReference Video: ")]
-    after = [*plain(f"\n{plain_sentence(question)}"), end, *newline]
-    return torch.tensor([*system, *before, IMAGE, *after, start, *plain("assistant\n")])
 
 
 @torch.inference_mode()

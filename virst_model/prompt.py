@@ -1,7 +1,8 @@
 """The conversation in which a sentence is put to the language model.
 
 The answer, with its ten [ST] tokens, is given and not generated: one forward pass (Sec. 3.2).
-Template texts are those of the released code, so that released weights see what they know.
+A question in words (D.3) has an answer in words, which is generated. Template texts are those of
+the released code, so that released weights see what they know.
 """
 
 from dataclasses import dataclass
@@ -59,6 +60,29 @@ class Prompt:
     ids: torch.Tensor
     labels: torch.Tensor
 
+    @property
+    def image_at(self) -> int:
+        """Where the visual tokens go: the place of `IMAGE`."""
+        return int((self.ids == IMAGE).nonzero()[0])
+
+
+def question_ids(tokenizer: Tokenizer, question: str) -> torch.Tensor:
+    """Token ids (L,) with one `IMAGE`, up to where the assistant begins to speak.
+
+    The question is data: special tokens in it are tokenised as plain characters (a `Prompter` on
+    the tokenizer sees to that). It is lower-cased, as the release does.
+    """
+    start, end = tokenizer.token_to_id(START), tokenizer.token_to_id(END)
+
+    def plain(text: str) -> list[int]:
+        return tokenizer.encode(text, add_special_tokens=False).ids
+
+    newline = plain("\n")
+    system = [start, *plain("system\nYou are a helpful assistant."), end, *newline]
+    before = [start, *plain("user\nReference Video: ")]
+    after = [*plain(f"\n{plain_sentence(question)}"), end, *newline]
+    return torch.tensor([*system, *before, IMAGE, *after, start, *plain("assistant\n")])
+
 
 class Prompter:
     """Turns sentences into prompts with one tokenizer.
@@ -99,6 +123,19 @@ class Prompter:
         labels += [IGNORE] + [t if t in kept else IGNORE for t in given]
         labels += [t if t != self.st_id else IGNORE for t in answered]
         return Prompt(torch.tensor([*asked, IMAGE, *given, *answered]), torch.tensor(labels))
+
+    def tell(self, question: str, answer: str) -> Prompt:
+        """The conversation about a question whose answer is in words, to learn from."""
+        asked = question_ids(self._tokenizer, question)
+        role = len(self._plain("assistant\n"))
+        told = [*self._plain(answer), self._special[END], *self._newline]
+        kept = torch.tensor([self._special[START], self._special[END], *self._newline])
+        learned = torch.isin(asked, kept)
+        learned[-role:] = True
+        labels = torch.where(learned, asked, IGNORE)
+        return Prompt(
+            torch.cat([asked, torch.tensor(told)]), torch.cat([labels, torch.tensor(told)])
+        )
 
     def _answer(self, template: str) -> list[int]:
         before, after = template.split("{st}")
