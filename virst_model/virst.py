@@ -187,28 +187,42 @@ class Virst(nn.Module):
             [ST] states (B, N, D), E~_ST of the paper; all hidden states (B, L, D), after the final
             norm; labels (B, L) on the merged sequence, `IGNORE` at visual tokens and padding.
         """
-        device = self.device
-        embeds, labels, places = [], [], []
+        embeds_BLD, mask_BL, labels_BL = self._merged(visual, prompts)
+        places = []
         for tokens, prompt in zip(visual, prompts, strict=True):
-            ids = prompt.ids.to(device)
-            embeds.append(self.vlm.embed(ids, tokens))
-            at = int((prompt.ids < 0).nonzero()[0])
-            ignored = torch.full((len(tokens),), IGNORE)
-            labels.append(torch.cat([prompt.labels[:at], ignored, prompt.labels[at + 1 :]]))
             st = (prompt.ids == self.prompter.st_id).nonzero()[:, 0]
-            places.append(st + (len(tokens) - 1) * (st > at))
-        embeds_BLD = pad_sequence(embeds, batch_first=True)
-        places_BN = torch.stack(places).to(device)
-        row = torch.arange(len(embeds), device=device)[:, None]
+            places.append(st + (len(tokens) - 1) * (st > prompt.image_at))
+        places_BN = torch.stack(places).to(self.device)
+        row = torch.arange(len(places), device=self.device)[:, None]
         if self.config.fusion.initial:
             fused = self.initial_fusion(embeds_BLD[row, places_BN], s2_BTChw)
-            embeds_BLD = embeds_BLD.index_put((row, places_BN), fused)
-        lengths = torch.tensor([len(e) for e in embeds], device=device)
-        mask = torch.arange(embeds_BLD.shape[1], device=device) < lengths[:, None]
-        # Causal attention never looks right, so padding needs a mask only where there is some.
-        hidden = self.vlm.hidden(embeds_BLD, None if bool(mask.all()) else mask)
-        labels_BL = pad_sequence(labels, batch_first=True, padding_value=IGNORE).to(device)
+            embeds_BLD = embeds_BLD.index_put((row, places_BN), fused.to(embeds_BLD.dtype))
+        hidden = self.vlm.hidden(embeds_BLD, mask_BL)
         return hidden[row, places_BN], hidden, labels_BL
+
+    def word_states(
+        self, visual: Sequence[torch.Tensor], prompts: Sequence[Prompt]
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """As `st_states`, of conversations in words alone: hidden states and labels."""
+        embeds_BLD, mask_BL, labels_BL = self._merged(visual, prompts)
+        return self.vlm.hidden(embeds_BLD, mask_BL), labels_BL
+
+    def _merged(
+        self, visual: Sequence[torch.Tensor], prompts: Sequence[Prompt]
+    ) -> tuple[torch.Tensor, torch.Tensor | None, torch.Tensor]:
+        """Embeddings (B, L, D) with the visual tokens in place, their mask, and labels (B, L)."""
+        embeds, labels = [], []
+        for tokens, prompt in zip(visual, prompts, strict=True):
+            embeds.append(self.vlm.embed(prompt.ids.to(self.device), tokens))
+            at = prompt.image_at
+            ignored = torch.full((len(tokens),), IGNORE)
+            labels.append(torch.cat([prompt.labels[:at], ignored, prompt.labels[at + 1 :]]))
+        embeds_BLD = pad_sequence(embeds, batch_first=True)
+        lengths = torch.tensor([len(e) for e in embeds], device=self.device)
+        mask = torch.arange(embeds_BLD.shape[1], device=self.device) < lengths[:, None]
+        labels_BL = pad_sequence(labels, batch_first=True, padding_value=IGNORE).to(self.device)
+        # Causal attention never looks right, so padding needs a mask only where there is some.
+        return embeds_BLD, None if bool(mask.all()) else mask, labels_BL
 
     def _normalised(self, image_13SS: torch.Tensor) -> torch.Tensor:
         mean, std = self._pixel_stats
