@@ -1,8 +1,9 @@
 """In which order a window's frames are segmented in training."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import torch
+from torch.utils.checkpoint import checkpoint
 
 from virst_model.memory import Memory
 from virst_model.structs import Decoded, FrameFeatures
@@ -17,22 +18,30 @@ def segment_window(
     prompts: Mapping[int, torch.Tensor],
     order: str | None = None,
     multimask: bool | None = None,
+    times: Sequence[int] | None = None,
+    stream: bool = False,
+    checkpointing: bool = False,
 ) -> list[Decoded]:
     """Masks of a window's frames: anchors from their prompts, the others from memory.
 
-    Memory is never rounded here, and a frame also reads the pointers of anchors after it, as in
-    the release's training.
+    Gradients flow through the memory, which is never rounded here.
 
     Args:
         model: whose segmenter, alpha and anchor rule are used.
-        features: of each frame (B = 1).
-        prompts: (1, N, C) of each anchor, by the frame's index; at least one.
+        features: of each frame, for each of B pairs of frame and sentence.
+        prompts: (B, N, C) of each anchor, by the frame's index; at least one.
         order: overrides `behaviour.training_order`. "anchors_first" is eq. (14), all anchors and
             then the other frames, which is also the order of inference; "by_index" is the
             release's: the first anchor and then all frames in order of time, so that a later
             anchor is not seen by the frames before it.
         multimask: overrides the configured choice of mask tokens; the release trains the
             single-mask token and reads the other three.
+        times: of each frame, ascending, the time base of memory; by default its index.
+        stream: memory is read as in a stream. Otherwise a frame also reads the pointers of
+            anchors after it, and times are relative to the number of frames, as in the release's
+            training.
+        checkpointing: what memory attention and the memory's encoder keep for the backward pass
+            is computed again there.
 
     Raises:
         ValueError: no anchor, or an unknown order.
@@ -43,20 +52,30 @@ def segment_window(
     if not prompts:
         raise ValueError("a window needs at least 1 anchor")
     segmenter, length = model.segmenter, len(features)
+    times = range(length) if times is None else times
+    run = _again if checkpointing else _once
     first = sorted(prompts) if order == "anchors_first" else [min(prompts)]
     memory = Memory(model.config, capacity=None)
     decoded: dict[int, Decoded] = {}
-    for t in [*first, *(t for t in range(length) if t not in first)]:
-        if t in prompts:
-            decoded[t] = segmenter.decode_prompted(features[t], prompts[t], multimask=multimask)
+    for i in [*first, *(i for i in range(length) if i not in first)]:
+        if i in prompts:
+            decoded[i] = segmenter.decode_prompted(features[i], prompts[i], multimask=multimask)
         else:
-            read = memory.read(t, length, future_pointers=True)
-            decoded[t] = segmenter.decode_tracked(features[t], read, multimask)
+            read = (times[i],) if stream else (times[i], length, True)
+            decoded[i] = run(segmenter.decode_tracked, features[i], memory.read(*read), multimask)
         if len(prompts) == length:
             continue  # Nobody reads the memory.
-        entry = segmenter.encode_memory(features[t], decoded[t])
-        if t in prompts:
-            memory.write_anchor(t, entry)
+        entry = run(segmenter.encode_memory, features[i], decoded[i])
+        if i in prompts:
+            memory.write_anchor(times[i], entry)
         else:
-            memory.write(t, entry)
-    return [decoded[t] for t in range(length)]
+            memory.write(times[i], entry)
+    return [decoded[i] for i in range(length)]
+
+
+def _once(function: Callable, *arguments: object) -> object:
+    return function(*arguments)
+
+
+def _again(function: Callable, *arguments: object) -> object:
+    return checkpoint(function, *arguments, use_reentrant=False)
