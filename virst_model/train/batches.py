@@ -1,34 +1,31 @@
-"""Training batches from synthetic scenes: frames, clips, sentences and truth."""
+"""What one training forward takes, wherever it was drawn from."""
 
+import dataclasses
 from dataclasses import dataclass
 
-import numpy as np
 import torch
-
-from virst_model.anchors import anchor_indices
-from virst_model.data.grammar import COLOURS, SHAPES
-from virst_model.data.synthetic import Scene, Sentence, make_scene
-from virst_model.train.stages import Stage
-from virst_model.virst import IMAGE_MEAN, IMAGE_STD
-
-DURATION_S = 7.0
 
 
 @dataclass(frozen=True)
 class Batch:
-    """S scenes seen at the same F times, and B sentences about them.
+    """S videos, each seen at F times, and B sentences about them.
 
     Attributes:
-        pixels: (S, F, 3, side, side) normalised.
-        clips: (S, K, 4) indices of F: the frames of the clips.
-        window: indices of F that the fusion sees, in order.
-        anchors: positions in `window` whose masks are decoded from prompts.
+        pixels: (S, F, 3, side, side) normalised, at the segmenter's side.
+        clips: (S, K, 4, 3, u, u) normalised clips, at the clip encoder's side.
+        window: indices of F that the fusion sees, in order; a frame may be there twice.
+        anchors: positions in `window` whose masks are decoded from prompts; different frames.
         tracked: indices of F that are segmented through memory, in order of time.
-        times: frame number of each of the F frames, the time base of memory.
-        scene: (B,) index of the scene of each sentence.
-        sentences: B sentences.
-        truth: (B, F, side, side) uint8 0/1.
-        ids, shapes, colours: (S, F, side/4, side/4) class numbers, 0 background.
+        times: frame number of each of the F frames, ascending, the time base of memory.
+        stream: memory is read as in a stream, which has no length.
+        scene: (B,) index of the video of each sentence.
+        texts: B sentences, or questions where there are `answers`.
+        wordings: of each, which question and which answer template.
+        kinds: of each, what sort of sentence it is, for the log.
+        truth: (B, F, side, side) uint8 0/1; None where answers are in words.
+        answers: B answers in words, or None; with them F is 0.
+        shapes, colours: (S, F, side/4, side/4) class numbers, 0 background, for the auxiliary
+            heads; None without them.
     """
 
     pixels: torch.Tensor
@@ -37,118 +34,18 @@ class Batch:
     anchors: list[int]
     tracked: list[int]
     times: list[int]
+    stream: bool
     scene: torch.Tensor
-    sentences: tuple[Sentence, ...]
-    truth: torch.Tensor
-    shapes: torch.Tensor
-    colours: torch.Tensor
+    texts: tuple[str, ...]
+    wordings: tuple[tuple[int, int], ...]
+    kinds: tuple[str, ...]
+    truth: torch.Tensor | None
+    answers: tuple[str, ...] | None = None
+    shapes: torch.Tensor | None = None
+    colours: torch.Tensor | None = None
 
-
-@dataclass(frozen=True)
-class _Plan:
-    """Which moments a batch looks at."""
-
-    seconds: list[float]
-    clips: list[list[int]]
-    window: list[int]
-    anchors: list[int]
-    tracked: list[int]
-    times: list[int]
-
-
-def draw_batch(stage: Stage, side: int, seed: int, step: int) -> Batch:
-    """The batch of a step: a function of its arguments alone."""
-    rng = np.random.default_rng([seed, step])
-    plan = _plan(stage, rng)
-    scenes = [
-        make_scene(int(rng.integers(2**31)), "train", duration_s=DURATION_S)
-        for _ in range(stage.scenes)
-    ]
-    start = float(rng.uniform(0, DURATION_S - plan.seconds[-1]))
-    pictures, ids = zip(*[_render(s, start, plan.seconds, side) for s in scenes], strict=True)
-    sentences, scene = [], []
-    for index, one in enumerate(scenes):
-        drawn = _draw_sentences(one, stage, rng)
-        sentences += drawn
-        scene += [index] * len(drawn)
-    ids_SFHW = np.stack(ids)
-    truth = np.zeros((len(sentences), *ids_SFHW.shape[1:]), np.uint8)
-    for row, index, sentence in zip(truth, scene, sentences, strict=True):
-        row[:] = np.isin(ids_SFHW[index], sentence.object_ids)
-    small = ids_SFHW[:, :, 2::4, 2::4]
-    mean, std = (torch.tensor(v).view(3, 1, 1) for v in (IMAGE_MEAN, IMAGE_STD))
-    pixels = torch.from_numpy(np.stack(pictures)).permute(0, 1, 4, 2, 3).float() / 255
-    return Batch(
-        pixels=(pixels - mean) / std,
-        clips=torch.tensor(plan.clips),
-        window=plan.window,
-        anchors=plan.anchors,
-        tracked=plan.tracked,
-        times=plan.times,
-        scene=torch.tensor(scene),
-        sentences=tuple(sentences),
-        truth=torch.from_numpy(truth),
-        shapes=_classes(small, scenes, "shape", SHAPES),
-        colours=_classes(small, scenes, "colour", COLOURS),
-    )
-
-
-def _plan(stage: Stage, rng: np.random.Generator) -> _Plan:
-    count = int(rng.choice(stage.windows))
-    period = float(rng.uniform(0.2, 0.3))
-    rate = float(rng.uniform(7, 18))  # the camera's frames a second
-    seconds = [i * period for i in range(count)]
-    clips = [list(range(i, i + 4)) for i in range(0, count, 4)]
-    window, anchors = list(range(count)), anchor_indices(count)
-    if not stage.sentences:  # pictures alone: the further apart, the more there is to learn
-        seconds = [i * 2.0 for i in range(count)]
-    if stage.fused:
-        window = sorted(rng.choice(count, stage.fused, replace=False).tolist())
-        anchors = list(range(stage.fused))
-    elif count < 8:
-        newest = count - 1
-        window += [newest] * (8 - count)
-        clips.append([newest] * 4)
-        anchors = [newest]
-    # The newest anchor of a stream lags behind the frame that is segmented.
-    gap = float(rng.uniform(0, 1.2)) if rng.random() < 0.5 else 0.0
-    many = stage.tracked if rng.random() < stage.track_share else 0
-    tracked = [seconds[-1] + gap + (i + 1) / rate for i in range(many)]
-    return _Plan(
-        seconds=seconds + tracked,
-        clips=clips,
-        window=window,
-        anchors=anchors,
-        tracked=list(range(count, count + many)),
-        times=[round(s * rate) for s in seconds + tracked],
-    )
-
-
-def _render(
-    scene: Scene, start: float, seconds: list[float], side: int
-) -> tuple[np.ndarray, np.ndarray]:
-    frames, ids = zip(*[scene.render(start + s, side, side) for s in seconds], strict=True)
-    return np.stack(frames), np.stack(ids)
-
-
-def _draw_sentences(scene: Scene, stage: Stage, rng: np.random.Generator) -> list[Sentence]:
-    if not stage.sentences:
-        return []
-    weights = dict(stage.kinds)
-    options = scene.sentences(rng, per_kind=1)
-    weight = np.array([weights.get(s.kind, 1.0) for s in options])
-    count = min(stage.sentences, len(options))
-    chosen = rng.choice(len(options), count, replace=False, p=weight / weight.sum())
-    return [options[i] for i in chosen]
-
-
-def _classes(
-    ids: np.ndarray, scenes: list[Scene], attribute: str, names: tuple[str, ...]
-) -> torch.Tensor:
-    out = np.zeros_like(ids, dtype=np.int64)
-    for index, scene in enumerate(scenes):
-        table = np.zeros(256, np.int64)
-        for thing in scene.objects:
-            table[thing.id] = 1 + names.index(getattr(thing, attribute))
-        out[index] = table[ids[index]]
-    return torch.from_numpy(out)
+    def to(self, device: torch.device) -> "Batch":
+        """The same batch there."""
+        fields = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
+        moved = {name: x.to(device) for name, x in fields.items() if torch.is_tensor(x)}
+        return dataclasses.replace(self, **moved)

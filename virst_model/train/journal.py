@@ -1,0 +1,103 @@
+"""What a run says of itself: a bar, a JSON line and TensorBoard scalars a step, pictures."""
+
+from collections.abc import Mapping
+import json
+from pathlib import Path
+import time
+from typing import TextIO
+
+import numpy as np
+import torch
+from torch.utils.tensorboard import SummaryWriter
+from tqdm import tqdm
+
+from virst_model.overlay import draw_overlay
+from virst_model.structs import TRACKING, QueryResult, StepResult
+from virst_model.train.batches import Batch
+from virst_model.virst import IMAGE_MEAN, IMAGE_STD
+
+LOG = "log.jsonl"
+ON_THE_BAR = ("loss", "ce", "bce", "dice", "iou", "occ", "anchor_iou")
+
+
+class Journal:
+    """`out/log.jsonl` and `out/tensorboard`; of a run that goes on, what came after is dropped."""
+
+    def __init__(self, out: Path, name: str, step: int, steps: int) -> None:
+        self._started = time.monotonic()
+        self._log = _reopened(out / LOG, step)
+        self._board = SummaryWriter(out / "tensorboard", purge_step=step)
+        self._bar = tqdm(total=steps, initial=step, desc=name, unit="step", dynamic_ncols=True)
+
+    def advance(self, report: Mapping[str, float]) -> None:
+        """A step is done: moves the bar."""
+        shown = {name: f"{report[name]:.3f}" for name in ON_THE_BAR if name in report}
+        self._bar.set_postfix(shown, refresh=False)
+        self._bar.update()
+
+    def write(self, step: int, report: Mapping[str, float]) -> None:
+        """Logs the values of a step."""
+        line = {"step": step, "s": round(time.monotonic() - self._started, 1)}
+        line |= {name: float(f"{value:.6g}") for name, value in sorted(report.items())}
+        self._log.write(json.dumps(line) + "\n")
+        self._log.flush()
+        for name, value in report.items():
+            self._board.add_scalar(name, value, step)
+
+    def show(self, step: int, batch: Batch, logits_BHW: torch.Tensor) -> None:
+        """Two pictures of the first video's first anchor: what was found, and the truth."""
+        frame = batch.window[batch.anchors[0]]
+        mine = (batch.scene == 0).nonzero()[:, 0].cpu()
+        picture = _picture(batch.pixels[0, frame])
+        texts = [batch.texts[i] for i in mine]
+        size = picture.shape[:2]
+        found = torch.nn.functional.interpolate(logits_BHW[mine, None].float(), size)[:, 0] > 0
+        truth = batch.truth[mine, frame] > 0
+        for name, masks in (("found", found), ("truth", truth)):
+            drawn = draw_overlay(picture, _answers(texts, masks.cpu().numpy()))
+            rgb = np.ascontiguousarray(drawn[..., ::-1])
+            self._board.add_image(name, rgb, step, dataformats="HWC")
+
+    def close(self) -> None:
+        """Ends the bar and writes what is not yet written."""
+        self._bar.close()
+        self._board.close()
+        self._log.close()
+
+
+def _reopened(path: Path, step: int) -> TextIO:
+    """The log to add to, without the lines after `step`."""
+    lines = path.read_text().splitlines() if path.exists() else []
+    kept = [line for line in lines if _step_of(line) <= step]
+    part = path.with_suffix(".part")
+    part.write_text("".join(f"{line}\n" for line in kept))
+    part.replace(path)
+    return path.open("a")
+
+
+def _step_of(line: str) -> float:
+    """Infinite where the line was cut off by the end of its run."""
+    try:
+        return json.loads(line)["step"]
+    except ValueError:
+        return float("inf")
+
+
+def _picture(pixels_3HW: torch.Tensor) -> np.ndarray:
+    """The uint8 RGB frame that was normalised."""
+    mean, std = (torch.tensor(v).view(3, 1, 1) for v in (IMAGE_MEAN, IMAGE_STD))
+    image = (pixels_3HW.cpu().float() * std + mean).clamp(0, 1) * 255
+    return image.round().byte().permute(1, 2, 0).contiguous().numpy()
+
+
+def _answers(texts: list[str], masks_QHW: np.ndarray) -> StepResult:
+    results = []
+    for number, (text, mask) in enumerate(zip(texts, masks_QHW, strict=True), 1):
+        ys, xs = np.nonzero(mask)
+        box = (0, 0, 0, 0)
+        if len(xs):
+            x, y = int(xs.min()), int(ys.min())
+            box = (x, y, int(xs.max()) - x + 1, int(ys.max()) - y + 1)
+        results.append(QueryResult(number, number, text, TRACKING, 1.0, 1.0, mask, box, len(xs)))
+    empty = np.zeros(masks_QHW.shape[1:], np.uint8)
+    return StepResult(0, 0.0, tuple(results), empty, empty)

@@ -1,0 +1,275 @@
+"""The one training loop: draw, forward, backward, step; look, save, go on."""
+
+from collections import deque
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+import contextlib
+import itertools
+import logging
+import math
+from pathlib import Path
+import signal
+from typing import Protocol
+
+from accelerate import Accelerator, DistributedType
+from accelerate.utils import gather_object
+import numpy as np
+import torch
+
+from virst_model.train.batches import Batch
+from virst_model.train.journal import Journal
+from virst_model.train.settings import Run
+from virst_model.train.snapshots import (
+    Progress,
+    TrainingError,
+    newest,
+    read_progress,
+    restore,
+    save_snapshot,
+)
+from virst_model.train.stages import Stage
+from virst_model.train.trainee import Trainee
+
+Report = dict[str, float]
+_log = logging.getLogger(__name__)
+
+
+class Batches(Protocol):
+    """An endless row of batches, by number."""
+
+    def draw(self, number: int) -> Batch:
+        """Batch `number` (0, 1, ...): the same whenever it is drawn; called by threads."""
+        ...
+
+
+def train(
+    run: Run, stage: Stage, trainee: Trainee, batches: Batches, accelerator: Accelerator
+) -> bool:
+    """Trains a stage to its end, from its beginning or from the newest checkpoint.
+
+    Step, draw and dropout follow from (seed, number of the batch) alone. Process r of W takes the
+    numbers r, r + W, ..., so that W processes with `accumulate` batches each do what one does
+    with W times as many.
+
+    Returns:
+        False where SIGTERM ended it early; a checkpoint was saved.
+
+    Raises:
+        TrainingError: the loss is not a number, or a checkpoint cannot be written or read.
+    """
+    out = Path(run.out)
+    accelerator.gradient_accumulation_steps = stage.accumulate
+    optimizer = torch.optim.AdamW(
+        trainee.trained().values(),
+        lr=stage.lr,
+        weight_decay=stage.weight_decay,
+        betas=stage.betas,
+    )
+    state = State(out, trainee, optimizer, accelerator)
+    step, drawn = state.restore(run, stage)
+    several = accelerator.num_processes > 1
+    numbers = itertools.count(drawn + accelerator.process_index, accelerator.num_processes)
+    with contextlib.ExitStack() as stack:
+        ahead = stack.enter_context(contextlib.closing(drawn_ahead(batches, numbers, run.drawers)))
+        stop = stack.enter_context(Stop())
+        journal = None
+        if accelerator.is_main_process:
+            journal = Journal(out, stage.name, step, stage.steps)
+            stack.callback(journal.close)
+        while step < stage.steps and not stop.asked:
+            for group in state.optimizer.param_groups:
+                group["lr"] = learning_rate(stage, step)
+            reports = []
+            for _ in range(stage.accumulate):
+                number, batch = next(ahead)
+                batch = batch.to(accelerator.device)
+                torch.manual_seed(_seed(run.seed, number))
+                with accelerator.accumulate(state.wrapped):
+                    loss, terms, watched = state.wrapped(batch, touch=several)
+                    accelerator.backward(loss)
+                    if accelerator.sync_gradients:
+                        accelerator.clip_grad_norm_(trainee.trained().values(), stage.clip)
+                    state.optimizer.step()
+                    state.optimizer.zero_grad()
+                reports.append(_report(batch, loss, terms, watched))
+            step += 1
+            drawn += stage.accumulate * accelerator.num_processes
+            # What one process is told or finds, all must act on.
+            told = gather_object([(reports, stop.asked)])
+            stop.asked = any(asked for _, asked in told)
+            report = _mean([one for theirs, _ in told for one in theirs])
+            _check(report, step, out)
+            if journal:
+                _note(journal, run, step, stage, report, batch, watched)
+            if step % run.save_every == 0 or step == stage.steps or stop.asked:
+                state.save(Progress(stage.name, step, drawn, accelerator.num_processes))
+    return step == stage.steps
+
+
+class State:
+    """What changes in training, and how it is saved and restored, with DeepSpeed or without.
+
+    Attributes:
+        wrapped, optimizer: as Accelerate prepared them; to call, and to step.
+    """
+
+    def __init__(
+        self,
+        out: Path,
+        trainee: Trainee,
+        optimizer: torch.optim.Optimizer,
+        accelerator: Accelerator,
+    ) -> None:
+        self._out, self._trainee, self._plain = out, trainee, optimizer
+        self._accelerator = accelerator
+        self._deepspeed = accelerator.distributed_type == DistributedType.DEEPSPEED
+        self.wrapped: torch.nn.Module = trainee
+        self.optimizer = optimizer
+
+    def restore(self, run: Run, stage: Stage) -> tuple[int, int]:
+        """Prepares everything; steps that are done and batches that are drawn."""
+        folder = newest(self._out)
+        if folder and run.resume == "never":
+            raise TrainingError(
+                f"{folder}: out holds a run already; go on with resume=auto, or give another out"
+            )
+        done = read_progress(folder) if folder else Progress(stage.name)
+        if done.stage != stage.name:
+            raise TrainingError(f"{folder}: is of the stage {done.stage}, not {stage.name}")
+        if folder:
+            restore(folder, self._trainee, None if self._deepspeed else self._plain)
+        self._prepare(stage)
+        if folder and self._deepspeed:
+            self._restore_engine(folder, done)
+        return done.step, done.drawn
+
+    def save(self, progress: Progress) -> None:
+        """Writes a checkpoint; all processes call it, and all raise where one cannot write."""
+        reason = ""
+        if self._accelerator.is_main_process:
+            try:
+                plain = None if self._deepspeed else self._plain
+                save_snapshot(self._out, progress, self._trainee, plain)
+            except TrainingError as error:
+                reason = str(error)
+        reasons = [one for one in gather_object([reason]) if one]
+        if reasons:
+            raise TrainingError(reasons[0])
+        if self._deepspeed:
+            self.wrapped.save_checkpoint(newest(self._out), tag="deepspeed")
+
+    def _prepare(self, stage: Stage) -> None:
+        plugin = self._accelerator.state.deepspeed_plugin
+        if plugin is not None:
+            plugin.deepspeed_config |= {
+                "train_micro_batch_size_per_gpu": 1,
+                "gradient_accumulation_steps": stage.accumulate,
+                "gradient_clipping": stage.clip,
+            }
+        exact = {name: buffer.clone() for name, buffer in self._trainee.named_buffers()}
+        self.wrapped, self.optimizer = self._accelerator.prepare(self._trainee, self._plain)
+        # DeepSpeed rounds tables of positions, too; those would be other positions.
+        for name, buffer in self._trainee.named_buffers():
+            buffer.data = exact[name].to(buffer.device)
+
+    def _restore_engine(self, folder: Path, done: Progress) -> None:
+        """Each process of DeepSpeed holds its part of the optimiser's state."""
+        if done.processes == self._accelerator.num_processes:
+            self.wrapped.load_checkpoint(folder, tag="deepspeed")
+        else:
+            _log.warning(
+                "%s was saved by %d processes, now there are %d: the moments of AdamW start anew",
+                folder,
+                done.processes,
+                self._accelerator.num_processes,
+            )
+
+
+class Stop:
+    """While it is entered, SIGTERM asks for an end after the step instead of ending at once."""
+
+    def __init__(self) -> None:
+        self.asked = False
+
+    def __enter__(self) -> "Stop":
+        self._before = signal.signal(signal.SIGTERM, self._ask)
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        signal.signal(signal.SIGTERM, self._before)
+
+    def _ask(self, *received: object) -> None:
+        self.asked = True
+
+
+def drawn_ahead(
+    batches: Batches, numbers: Iterator[int], threads: int
+) -> Iterator[tuple[int, Batch]]:
+    """Numbers and their batches, in order, drawn by threads while others are used."""
+    with ThreadPoolExecutor(threads) as pool:
+        ahead: deque = deque()
+        while True:
+            while len(ahead) <= threads:
+                number = next(numbers)
+                ahead.append((number, pool.submit(batches.draw, number)))
+            number, drawn = ahead.popleft()
+            yield number, drawn.result()
+
+
+def learning_rate(stage: Stage, step: int) -> float:
+    """Of a step (0, 1, ...): a linear warm-up times the stage's schedule."""
+    done = step / stage.steps
+    shape = {"constant": 1.0, "linear": 1 - done, "cosine": 0.5 * (1 + math.cos(math.pi * done))}
+    falling = stage.final + (1 - stage.final) * shape[stage.schedule]
+    return stage.lr * min(1.0, (step + 1) / max(1, stage.warmup)) * falling
+
+
+def _seed(seed: int, number: int) -> int:
+    return int(np.random.SeedSequence([seed, number]).generate_state(1)[0])
+
+
+def _report(batch: Batch, loss: torch.Tensor, terms: dict, watched: dict) -> Report:
+    report = {"loss": loss.item()} | {name: value.item() for name, value in terms.items()}
+    for name in ("anchor_iou", "tracked_iou"):
+        if name in watched and watched[name].numel():
+            report[name] = watched[name].mean().item()
+    if "anchor_iou" in watched:
+        each = watched["anchor_iou"].mean(dim=1).tolist()
+        for kind in sorted(set(batch.kinds)):
+            mine = [iou for iou, its in zip(each, batch.kinds, strict=True) if its == kind]
+            report[f"iou/{kind}"] = sum(mine) / len(mine)
+    return report
+
+
+def _mean(reports: Sequence[Report]) -> Report:
+    """By name, over the batches that have it."""
+    names = {name for report in reports for name in report}
+    each = {name: [report[name] for report in reports if name in report] for name in names}
+    return {name: sum(values) / len(values) for name, values in each.items()}
+
+
+def _check(report: Report, step: int, out: Path) -> None:
+    if math.isfinite(report["loss"]):
+        return
+    terms = ", ".join(f"{name} {value:.3g}" for name, value in sorted(report.items()))
+    last = newest(out)
+    raise TrainingError(
+        f"{out}: step {step}: the loss is {report['loss']} ({terms}); the newest checkpoint is "
+        f"{last.name if last else 'none'}: go on from it with a lower lr"
+    )
+
+
+def _note(
+    journal: Journal,
+    run: Run,
+    step: int,
+    stage: Stage,
+    report: Report,
+    batch: Batch,
+    watched: dict[str, torch.Tensor],
+) -> None:
+    journal.advance(report)
+    if step % run.log_every == 0 or step == stage.steps:
+        journal.write(step, {**report, "lr": learning_rate(stage, step - 1)})
+    if run.picture_every and step % run.picture_every == 0 and watched:
+        journal.show(step, batch, watched["picture"])

@@ -1,0 +1,153 @@
+"""What a run is told: a stage's data, and what a YAML file and `key=value` change of it."""
+
+from collections.abc import Mapping, Sequence
+import dataclasses
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from omegaconf import OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+from yaml import YAMLError
+
+from virst_model.train.stages import SCHEDULES, STAGES, Stage
+
+RESUMES = ("auto", "never")
+PRECISIONS = ("auto", "fp32", "bf16")
+
+
+class SettingsError(Exception):
+    """A setting cannot be followed; `str()` is one line."""
+
+
+@dataclass(frozen=True)
+class Run:
+    """Where a stage is trained, from what and to where.
+
+    Attributes:
+        stage, preset: which of `STAGES`.
+        only: of a stage that is several, the names of those to train; empty is all.
+        start: a folder of weights, or a `.pt` of {"model", "heads"}; empty is the packaged model,
+            or random weights where the stage trains everything.
+        data: "synthetic", or the folder of the data sets.
+        ratios: shares of data sets within their category, by name, in place of the catalogue's.
+        sentences: most sentences about one video or image.
+        out: folder of checkpoints, logs and, in `weights`, the trained model.
+        seed: of everything that is drawn.
+        resume: "auto" goes on from the newest checkpoint in `out`, if there is one; "never"
+            refuses a folder that has one.
+        precision: "fp32", "bf16" (autocast), or "auto": bf16 on CUDA.
+        threads: CPU threads of the model; `drawers`: threads that draw batches ahead.
+        save_every, log_every, picture_every: steps between checkpoints, lines of the log, and
+            pictures; 0 leaves pictures out.
+    """
+
+    stage: str
+    preset: str = "7b"
+    only: tuple[str, ...] = ()
+    start: str = ""
+    data: str = "synthetic"
+    ratios: dict[str, float] = field(default_factory=dict)
+    sentences: int = 3
+    out: str = "out/train"
+    seed: int = 0
+    resume: str = "auto"
+    precision: str = "auto"
+    threads: int = 2
+    drawers: int = 2
+    save_every: int = 100
+    log_every: int = 10
+    picture_every: int = 200
+
+
+def read_settings(path: str | Path, changes: Sequence[str] = ()) -> tuple[Run, tuple[Stage, ...]]:
+    """The run and its stages, in order.
+
+    Args:
+        path: YAML of differences; it begins with `stage: propagation` or another of `STAGES`.
+        changes: `key=value`, stronger than the file; a dot goes into a part
+            (`draws.anchors=1`). Keys are the fields of `Run` and of `Stage`.
+
+    Raises:
+        SettingsError: a file that cannot be read, an unknown key, a value of another kind.
+    """
+    values = _merged(Path(path), changes)
+    run_names = {field.name for field in dataclasses.fields(Run)}
+    stage_names = {field.name for field in dataclasses.fields(Stage)} - {"name"}
+    unknown = sorted(set(values) - run_names - stage_names)
+    if unknown:
+        known = ", ".join(sorted(run_names | stage_names))
+        raise SettingsError(f"{path}: unknown key {unknown[0]!r}; known are {known}")
+    if "stage" not in values:
+        raise SettingsError(f"{path}: has no stage; begin with `stage: propagation`")
+    own = {name: value for name, value in values.items() if name in run_names}
+    run = _changed(Run(str(own["stage"])), own, str(path))
+    if (run.stage, run.preset) not in STAGES:
+        known = ", ".join(f"{stage} ({preset})" for stage, preset in STAGES)
+        raise SettingsError(f"{path}: no stage {run.stage} ({run.preset}); known are {known}")
+    _check_choice(path, "resume", run.resume, RESUMES)
+    _check_choice(path, "precision", run.precision, PRECISIONS)
+    rest = {name: value for name, value in values.items() if name not in run_names}
+    return run, _chosen(run, rest, str(path))
+
+
+def _chosen(run: Run, values: Mapping[str, Any], where: str) -> tuple[Stage, ...]:
+    stages = STAGES[run.stage, run.preset]
+    names = [stage.name for stage in stages]
+    for name in run.only:
+        _check_choice(where, "only", name, names)
+    changed = [_changed(s, values, where) for s in stages if not run.only or s.name in run.only]
+    for stage in changed:
+        _check_choice(where, "schedule", stage.schedule, SCHEDULES)
+        for name in ("steps", "accumulate"):
+            if getattr(stage, name) < 1:
+                raise SettingsError(f"{where}: {name} is {getattr(stage, name)}, not at least 1")
+    return tuple(changed)
+
+
+def _merged(path: Path, changes: Sequence[str]) -> dict[str, Any]:
+    for change in changes:
+        if "=" not in change:
+            raise SettingsError(f"{change}: is not key=value")
+    try:
+        merged = OmegaConf.merge(OmegaConf.load(path), OmegaConf.from_dotlist(list(changes)))
+        values = OmegaConf.to_container(merged, resolve=True)
+    except OSError as error:
+        raise SettingsError(f"{path}: cannot be read ({error.strerror})") from None
+    except (YAMLError, OmegaConfBaseException, ValueError) as error:
+        raise SettingsError(f"{path}: {' '.join(str(error).split())}") from None
+    if not isinstance(values, dict):
+        raise SettingsError(f"{path}: is not a list of `key: value`")
+    return values
+
+
+def _changed(record: Any, values: Mapping[str, Any], where: str) -> Any:
+    """A dataclass with `values` in place of its own; only what it has, and of the same kind."""
+    own = {field.name: getattr(record, field.name) for field in dataclasses.fields(record)}
+    new = {}
+    for name, value in values.items():
+        if name not in own:
+            known = ", ".join(sorted(own))
+            raise SettingsError(f"{where}: unknown key {name!r}; known are {known}")
+        new[name] = _fitted(own[name], value, f"{where}: {name}")
+    return dataclasses.replace(record, **new)
+
+
+def _fitted(old: Any, value: Any, where: str) -> Any:
+    """`value` as what `old` is."""
+    if dataclasses.is_dataclass(old) and isinstance(value, dict):
+        return _changed(old, value, where)
+    if isinstance(old, tuple) and isinstance(value, list):
+        return tuple(tuple(one) if isinstance(one, list) else one for one in value)
+    if isinstance(old, float) and type(value) is int:
+        return float(value)
+    if isinstance(old, str) and value is None:
+        return ""
+    if type(value) is not type(old):
+        raise SettingsError(f"{where} is {value!r}, not a {type(old).__name__} as {old!r} is")
+    return value
+
+
+def _check_choice(where: str | Path, key: str, value: str, known: Sequence[str]) -> None:
+    if value not in known:
+        raise SettingsError(f"{where}: {key} is {value!r}; known are {', '.join(known)}")

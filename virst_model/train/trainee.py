@@ -1,0 +1,164 @@
+"""What is trained: the model, with adapters and auxiliary heads where a stage has them."""
+
+from collections.abc import Iterable
+import copy
+from fnmatch import fnmatchcase
+from pathlib import Path
+
+from peft import LoraConfig, LoraModel
+from safetensors.torch import load_file, save_file
+import torch
+from torch import nn
+
+from virst_model.config import tiny
+from virst_model.data.grammar import KNOWN_WORDS
+from virst_model.train.batches import Batch
+from virst_model.train.forward import Terms, losses, total
+from virst_model.train.heads import Heads
+from virst_model.train.settings import Run, SettingsError
+from virst_model.train.stages import Stage
+from virst_model.train.tokenizer import train_tokenizer
+from virst_model.virst import Virst, build, load, save
+
+VOCAB = 512  # of a model that starts from nothing
+HEADS = "heads.safetensors"
+# The language model's layers with adapters, Sec. 4.1.
+ADAPTED = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj")
+
+
+class Trainee(nn.Module):
+    """The model in training mode; `requires_grad` is what the stage's patterns say.
+
+    Attributes:
+        model: its language model holds the adapters, where there are any.
+        heads: or None.
+    """
+
+    def __init__(self, model: Virst, heads: Heads | None, stage: Stage) -> None:
+        """Raises SettingsError where a pattern of the stage matches no parameter."""
+        super().__init__()
+        self.model, self.heads = model.train(), heads
+        self._objective = stage.objective
+        self._checkpointing = stage.checkpointing
+        # In a tuple, or its parameters, which are the model's, would be counted twice.
+        self._adapters = (_adapt(model),) if stage.adapters else ()
+        if stage.checkpointing:
+            model.vlm.llm.gradient_checkpointing_enable({"use_reentrant": False})
+        _mark(model, stage)
+
+    def forward(self, batch: Batch, touch: bool = False) -> tuple[torch.Tensor, Terms, Terms]:
+        """The loss, its terms, and what is worth a look (forward.py).
+
+        `touch` gives every parameter that trains a gradient, if only 0: processes that share
+        gradients wait for all of them, and not every batch uses all.
+        """
+        terms, watched = losses(
+            self.model, batch, self._objective, self.heads, self._checkpointing
+        )
+        loss = total(terms, self._objective, self.model.config.behaviour.iou_twice)
+        if touch:
+            loss = loss + 0 * sum(p.sum() for p in self.trained().values())
+        return loss, terms, watched
+
+    def trained(self) -> dict[str, nn.Parameter]:
+        """The parameters that train, by name."""
+        return {name: p for name, p in self.named_parameters() if p.requires_grad}
+
+    def merged(self) -> Virst:
+        """A copy of the model, on the CPU, with the adapters in its own weights."""
+        copied = copy.deepcopy((self.model, self._adapters))
+        model, adapters = copied
+        for adapter in adapters:
+            adapter.merge_and_unload()
+        return model.eval()
+
+
+def make_trainee(run: Run, stage: Stage, dtype: torch.dtype = torch.float32) -> Trainee:
+    """What a stage trains, as it is at its beginning.
+
+    Args:
+        dtype: of the parameters that do not train; the others are float32.
+
+    Raises:
+        SettingsError: there is nothing to start from, or a pattern matches nothing.
+        WeightsError: the weights cannot be used.
+    """
+    torch.manual_seed(run.seed)
+    model, known_heads = _start(run, stage, dtype)
+    heads = None
+    if stage.objective.heads or stage.objective.look:
+        heads = Heads(model.config.segmenter.dim, model.config.llm.hidden)
+        heads.load_state_dict(known_heads, strict=False)  # of an earlier set of heads
+    trainee = Trainee(model, heads, stage)
+    for parameter in trainee.trained().values():
+        parameter.data = parameter.data.float()
+    return trainee
+
+
+def save_weights(trainee: Trainee, folder: Path, dtype: torch.dtype) -> None:
+    """The model with merged adapters, as `virst_model.virst.load` reads it, and the heads."""
+    save(trainee.merged(), folder, dtype)
+    if trainee.heads is not None:
+        state = {name: x.detach().cpu() for name, x in trainee.heads.state_dict().items()}
+        save_file(state, folder / HEADS)
+
+
+def _start(run: Run, stage: Stage, dtype: torch.dtype) -> tuple[Virst, dict[str, torch.Tensor]]:
+    """The model and the state of its heads."""
+    start = Path(run.start)
+    if run.start and start.suffix != ".pt":
+        heads = load_file(start / HEADS) if (start / HEADS).exists() else {}
+        return load(start, dtype=dtype), heads
+    if not run.start and stage.adapters:
+        if run.preset != "tiny":
+            raise SettingsError(
+                f"start: {stage.name} ({run.preset}) needs a folder of weights; "
+                "`python -m virst_model.checkpoints --help` says how to make one"
+            )
+        return load(dtype=dtype), {}
+    words = tuple(sorted(set(KNOWN_WORDS)))
+    model = build(tiny(VOCAB, words), run.seed, train_tokenizer(VOCAB))
+    if not run.start:
+        return model, {}
+    state = _read_pt(start)
+    model.load_state_dict(state["model"])
+    return model.to(dtype), state["heads"]
+
+
+def _read_pt(path: Path) -> dict[str, dict[str, torch.Tensor]]:
+    """{"model", "heads"}, nothing but tensors."""
+    try:
+        state = torch.load(path, map_location="cpu", weights_only=True)
+    except OSError as error:
+        raise SettingsError(f"start: {path} cannot be read ({error.strerror})") from None
+    if not isinstance(state, dict) or not {"model", "heads"} <= state.keys():
+        raise SettingsError(f"start: {path} does not hold a model and heads")
+    return state
+
+
+def _adapt(model: Virst) -> LoraModel:
+    """Puts the adapters into the language model.
+
+    The [ST] token gets an embedding row of its own; all other rows stay as they are.
+    """
+    config = LoraConfig(
+        r=64,
+        lora_alpha=16,
+        lora_dropout=0.05,
+        target_modules=list(ADAPTED),
+        trainable_token_indices={"embed_tokens": [model.prompter.st_id]},
+    )
+    return LoraModel(model.vlm.llm, config, "default")
+
+
+def _mark(model: Virst, stage: Stage) -> None:
+    names = [name for name, _ in model.named_parameters()]
+    for pattern in (*stage.trains, *stage.frozen):
+        if not any(fnmatchcase(name, pattern) for name in names):
+            raise SettingsError(f"{stage.name}: no parameter is called {pattern}")
+    for name, parameter in model.named_parameters():
+        parameter.requires_grad = _fits(name, stage.trains) and not _fits(name, stage.frozen)
+
+
+def _fits(name: str, patterns: Iterable[str]) -> bool:
+    return any(fnmatchcase(name, pattern) for pattern in patterns)

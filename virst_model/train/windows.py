@@ -1,0 +1,112 @@
+"""Batches of samples: a window of frames of one video, and Alg. 1's anchors and frames of it."""
+
+from typing import Protocol
+
+import cv2
+import numpy as np
+import torch
+
+from virst_model.data.sample import Sample
+from virst_model.prompt import draw_wording, plain_sentence
+from virst_model.train.batches import Batch
+from virst_model.train.stages import WindowDraws
+from virst_model.virst import Virst
+
+
+class Source(Protocol):
+    """An endless row of samples by number, as `virst_model.data.mixture.Mixture` is."""
+
+    def draw(self, number: int, frames: int) -> Sample:
+        """Sample `number` (0, 1, ...) with `frames` frames: the same whenever it is drawn."""
+        ...
+
+
+class WindowBatches:
+    """Batches of one sample each, by number."""
+
+    def __init__(self, source: Source, model: Virst, draws: WindowDraws, seed: int) -> None:
+        """Of `model` only how it takes pictures is used."""
+        self._source, self._model, self._draws, self._seed = source, model, draws, seed
+
+    def draw(self, number: int) -> Batch:
+        """Batch `number` (0, 1, ...): the same whenever it is drawn."""
+        rng = np.random.default_rng([self._seed, number, 1])
+        frames = int(rng.choice(self._draws.windows))
+        sample = self._source.draw(number, frames)
+        if sample.answers is not None:
+            return _ask_in_words(sample, self._model)
+        return _ask_for_masks(sample, self._model, self._draws, rng)
+
+
+def _ask_for_masks(
+    sample: Sample, model: Virst, draws: WindowDraws, rng: np.random.Generator
+) -> Batch:
+    """A repeated frame (of an image, or at the end of a short video) is taken once."""
+    shown = sorted(set(sample.times))
+    first = [sample.times.index(time) for time in shown]
+    anchors, tracked = _draw_frames(len(shown), draws, rng)
+    texts = tuple(plain_sentence(text) for text in sample.texts)
+    side = model.config.segmenter.side
+    return Batch(
+        pixels=torch.stack([model.frame_pixels(sample.frames_THW3[i]) for i in first])[None],
+        clips=_clips(sample, model),
+        window=[shown.index(time) for time in sample.times],
+        anchors=[first[place] for place in anchors],
+        tracked=tracked,
+        times=list(range(len(shown))),
+        stream=False,
+        scene=torch.zeros(len(texts), dtype=torch.long),
+        texts=texts,
+        wordings=tuple(draw_wording(text, int(rng.integers(2**31))) for text in texts),
+        kinds=(sample.dataset,) * len(texts),
+        truth=_resized(sample.masks_QTHW[:, first], side),
+    )
+
+
+def _ask_in_words(sample: Sample, model: Virst) -> Batch:
+    side, count = model.config.segmenter.side, len(sample.texts)
+    return Batch(
+        pixels=torch.empty(1, 0, 3, side, side, dtype=model.dtype),
+        clips=_clips(sample, model),
+        window=[],
+        anchors=[],
+        tracked=[],
+        times=[],
+        stream=False,
+        scene=torch.zeros(count, dtype=torch.long),
+        texts=sample.texts,
+        wordings=((0, 0),) * count,
+        kinds=(sample.dataset,) * count,
+        truth=None,
+        answers=sample.answers,
+    )
+
+
+def _draw_frames(
+    frames: int, draws: WindowDraws, rng: np.random.Generator
+) -> tuple[list[int], list[int]]:
+    """Anchors, and the frames around them that are segmented through memory (Alg. 1)."""
+    count = min(draws.anchors, frames)
+    anchors = sorted(rng.choice(frames, count, replace=False).tolist())
+    if not draws.propagation:
+        return anchors, []
+    near = {t for a in anchors for t in range(a - draws.before, a + draws.after + 1)}
+    return anchors, sorted(t for t in near - set(anchors) if 0 <= t < frames)
+
+
+def _clips(sample: Sample, model: Virst) -> torch.Tensor:
+    """Four frames a clip, (1, T/4, 4, 3, u, u)."""
+    pixels: dict[int, torch.Tensor] = {}
+    for time, frame in zip(sample.times, sample.frames_THW3, strict=True):
+        if time not in pixels:
+            pixels[time] = model.clip_pixels(frame)
+    return torch.stack([pixels[time] for time in sample.times]).unflatten(0, (1, -1, 4))
+
+
+def _resized(masks_QTHW: np.ndarray, side: int) -> torch.Tensor:
+    """(Q, T, side, side) uint8; the nearest pixel, so that a mask stays one."""
+    out = np.empty((*masks_QTHW.shape[:2], side, side), np.uint8)
+    for place in np.ndindex(*masks_QTHW.shape[:2]):
+        mask = masks_QTHW[place].astype(np.uint8)
+        out[place] = cv2.resize(mask, (side, side), interpolation=cv2.INTER_NEAREST)
+    return torch.from_numpy(out)
