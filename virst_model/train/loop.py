@@ -76,7 +76,8 @@ def train(
         if accelerator.is_main_process:
             journal = Journal(out, stage.name, step, stage.steps)
             stack.callback(journal.close)
-        while step < stage.steps and not stop.asked:
+        ended = False
+        while step < stage.steps and not ended:
             for group in state.optimizer.param_groups:
                 group["lr"] = learning_rate(stage, step)
             reports = []
@@ -96,12 +97,12 @@ def train(
             drawn += stage.accumulate * accelerator.num_processes
             # What one process is told or finds, all must act on.
             told = gather_object([(reports, stop.asked)])
-            stop.asked = any(asked for _, asked in told)
+            ended = any(asked for _, asked in told)
             report = _mean([one for theirs, _ in told for one in theirs])
             _check(report, step, out)
             if journal:
                 _note(journal, run, step, stage, report, batch, watched)
-            if step % run.save_every == 0 or step == stage.steps or stop.asked:
+            if step % run.save_every == 0 or step == stage.steps or ended:
                 state.save(Progress(stage.name, step, drawn, accelerator.num_processes))
     return step == stage.steps
 

@@ -1,0 +1,152 @@
+"""A training that ends early, by whatever, and goes on as if it had not."""
+
+import random
+import resource
+import shutil
+import signal
+import time
+
+import pytest
+from training import begin, checkpoints, command, finish, logged, run, smallest_weights
+
+from virst_model.train.snapshots import newest
+
+
+@pytest.fixture(scope="module")
+def start(tmp_path_factory):
+    return smallest_weights(tmp_path_factory.mktemp("start"))
+
+
+@pytest.fixture(scope="module")
+def whole(start, tmp_path_factory):
+    """The folder of a run that nothing ended."""
+    out = tmp_path_factory.mktemp("whole")
+    status, said = run(command("propagation", out, start))
+    assert status == 0, said
+    return out
+
+
+def wait_for_step(process, out, step):
+    """Until the log has a step's line, or the process ended."""
+    log = out / "log.jsonl"
+    while process.poll() is None:
+        if log.exists() and len(log.read_text().splitlines()) >= step:
+            return
+        time.sleep(0.02)
+
+
+def test_a_killed_run_goes_on_with_the_losses_of_one_never_killed(start, whole, tmp_path):
+    arguments = command("propagation", tmp_path, start)
+    process = begin(arguments)
+    wait_for_step(process, tmp_path, step=random.SystemRandom().randint(1, 5))
+    process.send_signal(signal.SIGKILL)
+    finish(process)
+
+    status, said = run(arguments)
+
+    assert status == 0, said
+    assert logged(tmp_path) == logged(whole)
+    assert len(logged(whole)) == 6
+    trained = "weights/model.safetensors"
+    assert (tmp_path / trained).read_bytes() == (whole / trained).read_bytes()
+
+
+def test_a_run_that_is_asked_to_end_saves_and_says_success(start, whole, tmp_path):
+    arguments = command("propagation", tmp_path, start, save_every=100)
+    process = begin(arguments)
+    wait_for_step(process, tmp_path, step=1)
+    process.send_signal(signal.SIGTERM)
+    status, said = finish(process)
+    assert status == 0, said
+    assert len(checkpoints(tmp_path)) == 1
+    done = len(logged(tmp_path))
+    assert done < 6
+
+    assert run(arguments)[0] == 0
+    assert logged(tmp_path) == logged(whole)
+
+
+def test_the_newest_two_checkpoints_are_kept(whole):
+    assert checkpoints(whole) == ["step-00000004", "step-00000006"]
+
+
+def test_a_finished_run_has_nothing_to_do(start, whole, tmp_path):
+    shutil.copytree(whole, tmp_path, dirs_exist_ok=True)
+
+    assert run(command("propagation", tmp_path, start))[0] == 0
+
+    assert logged(tmp_path) == logged(whole)
+
+
+def test_a_checkpoint_that_was_not_finished_is_none(tmp_path):
+    (tmp_path / "checkpoints" / "step-00000002").mkdir(parents=True)
+    (tmp_path / "checkpoints" / ".part-00000004").mkdir()
+
+    assert newest(tmp_path).name == "step-00000002"
+
+
+def test_a_damaged_checkpoint_is_one_clear_line(start, whole, tmp_path):
+    shutil.copytree(whole, tmp_path, dirs_exist_ok=True)
+    broken = tmp_path / "checkpoints" / "step-00000006" / "weights.safetensors"
+    broken.write_bytes(broken.read_bytes()[:1000])
+
+    status, said = run(command("propagation", tmp_path, start, steps=8))
+
+    assert status == 1
+    assert said.startswith(f"error: {broken.parent}: ") and "delete it" in said
+
+
+def test_another_stage_does_not_go_on_from_the_checkpoint(start, whole, tmp_path):
+    shutil.copytree(whole, tmp_path, dirs_exist_ok=True)
+
+    status, said = run(command("alignment", tmp_path, start))
+
+    assert status == 1
+    assert "is of the stage propagation, not alignment" in said
+
+
+def test_a_folder_with_a_run_is_refused_where_nothing_is_to_be_resumed(start, whole, tmp_path):
+    shutil.copytree(whole, tmp_path, dirs_exist_ok=True)
+
+    status, said = run(command("propagation", tmp_path, start, resume="never"))
+
+    assert status == 1
+    assert "holds a run already" in said
+
+
+def test_a_loss_that_is_no_number_ends_the_run_and_leaves_the_last_checkpoint(start, tmp_path):
+    status, said = run(command("alignment", tmp_path, start, lr=1e30, warmup=0, save_every=1))
+
+    assert status == 1
+    assert "the loss is nan" in said and "newest checkpoint is step-" in said
+    assert checkpoints(tmp_path)[-1] in said
+
+
+def test_a_full_disk_ends_the_run_and_leaves_the_last_checkpoint(start, tmp_path):
+    assert run(command("alignment", tmp_path, start, steps=2))[0] == 0
+    before = newest(tmp_path)
+    size = max(path.stat().st_size for path in before.iterdir())
+
+    def no_room():
+        resource.setrlimit(resource.RLIMIT_FSIZE, (size // 2, size // 2))
+
+    process = begin(command("alignment", tmp_path, start, steps=4), preexec_fn=no_room)
+    status, said = finish(process)
+
+    assert status == 1
+    assert "step-00000004: cannot be written" in said and "newest checkpoint is step-0000" in said
+    assert checkpoints(tmp_path) == [before.name]
+
+
+@pytest.mark.slow
+def test_a_run_goes_on_with_another_number_of_processes(start, whole, tmp_path):
+    shutil.copytree(whole, tmp_path, dirs_exist_ok=True)
+    shutil.rmtree(newest(tmp_path))
+
+    arguments = command("propagation", tmp_path, start, accumulate=1)
+    status, said = run(arguments, processes=2)
+
+    assert status == 0, said
+    assert [line["step"] for line in logged(tmp_path)] == [1, 2, 3, 4, 5, 6]
+    for alone, shared in zip(logged(whole), logged(tmp_path), strict=True):
+        assert shared["loss"] == pytest.approx(alone["loss"], abs=1e-5)
