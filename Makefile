@@ -12,6 +12,8 @@ override SECONDS := $(if $(filter command line,$(origin SECONDS)),$(SECONDS))
 # `make test FAST=1` leaves the slow tests out; TESTS="tests/test_node.py -k header" picks some.
 FAST ?=
 TESTS ?=
+# `make train-tiny STEPS=20`: steps of each stage.
+STEPS ?= 20
 
 BIN := $(VENV)/bin
 STAMPS := $(VENV)/.stamps
@@ -33,12 +35,13 @@ export ROS_LOG_DIR ?= $(CURDIR)/out/ros_log
 RUN := AMENT_PREFIX_PATH="$(abspath $(VENV))" PATH="$(abspath $(BIN)):$$PATH"
 
 .DELETE_ON_ERROR:
-.PHONY: help setup demo test lint format clean
+.PHONY: help setup demo train-tiny test lint format clean
 
 help:
 	@echo 'make setup    .venv with torch, ROS 2 and virst_interfaces in it (PYTHON=/path/to/python3.11)'
 	@echo 'make demo     camera, node and client for 20 s; pictures and report in out/demo'
 	@echo '              (QUERY="the blue square", VIDEO=path.mp4, SECONDS=20)'
+	@echo 'make train-tiny   every stage of training for a few steps on synthetic scenes (STEPS=20)'
 	@echo 'make test     ruff and all tests (FAST=1: without the slow ones; TESTS="tests/test_node.py")'
 	@echo 'make lint     ruff check and ruff format --check'
 	@echo 'make format   ruff format and ruff check --fix'
@@ -51,6 +54,19 @@ demo: setup
 	  $(if $(QUERY),--query "$$QUERY") $(if $(VIDEO),--video "$$VIDEO") $(if $(SECONDS),--seconds $(SECONDS))
 demo: export QUERY := $(QUERY)
 demo: export VIDEO := $(VIDEO)
+
+# What training is made of, in minutes; the weights in out/train-tiny are worth nothing.
+TRAIN = "$(BIN)/python" -m virst_model.train
+SHORT = steps=$(STEPS) warmup=2 log_every=1
+train-tiny: setup
+	@rm -rf out/train-tiny
+	@$(TRAIN) config/train/trunks.yaml $(SHORT) out=out/train-tiny/trunks
+	@start=out/train-tiny/trunks/propagation/weights; \
+	for stage in alignment few_image propagation; do \
+	  $(TRAIN) config/train/$$stage.yaml preset=tiny data=synthetic $(SHORT) \
+	    start=$$start out=out/train-tiny/$$stage || exit; \
+	  start=out/train-tiny/$$stage/weights; \
+	done
 
 test: setup lint
 	@$(RUN) "$(BIN)/python" -m pytest $(if $(FAST),-m "not slow") $(TESTS)

@@ -19,10 +19,12 @@ setup(
         ("share/ament_index/resource_index/packages", [f"resource/{NAME}"]),
         (f"share/{NAME}", ["package.xml"]),
         (f"share/{NAME}/launch", sorted(glob("launch/*.launch.py"))),
-        (f"share/{NAME}/config", sorted(glob("config/*"))),
+        (f"share/{NAME}/config", sorted(glob("config/*.*"))),
+        (f"share/{NAME}/config/train", sorted(glob("config/train/*"))),
     ],
     python_requires=">=3.10",
     install_requires=["setuptools"],
+    extras_require={"deepspeed": ["deepspeed>=0.17"]},
     zip_safe=False,
     entry_points={
         "console_scripts": [

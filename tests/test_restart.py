@@ -105,6 +105,15 @@ def test_another_stage_does_not_go_on_from_the_checkpoint(start, whole, tmp_path
     assert "is of the stage propagation, not alignment" in said
 
 
+def test_a_run_does_not_go_on_from_another_start(whole, tmp_path):
+    shutil.copytree(whole, tmp_path / "run")
+
+    status, said = run(command("propagation", tmp_path / "run", whole / "weights"))
+
+    assert status == 1
+    assert "is of a run with another start" in said
+
+
 def test_a_folder_with_a_run_is_refused_where_nothing_is_to_be_resumed(start, whole, tmp_path):
     shutil.copytree(whole, tmp_path, dirs_exist_ok=True)
 

@@ -8,10 +8,10 @@ from pathlib import Path
 import subprocess
 import sys
 
-from streams import real_model, smallest
+from streams import smallest
 import torch
 
-from virst_model.virst import save
+from virst_model.virst import build, save
 
 ROOT = Path(__file__).resolve().parents[1]
 # Of every run here; what a test says is stronger.
@@ -31,7 +31,7 @@ SMALL = {
 
 def smallest_weights(folder: Path) -> Path:
     """A folder of random weights of the least size."""
-    save(real_model(smallest()), folder, torch.float32)
+    save(build(smallest()), folder, torch.float32)
     return folder
 
 

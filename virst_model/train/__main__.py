@@ -14,6 +14,7 @@ import torch
 
 from virst_model.checkpoints import WeightsError
 from virst_model.command_line import fail, set_up_logging
+from virst_model.data.mixture import open_mixture
 from virst_model.data.record import DataError
 from virst_model.data.scene_samples import SceneSamples
 from virst_model.train.loop import Batches, train
@@ -91,7 +92,9 @@ def _open_batches(run: Run, stage: Stage, trainee: Trainee) -> Batches:
 
 
 def _open_source(run: Run) -> Source:
-    return SceneSamples(run.seed, run.sentences)
+    if run.data == "synthetic":
+        return SceneSamples(run.seed, run.sentences)
+    return open_mixture(run.data, run.seed, run.sentences, run.ratios)
 
 
 if __name__ == "__main__":

@@ -1,5 +1,8 @@
 """One training forward: the same encode, fusion, decode and propagate that a stream runs."""
 
+from collections.abc import Iterator
+import contextlib
+
 import torch
 import torch.nn.functional as F
 
@@ -50,18 +53,17 @@ def losses(
 
     shown = sorted({*(batch.window[a] for a in batch.anchors), *batch.tracked})
     prompts = {shown.index(batch.window[a]): prompts_BNTC[:, :, a] for a in batch.anchors}
-    decoder = model.segmenter.sam_mask_decoder.transformer
-    cells: list[torch.Tensor] = []  # the decoder's image tokens, which the heads read
-    hook = decoder.register_forward_hook(lambda *call: cells.append(call[2][1]))
-    decoded = segment_window(
-        model,
-        [_frame(features, batch, place[f]) for f in shown],
-        prompts,
-        times=[batch.times[f] for f in shown],
-        stream=batch.stream,
-        checkpointing=checkpointing,
-    )
-    hook.remove()
+    frames = [_frame(features, batch, place[f]) for f in shown]
+    times = [batch.times[f] for f in shown]
+    with _image_tokens(model) as cells:
+        decoded = segment_window(
+            model,
+            frames,
+            prompts,
+            times=times,
+            stream=batch.stream,
+            checkpointing=checkpointing,
+        )
     truths = [batch.truth[:, f] for f in shown]
     if heads is not None:
         terms["match"] = heads.match_loss(torch.cat(cells), torch.cat(truths))
@@ -99,6 +101,18 @@ def _encode(model: Virst, pixels_B3SS: torch.Tensor) -> FrameFeatures:
     some = max(1, ENCODED_PIXELS // pixels_B3SS[0, 0].numel())
     parts = [model.segmenter.encode(part) for part in pixels_B3SS.split(some)]
     return parts[0] if len(parts) == 1 else _join(parts)
+
+
+@contextlib.contextmanager
+def _image_tokens(model: Virst) -> Iterator[list[torch.Tensor]]:
+    """What the mask decoder makes of its image tokens, (B, cells, C) a call."""
+    cells: list[torch.Tensor] = []
+    transformer = model.segmenter.sam_mask_decoder.transformer
+    hook = transformer.register_forward_hook(lambda *call: cells.append(call[2][1]))
+    try:
+        yield cells
+    finally:
+        hook.remove()
 
 
 def _frame(features: FrameFeatures, batch: Batch, place: int) -> FrameFeatures:

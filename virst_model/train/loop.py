@@ -5,13 +5,12 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 import contextlib
 import itertools
-import logging
 import math
 from pathlib import Path
 import signal
 from typing import Protocol
 
-from accelerate import Accelerator, DistributedType
+from accelerate import Accelerator
 from accelerate.utils import gather_object
 import numpy as np
 import torch
@@ -19,19 +18,12 @@ import torch
 from virst_model.train.batches import Batch
 from virst_model.train.journal import Journal
 from virst_model.train.settings import Run
-from virst_model.train.snapshots import (
-    Progress,
-    TrainingError,
-    newest,
-    read_progress,
-    restore,
-    save_snapshot,
-)
+from virst_model.train.snapshots import TrainingError, newest
 from virst_model.train.stages import Stage
+from virst_model.train.state import State
 from virst_model.train.trainee import Trainee
 
 Report = dict[str, float]
-_log = logging.getLogger(__name__)
 
 
 class Batches(Protocol):
@@ -57,16 +49,8 @@ def train(
     Raises:
         TrainingError: the loss is not a number, or a checkpoint cannot be written or read.
     """
-    out = Path(run.out)
-    accelerator.gradient_accumulation_steps = stage.accumulate
-    optimizer = torch.optim.AdamW(
-        trainee.trained().values(),
-        lr=stage.lr,
-        weight_decay=stage.weight_decay,
-        betas=stage.betas,
-    )
-    state = State(out, trainee, optimizer, accelerator)
-    step, drawn = state.restore(run, stage)
+    state = State(run, stage, trainee, accelerator)
+    step, drawn = state.restore()
     several = accelerator.num_processes > 1
     numbers = itertools.count(drawn + accelerator.process_index, accelerator.num_processes)
     with contextlib.ExitStack() as stack:
@@ -74,12 +58,11 @@ def train(
         stop = stack.enter_context(Stop())
         journal = None
         if accelerator.is_main_process:
-            journal = Journal(out, stage.name, step, stage.steps)
+            journal = Journal(Path(run.out), stage.name, step, stage.steps)
             stack.callback(journal.close)
         ended = False
         while step < stage.steps and not ended:
-            for group in state.optimizer.param_groups:
-                group["lr"] = learning_rate(stage, step)
+            state.set_rate(learning_rate(stage, step))
             reports = []
             for _ in range(stage.accumulate):
                 number, batch = next(ahead)
@@ -99,91 +82,12 @@ def train(
             told = gather_object([(reports, stop.asked)])
             ended = any(asked for _, asked in told)
             report = _mean([one for theirs, _ in told for one in theirs])
-            _check(report, step, out)
+            _check(report, step, Path(run.out))
             if journal:
                 _note(journal, run, step, stage, report, batch, watched)
             if step % run.save_every == 0 or step == stage.steps or ended:
-                state.save(Progress(stage.name, step, drawn, accelerator.num_processes))
+                state.save(step, drawn)
     return step == stage.steps
-
-
-class State:
-    """What changes in training, and how it is saved and restored, with DeepSpeed or without.
-
-    Attributes:
-        wrapped, optimizer: as Accelerate prepared them; to call, and to step.
-    """
-
-    def __init__(
-        self,
-        out: Path,
-        trainee: Trainee,
-        optimizer: torch.optim.Optimizer,
-        accelerator: Accelerator,
-    ) -> None:
-        self._out, self._trainee, self._plain = out, trainee, optimizer
-        self._accelerator = accelerator
-        self._deepspeed = accelerator.distributed_type == DistributedType.DEEPSPEED
-        self.wrapped: torch.nn.Module = trainee
-        self.optimizer = optimizer
-
-    def restore(self, run: Run, stage: Stage) -> tuple[int, int]:
-        """Prepares everything; steps that are done and batches that are drawn."""
-        folder = newest(self._out)
-        if folder and run.resume == "never":
-            raise TrainingError(
-                f"{folder}: out holds a run already; go on with resume=auto, or give another out"
-            )
-        done = read_progress(folder) if folder else Progress(stage.name)
-        if done.stage != stage.name:
-            raise TrainingError(f"{folder}: is of the stage {done.stage}, not {stage.name}")
-        if folder:
-            restore(folder, self._trainee, None if self._deepspeed else self._plain)
-        self._prepare(stage)
-        if folder and self._deepspeed:
-            self._restore_engine(folder, done)
-        return done.step, done.drawn
-
-    def save(self, progress: Progress) -> None:
-        """Writes a checkpoint; all processes call it, and all raise where one cannot write."""
-        reason = ""
-        if self._accelerator.is_main_process:
-            try:
-                plain = None if self._deepspeed else self._plain
-                save_snapshot(self._out, progress, self._trainee, plain)
-            except TrainingError as error:
-                reason = str(error)
-        reasons = [one for one in gather_object([reason]) if one]
-        if reasons:
-            raise TrainingError(reasons[0])
-        if self._deepspeed:
-            self.wrapped.save_checkpoint(newest(self._out), tag="deepspeed")
-
-    def _prepare(self, stage: Stage) -> None:
-        plugin = self._accelerator.state.deepspeed_plugin
-        if plugin is not None:
-            plugin.deepspeed_config |= {
-                "train_micro_batch_size_per_gpu": 1,
-                "gradient_accumulation_steps": stage.accumulate,
-                "gradient_clipping": stage.clip,
-            }
-        exact = {name: buffer.clone() for name, buffer in self._trainee.named_buffers()}
-        self.wrapped, self.optimizer = self._accelerator.prepare(self._trainee, self._plain)
-        # DeepSpeed rounds tables of positions, too; those would be other positions.
-        for name, buffer in self._trainee.named_buffers():
-            buffer.data = exact[name].to(buffer.device)
-
-    def _restore_engine(self, folder: Path, done: Progress) -> None:
-        """Each process of DeepSpeed holds its part of the optimiser's state."""
-        if done.processes == self._accelerator.num_processes:
-            self.wrapped.load_checkpoint(folder, tag="deepspeed")
-        else:
-            _log.warning(
-                "%s was saved by %d processes, now there are %d: the moments of AdamW start anew",
-                folder,
-                done.processes,
-                self._accelerator.num_processes,
-            )
 
 
 class Stop:

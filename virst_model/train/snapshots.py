@@ -11,6 +11,7 @@ from dataclasses import dataclass
 import json
 from pathlib import Path
 import shutil
+import zlib
 
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
@@ -37,12 +38,14 @@ class Progress:
         step: steps of the optimiser that are done.
         drawn: batches that all processes have used; the number of the next one.
         processes: how many there were.
+        start: fingerprint of what does not train.
     """
 
     stage: str
     step: int = 0
     drawn: int = 0
     processes: int = 1
+    start: int = 0
 
 
 def newest(out: Path) -> Path | None:
@@ -71,6 +74,16 @@ def save_snapshot(
         (part / PROGRESS).write_text(json.dumps(dataclasses.asdict(progress)))
     for old in _all(out)[:-KEPT]:
         shutil.rmtree(old)
+
+
+def fingerprint(trainee: Trainee) -> int:
+    """Of the parameters that do not train: a checkpoint fits only where they are the same."""
+    found = 0
+    for parameter in trainee.parameters():
+        if not parameter.requires_grad:
+            some = parameter.detach().flatten()[:64].float().cpu().numpy()
+            found = zlib.crc32(some.tobytes(), found)
+    return found
 
 
 def read_progress(folder: Path) -> Progress:

@@ -1,4 +1,4 @@
-"""The stages of training, as pure data (Sec. 3.4 and appendix of arXiv 2603.27060).
+"""The stages of training, as pure data (arXiv 2603.27060).
 
 A stage of the `7b` preset is the paper's. Where the paper gives no number (how many steps), and
 for the `tiny` preset throughout, the number is ours.
@@ -79,7 +79,7 @@ class Stage:
         trains: patterns (`*` is any text) of the names of the parameters that train, of the
             adapters too; nothing else does. Each must match something.
         frozen: patterns of names that do not train although `trains` has them.
-        adapters: LoRA on the language model, and a row of its own for [ST] (Sec. 4.1).
+        adapters: LoRA on the language model, and a row of its own for [ST].
         steps: steps of the optimiser.
         accumulate: micro-batches that a process adds up for a step.
         lr: peak learning rate (AdamW), after `warmup` steps.

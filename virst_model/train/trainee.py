@@ -22,7 +22,7 @@ from virst_model.virst import Virst, build, load, save
 
 VOCAB = 512  # of a model that starts from nothing
 HEADS = "heads.safetensors"
-# The language model's layers with adapters, Sec. 4.1.
+# The language model's layers with adapters.
 ADAPTED = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj")
 
 
@@ -43,7 +43,7 @@ class Trainee(nn.Module):
         # In a tuple, or its parameters, which are the model's, would be counted twice.
         self._adapters = (_adapt(model),) if stage.adapters else ()
         if stage.checkpointing:
-            model.vlm.llm.gradient_checkpointing_enable({"use_reentrant": False})
+            model.vlm.llm.activation_checkpointing_enable({"use_reentrant": False})
         _mark(model, stage)
 
     def forward(self, batch: Batch, touch: bool = False) -> tuple[torch.Tensor, Terms, Terms]:

@@ -1,0 +1,365 @@
+"""What each stage trains, on what, and what comes out. Random weights of the least size."""
+
+from dataclasses import replace
+from fnmatch import fnmatchcase
+from pathlib import Path
+import sys
+
+import numpy as np
+import pytest
+from streams import real_model, smallest
+import torch
+from training import command, logged, run, smallest_weights
+
+from virst_model.config import behaviour
+from virst_model.data.sample import IMAGE, Sample
+from virst_model.data.scene_samples import SceneSamples
+from virst_model.prompt import END, IGNORE, START
+from virst_model.train.forward import losses, total
+from virst_model.train.loop import learning_rate
+from virst_model.train.order import segment_window
+from virst_model.train.scenes import SceneBatches
+from virst_model.train.settings import Run, SettingsError, read_settings
+from virst_model.train.stages import STAGES, WindowDraws
+from virst_model.train.trainee import make_trainee
+from virst_model.train.windows import WindowBatches
+from virst_model.virst import load
+
+CONFIGS = Path(__file__).resolve().parents[1] / "config" / "train"
+NAMES = ("alignment", "few_image", "propagation")
+# Parameters that train and get no gradient in the first step, and why.
+WITHOUT_GRADIENT = {
+    "alignment": {
+        "*.lora_A.*": "it reaches the output through lora_B, which is 0 at first",
+    },
+    "few_image": {
+        "*.lora_A.*": "as above",
+        "*.memory_attention.*": "nothing is tracked before the last stage",
+        "*.memory_encoder.*": "nothing is tracked before the last stage",
+        "*.output_hypernetworks_mlps.[123].*": "the tiny preset reads the single-mask token",
+    },
+    "propagation": {
+        "*.lora_A.*": "as above",
+        "*.output_hypernetworks_mlps.[123].*": "as above",
+    },
+}
+
+
+@pytest.fixture(scope="module")
+def start(tmp_path_factory):
+    return smallest_weights(tmp_path_factory.mktemp("start"))
+
+
+def trainee_of(name, start, **changes):
+    stage = replace(STAGES[name, "tiny"][0], **changes)
+    return make_trainee(Run(name, "tiny", start=str(start)), stage), stage
+
+
+def batch_of(model, number=0, in_words=0.0, **draws):
+    """A batch of synthetic windows of 8 frames."""
+    source = SceneSamples(seed=1, in_words=in_words)
+    return WindowBatches(source, model, WindowDraws((8,), **draws), seed=0).draw(number)
+
+
+def settings_of(tmp_path, text, *changes):
+    path = tmp_path / "stage.yaml"
+    path.write_text(text)
+    return read_settings(path, changes)
+
+
+# Settings.
+
+
+@pytest.mark.parametrize("name", ["trunks", *NAMES])
+def test_the_shipped_file_of_a_stage_is_read_and_says_what_it_is(name):
+    path = CONFIGS / f"{name}.yaml"
+    header = path.read_text().partition("stage:")[0]
+
+    run, stages = read_settings(path)
+
+    assert run.stage == name and stages
+    assert all(said in header for said in ("2603.27060", "virst_model.train", "Time: "))
+
+
+def test_a_change_is_stronger_than_the_file_and_the_file_than_the_stage(tmp_path):
+    run, (stage,) = settings_of(
+        tmp_path, "stage: propagation\nlr: 3e-5\nseed: 1\n", "seed=2", "draws.anchors=1"
+    )
+
+    assert (run.seed, stage.lr, stage.draws.anchors, stage.draws.after) == (2, 3e-5, 1, 5)
+
+
+@pytest.mark.parametrize(
+    ("text", "change", "said"),
+    [
+        ("stage: alignment\nlearning_rate: 1", "seed=0", "'learning_rate'; known are accumulate"),
+        ("stage: alignment", "draws.anchor=1", "'anchor'; known are after, anchors"),
+        ("stage: alignment", "steps=many", "steps is 'many', not a int"),
+        ("stage: alignment", "steps=0", "steps is 0, not at least 1"),
+        ("stage: alignment", "schedule=sudden", "'sudden'; known are constant, linear, cosine"),
+        ("stage: distillation", "seed=0", "no stage distillation .*known are trunks"),
+        ("stage: trunks", "preset=7b", r"no stage trunks \(7b\)"),
+        ("lr: 1", "seed=0", "has no stage"),
+        ("stage: alignment", "seed", "seed: is not key=value"),
+        ("stage: [", "seed=0", "stage.yaml: "),
+    ],
+)
+def test_what_cannot_be_followed_is_said_in_one_line(tmp_path, text, change, said):
+    with pytest.raises(SettingsError, match=said) as error:
+        settings_of(tmp_path, text, change)
+    assert "\n" not in str(error.value)
+
+
+def test_a_wrong_setting_ends_the_program_with_one_line(tmp_path):
+    status, said = run(command("alignment", tmp_path, tmp_path / "nowhere"))
+
+    assert status == 2
+    assert said.startswith("error: ") and "nowhere: no such folder" in said
+
+
+def test_the_full_preset_needs_weights_to_start_from():
+    stage = STAGES["alignment", "7b"][0]
+    with pytest.raises(SettingsError, match=r"start: .*needs a folder of weights"):
+        make_trainee(Run("alignment", "7b"), stage)
+
+
+# What trains.
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_stage_trains_exactly_what_it_names(name, start):
+    trainee, stage = trainee_of(name, start)
+    names = [name for name, _ in trainee.model.named_parameters()]
+    trained = {name.removeprefix("model.") for name in trainee.trained()}
+
+    assert trained == {n for n in names if any(fnmatchcase(n, p) for p in stage.trains)}
+    for pattern in stage.trains:
+        assert any(fnmatchcase(n, pattern) for n in trained), pattern
+    segmenting = {n.split(".")[1] for n in trained if n.startswith("segmenter.")}
+    parts = {"sam_mask_decoder", "memory_attention", "memory_encoder"}
+    assert segmenting == (set() if name == "alignment" else parts)
+    assert any(n.startswith("vlm.projector.") for n in trained) == (name != "alignment")
+    assert not any(n.startswith("vlm.umt.") for n in trained)
+    listed = "\n  ".join(sorted(trained))
+    sys.stdout.write(f"\n{name} trains:\n  {listed}\n")  # pytest -s shows it
+
+
+def test_a_pattern_that_matches_nothing_is_refused(start):
+    with pytest.raises(SettingsError, match=r"no parameter is called third_fusion\.\*"):
+        trainee_of("alignment", start, trains=("third_fusion.*",))
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_every_trained_parameter_has_a_gradient_after_one_step(name, start):
+    trainee, stage = trainee_of(name, start)
+    for number in range(3):
+        batch = batch_of(trainee.model, number, propagation=stage.draws.propagation)
+        trainee(batch)[0].backward()
+
+    still = {n for n, p in trainee.trained().items() if p.grad is None or not p.grad.any()}
+
+    excused = {n for n in trainee.trained() for p in WITHOUT_GRADIENT[name] if fnmatchcase(n, p)}
+    assert still == excused
+
+
+def test_of_the_embeddings_only_the_row_of_the_st_token_changes(start, tmp_path):
+    assert run(command("alignment", tmp_path, start, steps=2, weight_decay=0.1))[0] == 0
+
+    before, after = load(start), load(tmp_path / "weights")
+
+    rows = [model.vlm.llm.get_input_embeddings().weight for model in (before, after)]
+    changed = (rows[0] != rows[1]).any(dim=1).nonzero()[:, 0].tolist()
+    assert changed == [before.prompter.st_id]
+    assert torch.equal(before.segmenter.no_mem_embed, after.segmenter.no_mem_embed)
+
+
+def test_merged_adapters_say_what_the_adapters_said(start):
+    trainee, _ = trainee_of("propagation", start)
+    for parameter in trainee.trained().values():
+        torch.nn.init.normal_(parameter, std=0.1)
+    trainee.eval()
+    batch = batch_of(trainee.model, propagation=True)
+    apart = trainee(batch)[1]
+
+    merged = trainee.merged()
+
+    assert {n for n, _ in merged.named_parameters()} == {
+        n for n, _ in load(start).named_parameters()
+    }
+    together, _ = losses(merged, batch, STAGES["propagation", "tiny"][0].objective)
+    for name, value in apart.items():
+        torch.testing.assert_close(together[name], value, atol=1e-5, rtol=1e-5)
+
+
+def test_a_model_in_half_precision_trains_in_full_precision(start):
+    stage = STAGES["propagation", "tiny"][0]
+    trainee = make_trainee(Run("propagation", "tiny", start=str(start)), stage, torch.bfloat16)
+    batch = batch_of(trainee.model, propagation=True)
+
+    with torch.autocast("cpu", torch.bfloat16):
+        loss, _, _ = trainee(batch)
+    loss.backward()
+
+    assert loss.isfinite()
+    assert trainee.model.dtype == torch.bfloat16
+    assert {p.dtype for p in trainee.trained().values()} == {torch.float32}
+
+
+def test_computing_again_in_the_backward_pass_changes_no_gradient(start):
+    gradients = []
+    for checkpointing in (False, True):
+        trainee, _ = trainee_of("propagation", start, checkpointing=checkpointing)
+        torch.manual_seed(0)
+        trainee(batch_of(trainee.model, propagation=True))[0].backward()
+        gradients.append([p.grad for p in trainee.trained().values()])
+    for plain, again in zip(*gradients, strict=True):
+        torch.testing.assert_close(again, plain)
+
+
+# What is drawn.
+
+
+def test_a_batch_follows_from_its_number_alone(start):
+    model = load(start)
+    one, again, other = (batch_of(model, number) for number in (3, 3, 4))
+
+    assert torch.equal(one.pixels, again.pixels) and torch.equal(one.truth, again.truth)
+    assert (one.texts, one.anchors, one.wordings) == (again.texts, again.anchors, again.wordings)
+    assert not torch.equal(one.pixels, other.pixels)
+
+
+def test_three_anchors_and_the_frames_around_them_are_segmented(start):
+    model = load(start)
+    for number in range(8):
+        batch = batch_of(model, number, propagation=True)
+        near = {t for a in batch.anchors for t in range(a - 2, a + 6)} & set(range(8))
+        assert len(set(batch.anchors)) == 3
+        assert batch.tracked == sorted(near - set(batch.anchors))
+        assert batch.truth.shape[-2:] == (model.config.segmenter.side,) * 2
+        assert batch_of(model, number).tracked == []
+
+
+def test_an_image_is_encoded_once_however_often_it_is_shown(start):
+    picture = np.zeros((20, 30, 3), np.uint8)
+
+    class Still:
+        def draw(self, number, frames):
+            masks = np.ones((1, frames, 20, 30), bool)
+            shown = [picture] * frames
+            return Sample("ade20k", "1", shown, (0,) * frames, ("sky",), masks, None, IMAGE)
+
+    draws = WindowDraws((8,), propagation=True)
+    batch = WindowBatches(Still(), load(start), draws, seed=0).draw(0)
+
+    assert batch.pixels.shape[1] == 1 and batch.clips.shape[1:3] == (2, 4)
+    assert (batch.window, len(batch.anchors), batch.tracked) == ([0] * 8, 1, [])
+
+
+# What is minimised.
+
+
+def test_the_loss_is_the_weighted_sum_of_the_five_terms(start):
+    trainee, _ = trainee_of("propagation", start)
+
+    loss, terms, _ = trainee(batch_of(trainee.model, propagation=True))
+
+    assert set(terms) == {"ce", "bce", "dice", "iou", "occ"}
+    weights = {"ce": 1, "bce": 1, "dice": 1, "iou": 0.05, "occ": 0.05}  # eq. (15), (16)
+    expected = sum(weights[name] * value for name, value in terms.items())
+    torch.testing.assert_close(loss, expected)
+
+
+def test_the_release_counts_the_iou_term_twice(start):
+    trainee, stage = trainee_of("propagation", start)
+    _, terms, _ = trainee(batch_of(trainee.model, propagation=True))
+    once = total(terms, stage.objective)
+
+    trainee.model.config = replace(trainee.model.config, behaviour=behaviour("released"))
+    twice = total(terms, stage.objective, trainee.model.config.behaviour.iou_twice)
+
+    torch.testing.assert_close(twice - once, 0.05 * terms["iou"])
+
+
+def test_an_answer_in_words_is_learned_and_nothing_else(start):
+    trainee, _ = trainee_of("propagation", start)
+
+    loss, terms, watched = trainee(batch_of(trainee.model, in_words=1.0))
+
+    assert set(terms) == {"ce"} and not watched
+    assert loss.item() == pytest.approx(terms["ce"].item())
+
+
+def test_labels_of_an_answer_are_its_words_its_role_and_the_marks_of_the_turns(start):
+    model = load(start)
+    tokenizer = model.tokenizer
+
+    prompt = model.prompter.tell("Is there a circle?", "Yes.")
+
+    learned = prompt.labels[prompt.labels != IGNORE].tolist()
+    marks = [tokenizer.token_to_id(START), tokenizer.token_to_id(END)]
+    newline, role, words = (
+        tokenizer.encode(text, add_special_tokens=False).ids
+        for text in ("\n", "assistant\n", "Yes.")
+    )
+    # Line breaks count as marks: after the roles and the video, and after each turn.
+    ended = [marks[1], *newline]
+    system, user = [marks[0], *newline, *ended], [marks[0], *newline, *newline, *ended]
+    assert learned == [*system, *user, marks[0], *role, *words, *ended]
+
+
+def test_gradients_flow_through_the_memory_to_the_anchors_prompts():
+    model = real_model(smallest())
+    side = model.config.segmenter.side
+    frames = [model.segmenter.encode(torch.randn(1, 3, side, side)) for _ in range(3)]
+    prompt = torch.randn(1, 10, model.config.segmenter.dim, requires_grad=True)
+
+    decoded = segment_window(model, frames, {0: prompt})
+    decoded[2].raw_logits.sum().backward()
+
+    assert prompt.grad.any()
+
+
+def test_the_auxiliary_heads_see_scenes_alone():
+    (stage, *_) = STAGES["trunks", "tiny"]
+    trainee = make_trainee(Run("trunks", "tiny"), stage)
+    batch = SceneBatches(replace(stage.draws, scenes=1), 128, seed=0).draw(0)
+
+    _, terms, _ = trainee(batch)
+
+    assert {"shape", "colour", "phrase", "match", "ce", "bce"} <= set(terms)
+
+
+def test_the_rate_rises_and_then_follows_its_schedule():
+    constant, linear = (STAGES[name, "7b"][0] for name in ("alignment", "propagation"))
+
+    assert learning_rate(constant, 0) == pytest.approx(2e-4 / 100)
+    assert learning_rate(constant, 99) == learning_rate(constant, 1999) == 2e-4
+    assert learning_rate(linear, linear.steps // 2) == pytest.approx(1e-5 / 2)
+    assert learning_rate(linear, linear.steps - 1) < 1e-5 / 1000
+
+
+# Whole runs.
+
+
+def test_a_run_leaves_a_log_pictures_and_weights(start, tmp_path):
+    status, said = run(command("propagation", tmp_path, start, steps=2, picture_every=1))
+
+    assert status == 0, said
+    lines = logged(tmp_path)
+    assert [line["step"] for line in lines] == [1, 2]
+    assert {"loss", "ce", "bce", "dice", "iou", "occ", "lr", "anchor_iou"} <= set(lines[0])
+    (events,) = (tmp_path / "tensorboard").iterdir()
+    assert b"found" in events.read_bytes() and b"truth" in events.read_bytes()
+    assert load(tmp_path / "weights").config == load(start).config
+
+
+@pytest.mark.slow
+def test_two_processes_do_what_one_does_with_twice_the_batches(start, tmp_path):
+    one, two = tmp_path / "one", tmp_path / "two"
+
+    assert run(command("propagation", one, start, steps=4, accumulate=4))[0] == 0
+    status, said = run(command("propagation", two, start, steps=4, accumulate=2), processes=2)
+
+    assert status == 0, said
+    for alone, shared in zip(logged(one), logged(two), strict=True):
+        assert shared["loss"] == pytest.approx(alone["loss"], abs=1e-5)
