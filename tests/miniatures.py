@@ -1,7 +1,7 @@
 """Video data sets of two or three videos, in the layout and format of the real ones.
 
 One function a data set. Frames are 64x48 and grey; objects are 12x10 rectangles that start at
-STARTS[obj] (top, left) and go SPEED columns to the right a frame, so that a test knows every pixel.
+STARTS[obj] (top, left) and go SPEED columns to the right a frame: a test knows every pixel.
 """
 
 from __future__ import annotations
@@ -142,7 +142,7 @@ def save_labels(folder: Path, names: Iterable[str], objects: Iterable[int]) -> N
         labels = np.zeros(SIZE, np.uint8)
         for one in objects:
             labels[box(frame, one)] = one
-        image = Image.fromarray(labels, mode="P")
+        image = Image.fromarray(labels)
         image.putpalette(PALETTE)
         image.save(folder / f"{name}.png")
 

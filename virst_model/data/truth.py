@@ -60,8 +60,9 @@ class MaskDict:
                     f"holds masks of {len(content)} sentences, but there are {len(anno_ids)}: it "
                     "was made for other sentences; get both from one source",
                 )
-            wanted = {one for ids in anno_ids.values() for one in ids if one in content}
-            return _Codes(path.name, anno_ids, {one: list(content[one]) for one in wanted})
+            named = {one for ids in anno_ids.values() for one in ids}
+            tracks = {one: _checked(track) for one, track in content.items() if one in named}
+        return _Codes(path.name, anno_ids, tracks)
 
 
 @dataclass(frozen=True)
@@ -112,6 +113,12 @@ def missing(folder: Path, names: Iterable[str], suffix: str) -> bool:
     except DataError:
         return True
     return not present.issuperset(f"{name}{suffix}" for name in names)
+
+
+def _checked(track: list[Code]) -> list[Code]:
+    if not all(code is None or isinstance(code, dict) for code in track):
+        raise TypeError("a run-length code must be an object or null")
+    return track
 
 
 def _number(
