@@ -198,3 +198,32 @@ def make_youtube_split(folder: Path, split: str, videos: dict[str, dict]) -> Non
 def save_pickle(path: Path, content: object) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_bytes(pickle.dumps(content))
+
+
+def make_video_qa(root: Path) -> None:
+    """ROOT/LLaVA-Video-178K/0_30_s_academic_v0_1: a caption, and a conversation of two rounds."""
+    folder = root / "LLaVA-Video-178K/0_30_s_academic_v0_1"
+    ask, say = "human", "gpt"
+    caption = [(ask, "<image>\nWhat happens?"), (say, "Three boxes go to the right.")]
+    rounds = [
+        (ask, "<image>\nHow many boxes are there?"),
+        (say, "Three."),
+        (ask, "Which way do they go?"),
+        (say, "To the right."),
+    ]
+    entries = [
+        {
+            "id": id,
+            "conversations": [{"from": who, "value": said} for who, said in messages],
+            "data_source": "0_30_s_academic_v0_1",
+            "video": video,
+        }
+        for id, video, messages in (
+            ("0", "academic_source/youcook2/103/8lqdPpg3w08/split_3.mp4", caption),
+            ("1", "academic_source/Charades/T3O7W.mp4", rounds),
+        )
+    ]
+    save_json(folder / "0_30_s_academic_v0_1_cap_processed.json", entries)
+    for entry in entries:
+        frames = folder / "JPEGImages" / entry["video"].removesuffix(".mp4")
+        save_frames(frames, [str(number) for number in range(11)])

@@ -5,9 +5,10 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
 from virst_model.data.coco import form_of, read_json
+from virst_model.data.names import contained
 from virst_model.frames import natural
 
 
@@ -60,13 +61,13 @@ def read_videos(path: Path, kinds: Mapping[int, str], spaced: bool) -> list[Vide
 
 
 def _video(id: str, entry: dict, kinds: Mapping[int, str], spaced: bool) -> Video:
-    listed = [_contained(name) for name in entry["frames"]]
+    listed = [contained(name) for name in entry["frames"]]
     places = sorted(range(len(listed)), key=lambda place: natural(Path(listed[place])))
     sentences = []
     for number, said in entry["expressions"].items():
         text, obj_id = _text(said["exp"]), said.get("obj_id")
         sentence = Sentence(
-            _contained(number),
+            contained(number),
             text.replace("_", " ") if spaced else text,
             kinds.get(said["type_id"], "") if kinds else "",
             tuple(str(anno_id) for anno_id in said.get("anno_id", ())),
@@ -74,18 +75,10 @@ def _video(id: str, entry: dict, kinds: Mapping[int, str], spaced: bool) -> Vide
         )
         sentences.append(sentence)
     names = tuple(listed[place] for place in places)
-    return Video(_contained(id), names, tuple(places), tuple(sentences))
+    return Video(contained(id), names, tuple(places), tuple(sentences))
 
 
 def _text(said: object) -> str:
     if not isinstance(said, str):
         raise TypeError(f"a sentence is {said!r}, must be text")
     return said
-
-
-def _contained(name: str) -> str:
-    """`name` itself: files are looked for, and results written, below folders of that name."""
-    path = PurePosixPath(name)
-    if not name or path.is_absolute() or ".." in path.parts:
-        raise ValueError(f"{name!r} leads out of its folder")
-    return name
