@@ -11,6 +11,7 @@ import json
 from pathlib import Path
 import pickle
 
+import cv2
 import numpy as np
 from PIL import Image
 from pycocotools import mask as rle
@@ -227,3 +228,37 @@ def make_video_qa(root: Path) -> None:
     for entry in entries:
         frames = folder / "JPEGImages" / entry["video"].removesuffix(".mp4")
         save_frames(frames, [str(number) for number in range(11)])
+
+
+def make_own(root: Path) -> None:
+    """ROOT/own: a folder of frames and a video file, with masks of a cup and a plate.
+
+    kitchen (11 frames) has a mask of the cup at each even frame and of the plate at 0 and 2, hall
+    (6 frames, an .mp4) none.
+    """
+    folder = root / "own"
+    names = [str(number) for number in range(11)]  # as text, 10 comes before 2
+    save_frames(folder / "videos/kitchen", names)
+    for thing, obj, marked in (("cup", 1, range(0, 11, 2)), ("plate", 2, (0, 2))):
+        for frame in marked:
+            path = folder / f"masks/kitchen/{thing}/{frame:05d}.png"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            Image.fromarray(box(frame, obj).astype(np.uint8) * 255).save(path)
+    save_video(folder / "videos/hall.mp4", 6)
+    (folder / "sentences.csv").write_text(
+        "video,sentence,objects,split\n"
+        "kitchen,the cup that moves,cup,\n"
+        "kitchen,the dishes,cup|plate,train\n"
+        "kitchen,the dog,,\n"
+        'hall,"a person, if there is one",,valid\n'
+    )
+
+
+def save_video(path: Path, length: int) -> None:
+    """Frame number n is as bright as 20 + 20 n."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    height, width = SIZE
+    writer = cv2.VideoWriter(str(path), cv2.VideoWriter_fourcc(*"mp4v"), 10, (width, height))
+    for frame in range(length):
+        writer.write(np.full((height, width, 3), 20 + 20 * frame, np.uint8))
+    writer.release()
