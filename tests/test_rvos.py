@@ -18,6 +18,7 @@ from virst_model.data.rvos import (
     load_ref_davis17,
     load_ref_youtube_vos,
     load_revos,
+    load_synthetic,
 )
 
 
@@ -284,3 +285,14 @@ def test_truth_of_valid_is_taken_from_those_who_have_it(youtube):
     (video,) = load_ref_youtube_vos(youtube, "valid").records
     for number, masks in masks_of(video).items():
         assert_boxes(masks, int(number) % 3 + 1)
+
+
+def test_synthetic_videos_say_when_a_sentence_is_decided(mevis):
+    def tell(content):
+        lizard = content["videos"]["377b1c5f365c"]["expressions"]["0"]
+        lizard.update(kind="order", decided=3)
+
+    edit(mevis / "train/meta_expressions.json", tell)
+    (mevis / "train").rename(mevis / "test")
+    expressions = record(load_synthetic(mevis, "test"), "377b1c5f365c").expressions
+    assert [(e.kind, e.decided) for e in expressions] == [("order", 3)]

@@ -18,6 +18,8 @@ class Sentence:
 
     Attributes:
         kind: the word for its type, or empty.
+        decided: frame of the deciding event of a sentence about time, which only synthetic videos
+            say; 0 for all others.
         anno_ids: of its objects in a `mask_dict`, where the file names them.
         obj_id: of its object in the palette PNGs, or None where the file does not say.
     """
@@ -25,6 +27,7 @@ class Sentence:
     id: str
     text: str
     kind: str
+    decided: int
     anno_ids: tuple[str, ...]
     obj_id: int | None
 
@@ -49,7 +52,7 @@ def read_videos(path: Path, kinds: Mapping[int, str], spaced: bool) -> list[Vide
     """The videos in the order of the file.
 
     Args:
-        kinds: the word for each `type_id`; a sentence that has none has no kind.
+        kinds: the word for each `type_id`; where it is empty, a sentence may have a `kind`.
         spaced: texts have "_" for spaces.
 
     Raises:
@@ -69,7 +72,8 @@ def _video(id: str, entry: dict, kinds: Mapping[int, str], spaced: bool) -> Vide
         sentence = Sentence(
             contained(number),
             text.replace("_", " ") if spaced else text,
-            kinds.get(said["type_id"], "") if kinds else "",
+            kinds.get(said["type_id"], "") if kinds else said.get("kind", ""),
+            int(said.get("decided", 0)),
             tuple(str(anno_id) for anno_id in said.get("anno_id", ())),
             None if obj_id is None or isinstance(obj_id, list) else int(obj_id),
         )

@@ -3,7 +3,8 @@
 All five are one family: a `meta_expressions.json` with the frames and sentences of every video,
 JPEG frames, and masks. What differs is data: DATA_SETS. Layouts of henghuiding/MeViS,
 cilinyan/ReVOS-api, cilinyan/VISA (LV-VIS, the `mask_dict.pkl` files) and wjn922/ReferFormer
-(Ref-YouTube-VOS, Ref-DAVIS17), all on github.com, as VIRST (arXiv 2603.27060) takes them.
+(Ref-YouTube-VOS, Ref-DAVIS17), all on github.com, as VIRST (arXiv 2603.27060) takes them. What
+`python -m virst_model.data synthetic` writes is a sixth.
 """
 
 from collections.abc import Mapping
@@ -99,11 +100,12 @@ DATA_SETS = {
         {"train": _youtube_palettes("train"), "valid": _youtube_palettes("valid")}
     ),
     "LV-VIS": _DataSet({"train": _mevis("train", "JPEGImages/train")}, spaced=True),
+    "synthetic": _DataSet({split: _mevis(split) for split in ("train", "valid", "test")}),
 }
 
 
 def load_mevis(root: str | Path, split: str) -> Records:
-    """MeViS: train, valid_u, or valid (no truth). `load` says more, also for the other four."""
+    """MeViS: train, valid_u, or valid (no truth). `load` says more, also for the others."""
     return load("MeViS", root, split)
 
 
@@ -125,6 +127,11 @@ def load_ref_davis17(root: str | Path, split: str) -> Records:
 def load_lv_vis(root: str | Path, split: str) -> Records:
     """LV-VIS in VISA's form: train. Sentences are class names."""
     return load("LV-VIS", root, split)
+
+
+def load_synthetic(root: str | Path, split: str) -> Records:
+    """Synthetic videos: train, valid or test, all with kinds of sentences and deciding frames."""
+    return load("synthetic", root, split)
 
 
 def load(name: str, root: str | Path, split: str) -> Records:
@@ -199,5 +206,13 @@ def _expressions(
         except Unusable as reason:
             found.skipped[str(reason)] += 1
         else:
-            expressions.append(Expression(sentence.id, sentence.text, mask, kind=sentence.kind))
+            expressions.append(
+                Expression(
+                    sentence.id,
+                    sentence.text,
+                    mask,
+                    kind=sentence.kind,
+                    decided=sentence.decided,
+                )
+            )
     return tuple(expressions)
