@@ -131,6 +131,18 @@ def test_sentences_whose_masks_do_not_fit_are_left_out_and_counted(mevis):
     }
 
 
+def test_a_sentence_that_does_not_name_its_objects_is_not_one_about_nothing(mevis, davis):
+    def forget(content):
+        for video in content["videos"].values():
+            for name in ("anno_id", "obj_id"):
+                video["expressions"]["0"].pop(name, None)
+
+    edit(mevis / "train/meta_expressions.json", forget)
+    edit(davis / "meta_expressions/train/meta_expressions.json", forget)
+    for found in (load_mevis(mevis, "train"), load_ref_davis17(davis, "train")):
+        assert found.skipped == {"sentence that names no object": 2}
+
+
 def test_a_mask_of_another_size_than_its_frame_is_an_error_when_it_is_read(mevis):
     picture = mevis / "train/JPEGImages/377b1c5f365c/00002.jpg"
     Image.new("RGB", (30, 20)).save(picture)

@@ -60,7 +60,7 @@ class MaskDict:
                     f"holds masks of {len(content)} sentences, but there are {len(anno_ids)}: it "
                     "was made for other sentences; get both from one source",
                 )
-            named = {one for ids in anno_ids.values() for one in ids}
+            named = {one for ids in anno_ids.values() for one in ids or ()}
             tracks = {one: _checked(track) for one, track in content.items() if one in named}
         return _Codes(path.name, anno_ids, tracks)
 
@@ -81,11 +81,14 @@ class _Codes:
     """A `mask_dict` in memory; `anno_ids` are those of (video id, sentence id)."""
 
     name: str
-    anno_ids: Mapping[tuple[str, str], tuple[str, ...]]
+    anno_ids: Mapping[tuple[str, str], tuple[str, ...] | None]
     tracks: Mapping[str, list[Code]]
 
     def reader(self, video: Video, sentence: Sentence, pictures: tuple[Path, ...]) -> MaskReader:
-        tracks = [self.tracks.get(one) for one in self.anno_ids[video.id, sentence.id]]
+        anno_ids = self.anno_ids[video.id, sentence.id]
+        if anno_ids is None:
+            raise Unusable("sentence that names no object")
+        tracks = [self.tracks.get(one) for one in anno_ids]
         if None in tracks:
             raise Unusable(f"sentence whose masks are not in {self.name}")
         if any(len(track) != len(pictures) for track in tracks):
