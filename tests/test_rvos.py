@@ -206,6 +206,15 @@ def test_both_splits_of_revos_share_frames_and_masks(revos):
     assert_boxes(masks_of(cat)["0"], 2)
 
 
+def test_valid_of_revos_names_all_objects_of_a_frame_where_the_file_is_there(revos):
+    (cat,) = load_revos(revos, "valid").records
+    assert_boxes([cat.foreground(frame) for frame in range(5)], 1, 2)
+    (revos / "mask_dict_foreground.json").unlink()
+    (cat,) = load_revos(revos, "valid").records
+    assert cat.foreground is None
+    assert load_revos(revos, "train").records[0].foreground is None
+
+
 @pytest.mark.parametrize("frames", ["train/JPEGImages", "JPEGImages/train"])
 def test_class_names_of_lv_vis_are_words(tmp_path, frames):
     miniatures.make_lv_vis(tmp_path)

@@ -76,6 +76,23 @@ class Palettes:
         return _LabelPictures(root / self.path)
 
 
+def read_foregrounds(
+    path: Path, videos: list[Video], pictures: Callable[[Video], tuple[Path, ...]]
+) -> dict[str, MaskReader]:
+    """Video id -> all objects of its frames, of ReVOS's `mask_dict_foreground.json`.
+
+    Videos that the file lacks, or has another number of frames of, are lacking. Raises DataError.
+    """
+    content = read_json(path)
+    with form_of(path):
+        tracks = {v.id: _checked(content[v.id]["masks_rle"]) for v in videos if v.id in content}
+    return {
+        video.id: partial(_read_codes, pictures(video), video.places, [tracks[video.id]])
+        for video in videos
+        if len(tracks.get(video.id, ())) == len(video.names)
+    }
+
+
 @dataclass(frozen=True)
 class _Codes:
     """A `mask_dict` in memory; `anno_ids` are those of (video id, sentence id)."""
