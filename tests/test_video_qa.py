@@ -9,7 +9,7 @@ import miniatures
 import pytest
 
 from virst_model.data.record import DataError
-from virst_model.data.video_qa import load_video_qa
+from virst_model.data.video_qa import load_synthetic_questions, load_video_qa
 
 CAPTIONS = "0_30_s_academic_v0_1_cap_processed.json"
 
@@ -88,3 +88,11 @@ def test_what_is_missing_is_named(folder, name):
 def test_an_unknown_split_is_an_error(folder):
     with pytest.raises(DataError, match="no split 'valid'; it has train"):
         load_video_qa(folder, "valid")
+
+
+def test_questions_about_synthetic_videos_have_the_same_form(folder):
+    split = folder.parent / "valid"
+    folder.rename(split)
+    (split / CAPTIONS).rename(split / "questions.json")
+    found = load_synthetic_questions(folder.parent, "valid")
+    assert [len(record.expressions) for record in found.records] == [1, 2]

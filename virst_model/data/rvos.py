@@ -3,16 +3,18 @@
 All five are one family: a `meta_expressions.json` with the frames and sentences of every video,
 JPEG frames, and masks. What differs is data: DATA_SETS. Layouts of henghuiding/MeViS,
 cilinyan/ReVOS-api, cilinyan/VISA (LV-VIS, the `mask_dict.pkl` files) and wjn922/ReferFormer
-(Ref-YouTube-VOS, Ref-DAVIS17), all on github.com, as VIRST (arXiv 2603.27060) takes them.
+(Ref-YouTube-VOS, Ref-DAVIS17), all on github.com, as VIRST (arXiv 2603.27060) takes them. What
+`python -m virst_model.data synthetic` writes is a sixth.
 """
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 from virst_model.data.meta_expressions import Video, read_videos
-from virst_model.data.record import DataError, Expression, Record, Records
-from virst_model.data.truth import MaskDict, Palettes, Truth, Unusable, missing
+from virst_model.data.record import DataError, Expression, MaskReader, Record, Records
+from virst_model.data.truth import MaskDict, Palettes, Truth, Unusable, missing, read_foregrounds
 
 
 @dataclass(frozen=True)
@@ -23,6 +25,7 @@ class _Split:
         sentences: the `meta_expressions.json`.
         frames: folders that may hold a folder of frames for each video; the first that is there.
         truth: likewise; none of a test split.
+        foreground: a file of all objects of a frame, which evaluation asks for.
         published: the truth is part of the data set: it is an error if none is there.
         others: a file whose videos are in `sentences` too and do not belong to the split.
     """
@@ -30,6 +33,7 @@ class _Split:
     sentences: str
     frames: tuple[str, ...]
     truth: tuple[MaskDict | Palettes, ...] = ()
+    foreground: str = ""
     published: bool = True
     others: str = ""
 
@@ -54,10 +58,10 @@ def _mevis(split: str, *frames: str, truth: bool = True) -> _Split:
     return _Split(sentences, (f"{split}/JPEGImages", *frames), (codes,) if truth else ())
 
 
-def _revos(split: str) -> _Split:
+def _revos(split: str, foreground: str = "") -> _Split:
     """Frames and masks of both splits are in one place."""
     sentences = f"meta_expressions_{split}_.json"
-    return _Split(sentences, ("JPEGImages",), (MaskDict("mask_dict.json"),))
+    return _Split(sentences, ("JPEGImages",), (MaskDict("mask_dict.json"),), foreground)
 
 
 def _youtube(split: str, *truth: MaskDict | Palettes, **more: object) -> _Split:
@@ -89,7 +93,7 @@ DATA_SETS = {
         }
     ),
     "ReVOS": _DataSet(
-        {"train": _revos("train"), "valid": _revos("valid")},
+        {"train": _revos("train"), "valid": _revos("valid", "mask_dict_foreground.json")},
         kinds={0: "referring", 1: "reasoning", 2: "none"},
     ),
     "Ref-YouTube-VOS": _DataSet(
@@ -99,16 +103,20 @@ DATA_SETS = {
         {"train": _youtube_palettes("train"), "valid": _youtube_palettes("valid")}
     ),
     "LV-VIS": _DataSet({"train": _mevis("train", "JPEGImages/train")}, spaced=True),
+    "synthetic": _DataSet({split: _mevis(split) for split in ("train", "valid", "test")}),
 }
 
 
 def load_mevis(root: str | Path, split: str) -> Records:
-    """MeViS: train, valid_u, or valid (no truth). `load` says more, also for the other four."""
+    """MeViS: train, valid_u, or valid (no truth). `load` says more, also for the others."""
     return load("MeViS", root, split)
 
 
 def load_revos(root: str | Path, split: str) -> Records:
-    """ReVOS: train or valid; an expression's kind is referring, reasoning, or none (no target)."""
+    """ReVOS: train or valid; an expression's kind is referring, reasoning, or none (no target).
+
+    Records of valid have a foreground where `mask_dict_foreground.json` is there.
+    """
     return load("ReVOS", root, split)
 
 
@@ -125,6 +133,11 @@ def load_ref_davis17(root: str | Path, split: str) -> Records:
 def load_lv_vis(root: str | Path, split: str) -> Records:
     """LV-VIS in VISA's form: train. Sentences are class names."""
     return load("LV-VIS", root, split)
+
+
+def load_synthetic(root: str | Path, split: str) -> Records:
+    """Synthetic videos: train, valid or test, all with kinds of sentences and deciding frames."""
+    return load("synthetic", root, split)
 
 
 def load(name: str, root: str | Path, split: str) -> Records:
@@ -156,16 +169,22 @@ def load(name: str, root: str | Path, split: str) -> Records:
     if frames is None:
         raise DataError(root / place.frames[0], f"no such folder; {name}'s frames should be there")
     truth = _open_truth(root, place, videos)
+    foregrounds = _open_foregrounds(root, place, frames, videos)
     found = Records()
     for video in videos:
         if not video.names or missing(frames / video.id, video.names, ".jpg"):
             found.skipped["video without all its frames"] += 1
             continue
-        pictures = tuple(frames / video.id / f"{name}.jpg" for name in video.names)
+        pictures = _pictures(frames, video)
         expressions = _expressions(video, pictures, truth, found)
         if expressions:
-            found.records.append(Record(video.id, pictures, expressions))
+            foreground = foregrounds.get(video.id)
+            found.records.append(Record(video.id, pictures, expressions, foreground))
     return found
+
+
+def _pictures(frames: Path, video: Video) -> tuple[Path, ...]:
+    return tuple(frames / video.id / f"{name}.jpg" for name in video.names)
 
 
 def _read_split(root: Path, place: _Split, data_set: _DataSet) -> list[Video]:
@@ -188,6 +207,15 @@ def _open_truth(root: Path, place: _Split, videos: list[Video]) -> Truth | None:
     return None
 
 
+def _open_foregrounds(
+    root: Path, place: _Split, frames: Path, videos: list[Video]
+) -> dict[str, MaskReader]:
+    """Of no video where there is no file of them. Raises DataError."""
+    if not place.foreground or not (root / place.foreground).exists():
+        return {}
+    return read_foregrounds(root / place.foreground, videos, partial(_pictures, frames))
+
+
 def _expressions(
     video: Video, pictures: tuple[Path, ...], truth: Truth | None, found: Records
 ) -> tuple[Expression, ...]:
@@ -199,5 +227,13 @@ def _expressions(
         except Unusable as reason:
             found.skipped[str(reason)] += 1
         else:
-            expressions.append(Expression(sentence.id, sentence.text, mask, kind=sentence.kind))
+            expressions.append(
+                Expression(
+                    sentence.id,
+                    sentence.text,
+                    mask,
+                    kind=sentence.kind,
+                    decided=sentence.decided,
+                )
+            )
     return tuple(expressions)

@@ -41,7 +41,20 @@ def load_video_qa(root: str | Path, split: str) -> Records:
     paths = sorted(root.glob(CONVERSATIONS))
     if not paths:
         raise DataError(root, f"holds no conversations ({CONVERSATIONS})")
-    frames = root / "JPEGImages"
+    return _load(paths, root / "JPEGImages")
+
+
+def load_synthetic_questions(root: str | Path, split: str) -> Records:
+    """The conversations about synthetic videos, `root`/`split`/questions.json, in the same form.
+
+    Raises:
+        DataError: that file or the folder of frames beside it is missing, or the file is damaged.
+    """
+    folder = Path(root) / split
+    return _load([folder / "questions.json"], folder / "JPEGImages")
+
+
+def _load(paths: list[Path], frames: Path) -> Records:
     names_in(frames, "a folder of frames for each video")
     found = Records()
     for path in paths:
