@@ -5,6 +5,8 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 import sys
 
+from image_miniatures import make_reason_seg
+from miniatures import make_mevis, make_video_qa
 import numpy as np
 import pytest
 from streams import real_model, smallest
@@ -144,6 +146,26 @@ def test_a_stage_trains_exactly_what_it_names(name, start):
     sys.stdout.write(f"\n{name} trains:\n  {listed}\n")  # pytest -s shows it
 
 
+def test_a_file_of_a_model_and_heads_is_a_start(tmp_path):
+    (stage, *_) = STAGES["trunks", "tiny"]
+    first = make_trainee(Run("trunks", "tiny", seed=1), stage)
+    state = {"model": first.model.state_dict(), "heads": first.heads.state_dict()}
+    torch.save(state, tmp_path / "stage.pt")
+
+    again = make_trainee(Run("trunks", "tiny", start=str(tmp_path / "stage.pt")), stage)
+
+    for name, value in first.state_dict().items():
+        assert torch.equal(again.state_dict()[name], value), name
+
+
+@pytest.mark.parametrize("content", [b"", b"not a checkpoint"])
+def test_a_damaged_file_is_no_start(content, tmp_path):
+    path = tmp_path / "stage.pt"
+    path.write_bytes(content)
+    with pytest.raises(SettingsError, match=r"stage\.pt cannot be read"):
+        make_trainee(Run("trunks", "tiny", start=str(path)), STAGES["trunks", "tiny"][0])
+
+
 def test_a_pattern_that_matches_nothing_is_refused(start):
     with pytest.raises(SettingsError, match=r"no parameter is called third_fusion\.\*"):
         trainee_of("alignment", start, trains=("third_fusion.*",))
@@ -181,7 +203,7 @@ def test_merged_adapters_say_what_the_adapters_said(start):
     batch = batch_of(trainee.model, propagation=True)
     apart = trainee(batch)[1]
 
-    merged = trainee.merged()
+    merged = trainee.merge()
 
     assert {n for n, _ in merged.named_parameters()} == {
         n for n, _ in load(start).named_parameters()
@@ -351,6 +373,39 @@ def test_a_run_leaves_a_log_pictures_and_weights(start, tmp_path):
     (events,) = (tmp_path / "tensorboard").iterdir()
     assert b"found" in events.read_bytes() and b"truth" in events.read_bytes()
     assert load(tmp_path / "weights").config == load(start).config
+
+
+def test_data_sets_on_disk_train(start, tmp_path):
+    root = tmp_path / "root"
+    for make in (make_mevis, make_video_qa, make_reason_seg):
+        make(root)
+    out = tmp_path / "out"
+
+    status, said = run(command("propagation", out, start, data=root, steps=2, accumulate=6))
+
+    assert status == 0, said
+    seen = {name for line in logged(out) for name in line}
+    assert "iou/mevis" in seen and np.isfinite(logged(out)[-1]["loss"])
+
+
+def test_a_folder_without_data_is_one_clear_line(start, tmp_path):
+    status, said = run(command("propagation", tmp_path / "out", start, data=tmp_path))
+
+    assert status == 2
+    assert said.startswith(f"error: {tmp_path}: ")
+
+
+@pytest.mark.slow
+def test_the_loss_falls_in_a_few_steps_of_each_stage(tmp_path):
+    short = {"steps": 20, "warmup": 2, "draws.windows": "[4]", "sentences": 3}
+    first = command("trunks", tmp_path, "", only="[trunks,encoder]", **short)
+    assert run([c for c in first if not c.startswith("draws.")])[0] == 0
+    out = tmp_path / "alignment"
+    assert run(command("alignment", out, tmp_path / "encoder" / "weights", **short))[0] == 0
+
+    for folder in (tmp_path / "trunks", tmp_path / "encoder", out):
+        loss = [line["loss"] for line in logged(folder)]
+        assert np.mean(loss[-5:]) < 0.9 * np.mean(loss[:5]), folder.name
 
 
 @pytest.mark.slow

@@ -1,15 +1,16 @@
 """What is trained: the model, with adapters and auxiliary heads where a stage has them."""
 
 from collections.abc import Iterable
-import copy
 from fnmatch import fnmatchcase
 from pathlib import Path
+from pickle import UnpicklingError
 
 from peft import LoraConfig, LoraModel
-from safetensors.torch import load_file, save_file
+from safetensors.torch import save_file
 import torch
 from torch import nn
 
+from virst_model.checkpoints import WeightsError, read_weights
 from virst_model.config import tiny
 from virst_model.data.grammar import KNOWN_WORDS
 from virst_model.train.batches import Batch
@@ -64,13 +65,12 @@ class Trainee(nn.Module):
         """The parameters that train, by name."""
         return {name: p for name, p in self.named_parameters() if p.requires_grad}
 
-    def merged(self) -> Virst:
-        """A copy of the model, on the CPU, with the adapters in its own weights."""
-        copied = copy.deepcopy((self.model, self._adapters))
-        model, adapters = copied
-        for adapter in adapters:
+    def merge(self) -> Virst:
+        """The model with the adapters in its own weights. It does not train any more."""
+        for adapter in self._adapters:
             adapter.merge_and_unload()
-        return model.eval()
+        self._adapters = ()
+        return self.model.eval()
 
 
 def make_trainee(run: Run, stage: Stage, dtype: torch.dtype = torch.float32) -> Trainee:
@@ -96,8 +96,11 @@ def make_trainee(run: Run, stage: Stage, dtype: torch.dtype = torch.float32) -> 
 
 
 def save_weights(trainee: Trainee, folder: Path, dtype: torch.dtype) -> None:
-    """The model with merged adapters, as `virst_model.virst.load` reads it, and the heads."""
-    save(trainee.merged(), folder, dtype)
+    """The model with its adapters merged, as `virst_model.virst.load` reads it, and the heads.
+
+    The trainee does not train any more.
+    """
+    save(trainee.merge(), folder, dtype)
     if trainee.heads is not None:
         state = {name: x.detach().cpu() for name, x in trainee.heads.state_dict().items()}
         save_file(state, folder / HEADS)
@@ -107,7 +110,7 @@ def _start(run: Run, stage: Stage, dtype: torch.dtype) -> tuple[Virst, dict[str,
     """The model and the state of its heads."""
     start = Path(run.start)
     if run.start and start.suffix != ".pt":
-        heads = load_file(start / HEADS) if (start / HEADS).exists() else {}
+        heads = read_weights(start / HEADS) if (start / HEADS).exists() else {}
         return load(start, dtype=dtype), heads
     if not run.start and stage.adapters:
         if run.preset != "tiny":
@@ -121,7 +124,10 @@ def _start(run: Run, stage: Stage, dtype: torch.dtype) -> tuple[Virst, dict[str,
     if not run.start:
         return model, {}
     state = _read_pt(start)
-    model.load_state_dict(state["model"])
+    try:
+        model.load_state_dict(state["model"])
+    except RuntimeError as error:
+        raise WeightsError(start, f"the weights are not a tiny model's: {error}") from None
     return model.to(dtype), state["heads"]
 
 
@@ -129,8 +135,9 @@ def _read_pt(path: Path) -> dict[str, dict[str, torch.Tensor]]:
     """{"model", "heads"}, nothing but tensors."""
     try:
         state = torch.load(path, map_location="cpu", weights_only=True)
-    except OSError as error:
-        raise SettingsError(f"start: {path} cannot be read ({error.strerror})") from None
+    except (OSError, EOFError, RuntimeError, UnpicklingError) as error:
+        reason = str(error).strip().partition("\n")[0]
+        raise SettingsError(f"start: {path} cannot be read ({reason})") from None
     if not isinstance(state, dict) or not {"model", "heads"} <= state.keys():
         raise SettingsError(f"start: {path} does not hold a model and heads")
     return state
