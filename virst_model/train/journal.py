@@ -6,8 +6,10 @@ from pathlib import Path
 import time
 from typing import TextIO
 
+import cv2
 import numpy as np
 import torch
+import torch.nn.functional as F
 from torch.utils.tensorboard import SummaryWriter
 from tqdm import tqdm
 
@@ -17,6 +19,7 @@ from virst_model.train.batches import Batch
 from virst_model.virst import IMAGE_MEAN, IMAGE_STD
 
 LOG = "log.jsonl"
+PICTURE = (512, 512)  # small ones are drawn larger, so that captions can be read
 ON_THE_BAR = ("loss", "ce", "bce", "dice", "iou", "occ", "anchor_iou")
 
 
@@ -44,17 +47,20 @@ class Journal:
         for name, value in report.items():
             self._board.add_scalar(name, value, step)
 
-    def show(self, step: int, batch: Batch, logits_BHW: torch.Tensor) -> None:
-        """Two pictures of the first video's first anchor: what was found, and the truth."""
+    def show(self, step: int, batch: Batch, watched: Mapping[str, torch.Tensor]) -> None:
+        """Two pictures of the first video's first anchor: what was found, and the truth.
+
+        The number at a sentence is the IoU of its mask.
+        """
         frame = batch.window[batch.anchors[0]]
         mine = (batch.scene == 0).nonzero()[:, 0].cpu()
         picture = _picture(batch.pixels[0, frame])
         texts = [batch.texts[i] for i in mine]
-        size = picture.shape[:2]
-        found = torch.nn.functional.interpolate(logits_BHW[mine, None].float(), size)[:, 0] > 0
-        truth = batch.truth[mine, frame] > 0
-        for name, masks in (("found", found), ("truth", truth)):
-            drawn = draw_overlay(picture, _answers(texts, masks.cpu().numpy()))
+        found = F.interpolate(watched["picture"][mine, None], PICTURE, mode="bilinear")[:, 0] > 0
+        truth = F.interpolate(batch.truth[mine, None, frame].float(), PICTURE)[:, 0] > 0
+        ious = watched["anchor_iou"][mine, 0].tolist()
+        for name, masks, scores in (("found", found, ious), ("truth", truth, [1.0] * len(mine))):
+            drawn = draw_overlay(picture, _answers(texts, scores, masks.cpu().numpy()))
             rgb = np.ascontiguousarray(drawn[..., ::-1])
             self._board.add_image(name, rgb, step, dataformats="HWC")
 
@@ -84,20 +90,21 @@ def _step_of(line: str) -> float:
 
 
 def _picture(pixels_3HW: torch.Tensor) -> np.ndarray:
-    """The uint8 RGB frame that was normalised."""
+    """The uint8 RGB frame that was normalised, at PICTURE's size."""
     mean, std = (torch.tensor(v).view(3, 1, 1) for v in (IMAGE_MEAN, IMAGE_STD))
     image = (pixels_3HW.cpu().float() * std + mean).clamp(0, 1) * 255
-    return image.round().byte().permute(1, 2, 0).contiguous().numpy()
+    rgb = image.round().byte().permute(1, 2, 0).contiguous().numpy()
+    return cv2.resize(rgb, PICTURE)
 
 
-def _answers(texts: list[str], masks_QHW: np.ndarray) -> StepResult:
+def _answers(texts: list[str], scores: list[float], masks_QHW: np.ndarray) -> StepResult:
     results = []
-    for number, (text, mask) in enumerate(zip(texts, masks_QHW, strict=True), 1):
+    for number, (text, score, mask) in enumerate(zip(texts, scores, masks_QHW, strict=True), 1):
         ys, xs = np.nonzero(mask)
         box = (0, 0, 0, 0)
         if len(xs):
             x, y = int(xs.min()), int(ys.min())
             box = (x, y, int(xs.max()) - x + 1, int(ys.max()) - y + 1)
-        results.append(QueryResult(number, number, text, TRACKING, 1.0, 1.0, mask, box, len(xs)))
+        results.append(QueryResult(number, number, text, TRACKING, score, 1.0, mask, box, len(xs)))
     empty = np.zeros(masks_QHW.shape[1:], np.uint8)
     return StepResult(0, 0.0, tuple(results), empty, empty)

@@ -177,4 +177,4 @@ def _note(
     if step % run.log_every == 0 or step == stage.steps:
         journal.write(step, {**report, "lr": learning_rate(stage, step - 1)})
     if run.picture_every and step % run.picture_every == 0 and watched:
-        journal.show(step, batch, watched["picture"])
+        journal.show(step, batch, watched)
