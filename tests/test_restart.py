@@ -159,3 +159,15 @@ def test_a_run_goes_on_with_another_number_of_processes(start, whole, tmp_path):
     assert [line["step"] for line in logged(tmp_path)] == [1, 2, 3, 4, 5, 6]
     for alone, shared in zip(logged(whole), logged(tmp_path), strict=True):
         assert shared["loss"] == pytest.approx(alone["loss"], abs=1e-5)
+
+
+@pytest.mark.slow
+def test_several_processes_that_are_asked_to_end_save_together(start, tmp_path):
+    arguments = command("propagation", tmp_path, start, steps=500, save_every=1000)
+    process = begin(arguments, processes=2)
+    wait_for_step(process, tmp_path, step=2)
+    process.send_signal(signal.SIGTERM)
+    finish(process)  # the launcher's own status is not 0
+
+    (saved,) = checkpoints(tmp_path)
+    assert saved == f"step-{len(logged(tmp_path)):08}"

@@ -5,6 +5,8 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 import sys
 
+from accelerate import DistributedType
+from accelerate.commands.config.config_args import load_config_from_file
 from image_miniatures import make_reason_seg
 from miniatures import make_mevis, make_video_qa
 import numpy as np
@@ -13,7 +15,7 @@ from streams import real_model, smallest
 import torch
 from training import command, logged, run, smallest_weights
 
-from virst_model.config import behaviour
+from virst_model.config import behaviour, full
 from virst_model.data.sample import IMAGE, Sample
 from virst_model.data.scene_samples import SceneSamples
 from virst_model.prompt import END, IGNORE, START
@@ -23,9 +25,9 @@ from virst_model.train.order import segment_window
 from virst_model.train.scenes import SceneBatches
 from virst_model.train.settings import Run, SettingsError, read_settings
 from virst_model.train.stages import STAGES, WindowDraws
-from virst_model.train.trainee import make_trainee
+from virst_model.train.trainee import Trainee, make_trainee
 from virst_model.train.windows import WindowBatches
-from virst_model.virst import load
+from virst_model.virst import empty, load
 
 CONFIGS = Path(__file__).resolve().parents[1] / "config" / "train"
 NAMES = ("alignment", "few_image", "propagation")
@@ -81,6 +83,13 @@ def test_the_shipped_file_of_a_stage_is_read_and_says_what_it_is(name):
 
     assert run.stage == name and stages
     assert all(said in header for said in ("2603.27060", "virst_model.train", "Time: "))
+
+
+def test_the_shipped_file_for_several_gpus_asks_for_zero_stage_2_in_half_precision():
+    config = load_config_from_file(str(CONFIGS / "zero2.yaml"))
+
+    assert config.distributed_type == DistributedType.DEEPSPEED
+    assert (config.deepspeed_config["zero_stage"], config.mixed_precision) == (2, "bf16")
 
 
 def test_a_change_is_stronger_than_the_file_and_the_file_than_the_stage(tmp_path):
@@ -144,6 +153,25 @@ def test_a_stage_trains_exactly_what_it_names(name, start):
     assert not any(n.startswith("vlm.umt.") for n in trained)
     listed = "\n  ".join(sorted(trained))
     sys.stdout.write(f"\n{name} trains:\n  {listed}\n")  # pytest -s shows it
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_at_full_size_as_much_trains_as_the_release_names(name):
+    model = empty(full(), load().tokenizer)
+    with torch.device("meta"):
+        trainee = Trainee(model, None, STAGES[name, "7b"][0])
+    # Elements of the released parts (the lists of golden/README.md).
+    parts = {"lora_": 161_480_704, "lm_head": 543_502_848, "tokens_delta": 3584}
+    parts |= {"initial_fusion": 54_100_737, "second_fusion": 4_795_392}
+    if name != "alignment":
+        parts |= {"sam_mask_decoder": 4_215_109, "vlm.projector": 16_522_240}
+        parts |= {"memory_attention": 5_922_304, "memory_encoder": 1_384_608}
+    found = dict.fromkeys(parts, 0)
+    for parameter_name, parameter in trainee.trained().items():
+        (part,) = [part for part in parts if part in parameter_name]
+        found[part] += parameter.numel()
+
+    assert found == parts
 
 
 def test_a_file_of_a_model_and_heads_is_a_start(tmp_path):
