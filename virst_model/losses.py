@@ -67,12 +67,12 @@ def weighted_sum(
     """Eq. (15) and (16): the weighted sum of the terms.
 
     Args:
-        terms: scalars by name, "iou" among them.
+        terms: scalars by name.
         weights: of each of the names.
         iou_twice: the IoU term counts twice, as in the release.
     """
     loss = sum(weights[name] * value for name, value in terms.items())
-    return loss + weights["iou"] * terms["iou"] if iou_twice else loss
+    return loss + weights["iou"] * terms["iou"] if iou_twice and "iou" in terms else loss
 
 
 def token_loss(logits_BLV: torch.Tensor, labels_BL: torch.Tensor) -> torch.Tensor:

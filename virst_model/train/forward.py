@@ -6,7 +6,7 @@ import contextlib
 import torch
 import torch.nn.functional as F
 
-from virst_model.losses import mask_losses, token_loss
+from virst_model.losses import mask_losses, token_loss, weighted_sum
 from virst_model.structs import Decoded, FrameFeatures
 from virst_model.train.batches import Batch
 from virst_model.train.heads import Heads, look_loss
@@ -70,20 +70,18 @@ def losses(
     anchors = sorted(prompts)
     tracked = [i for i in range(len(shown)) if i not in prompts]
     terms |= _mask_terms(decoded, truths, anchors, tracked, objective)
-    ious = torch.stack([iou(d, t) for d, t in zip(decoded, truths, strict=True)], dim=1)
-    return terms, {
-        "anchor_iou": ious[:, anchors],
-        "tracked_iou": ious[:, tracked],
-        "picture": decoded[anchors[0]].logits.detach(),
-    }
+    return terms, _watched(decoded, truths, anchors, tracked)
 
 
 def total(terms: Terms, objective: Objective, iou_twice: bool = False) -> torch.Tensor:
     """The weighted sum that is minimised: eq. (15), and what helps a model without a past."""
     heads = dict.fromkeys(HEAD_TERMS, objective.heads)
     weights = {**WEIGHTS, **heads, "look": objective.look, "occ": objective.occ}
-    weights["iou"] *= 2 if iou_twice else 1
-    return sum(weights[name.removesuffix("_tracked")] * value for name, value in terms.items())
+    together: Terms = {}
+    for name, value in terms.items():
+        name = name.removesuffix("_tracked")
+        together[name] = together[name] + value if name in together else value
+    return weighted_sum(together, weights, iou_twice)
 
 
 @torch.no_grad()
@@ -140,6 +138,17 @@ def _mask_terms(
             found = mask_losses(joined, truth, absent_as_decoded=not objective.raw_masks)
             terms |= {name + part: value for name, value in found.items()}
     return terms
+
+
+def _watched(
+    decoded: list[Decoded], truths: list[torch.Tensor], anchors: list[int], tracked: list[int]
+) -> Terms:
+    ious = torch.stack([iou(d, t) for d, t in zip(decoded, truths, strict=True)], dim=1)
+    return {
+        "anchor_iou": ious[:, anchors],
+        "tracked_iou": ious[:, tracked],
+        "picture": decoded[anchors[0]].logits.detach(),
+    }
 
 
 def _visual(model: Virst, batch: Batch) -> torch.Tensor:

@@ -1,7 +1,7 @@
 """The one training loop: draw, forward, backward, step; look, save, go on."""
 
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 import contextlib
 import itertools
@@ -78,10 +78,7 @@ def train(
                 reports.append(_report(batch, loss, terms, watched))
             step += 1
             drawn += stage.accumulate * accelerator.num_processes
-            # What one process is told or finds, all must act on.
-            told = gather_object([(reports, stop.asked)])
-            ended = any(asked for _, asked in told)
-            report = _mean([one for theirs, _ in told for one in theirs])
+            report, ended = _shared(reports, stop.asked)
             _check(report, step, Path(run.out))
             if journal:
                 _note(journal, run, step, stage, report, batch, watched)
@@ -146,11 +143,17 @@ def _report(batch: Batch, loss: torch.Tensor, terms: dict, watched: dict) -> Rep
     return report
 
 
-def _mean(reports: Sequence[Report]) -> Report:
-    """By name, over the batches that have it."""
-    names = {name for report in reports for name in report}
-    each = {name: [report[name] for report in reports if name in report] for name in names}
-    return {name: sum(values) / len(values) for name, values in each.items()}
+def _shared(reports: list[Report], asked: bool) -> tuple[Report, bool]:
+    """Means over the batches of all processes, and whether any of them was asked to end.
+
+    What one of them finds or is told, all must act on.
+    """
+    told = gather_object([(reports, asked)])
+    every = [report for theirs, _ in told for report in theirs]
+    names = {name for report in every for name in report}
+    each = {name: [report[name] for report in every if name in report] for name in names}
+    means = {name: sum(values) / len(values) for name, values in each.items()}
+    return means, any(asked for _, asked in told)
 
 
 def _check(report: Report, step: int, out: Path) -> None:
