@@ -10,6 +10,7 @@ from pathlib import Path
 import sys
 
 from accelerate import Accelerator
+from safetensors import SafetensorError
 import torch
 
 from virst_model.checkpoints import WeightsError
@@ -20,7 +21,7 @@ from virst_model.data.scene_samples import SceneSamples
 from virst_model.train.loop import Batches, train
 from virst_model.train.scenes import SceneBatches
 from virst_model.train.settings import Run, SettingsError, read_settings
-from virst_model.train.snapshots import TrainingError
+from virst_model.train.snapshots import TrainingError, unwritable
 from virst_model.train.stages import STAGES, SceneDraws, Stage
 from virst_model.train.trainee import Trainee, make_trainee, save_weights
 from virst_model.train.windows import Source, WindowBatches
@@ -79,7 +80,10 @@ def _train_one(run: Run, stage: Stage, accelerator: Accelerator) -> bool:
     batches = _open_batches(run, stage, trainee)
     finished = train(run, stage, trainee, batches, accelerator)
     if finished and accelerator.is_main_process:
-        save_weights(trainee, out / "weights", dtype)
+        try:
+            save_weights(trainee, out / "weights", dtype)
+        except (OSError, SafetensorError) as error:
+            raise unwritable(out, error) from None
     accelerator.free_memory()
     accelerator.wait_for_everyone()
     return finished

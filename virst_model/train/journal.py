@@ -1,6 +1,7 @@
 """What a run says of itself: a bar, a JSON line and TensorBoard scalars a step, pictures."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+import contextlib
 import json
 from pathlib import Path
 import time
@@ -16,6 +17,7 @@ from tqdm import tqdm
 from virst_model.overlay import draw_overlay
 from virst_model.structs import TRACKING, QueryResult, StepResult
 from virst_model.train.batches import Batch
+from virst_model.train.snapshots import unwritable
 from virst_model.virst import IMAGE_MEAN, IMAGE_STD
 
 LOG = "log.jsonl"
@@ -28,8 +30,10 @@ class Journal:
 
     def __init__(self, out: Path, name: str, step: int, steps: int) -> None:
         self._started = time.monotonic()
-        self._log = _reopened(out / LOG, step)
-        self._board = SummaryWriter(out / "tensorboard", purge_step=step)
+        self._out = out
+        with _writing(out):
+            self._log = _reopened(out / LOG, step)
+            self._board = SummaryWriter(out / "tensorboard", purge_step=step + 1)
         self._bar = tqdm(total=steps, initial=step, desc=name, unit="step", dynamic_ncols=True)
 
     def advance(self, report: Mapping[str, float]) -> None:
@@ -39,13 +43,19 @@ class Journal:
         self._bar.update()
 
     def write(self, step: int, report: Mapping[str, float]) -> None:
-        """Logs the values of a step."""
+        """Logs the values of a step.
+
+        Raises:
+            TrainingError: they cannot be written.
+        """
         line = {"step": step, "s": round(time.monotonic() - self._started, 1)}
         line |= {name: float(f"{value:.6g}") for name, value in sorted(report.items())}
-        self._log.write(json.dumps(line) + "\n")
-        self._log.flush()
-        for name, value in report.items():
-            self._board.add_scalar(name, value, step)
+        with _writing(self._out):
+            self._log.write(json.dumps(line) + "\n")
+            self._log.flush()
+            for name, value in report.items():
+                self._board.add_scalar(name, value, step)
+            self._board.flush()
 
     def show(self, step: int, batch: Batch, watched: Mapping[str, torch.Tensor]) -> None:
         """Two pictures of the first video's first anchor: what was found, and the truth.
@@ -62,13 +72,24 @@ class Journal:
         for name, masks, scores in (("found", found, ious), ("truth", truth, [1.0] * len(mine))):
             drawn = draw_overlay(picture, _answers(texts, scores, masks.cpu().numpy()))
             rgb = np.ascontiguousarray(drawn[..., ::-1])
-            self._board.add_image(name, rgb, step, dataformats="HWC")
+            with _writing(self._out):
+                self._board.add_image(name, rgb, step, dataformats="HWC")
 
     def close(self) -> None:
         """Ends the bar and writes what is not yet written."""
         self._bar.close()
-        self._board.close()
-        self._log.close()
+        with contextlib.suppress(OSError):  # said already, where it was written
+            self._board.close()
+        with contextlib.suppress(OSError):
+            self._log.close()
+
+
+@contextlib.contextmanager
+def _writing(out: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise unwritable(out, error) from None
 
 
 def _reopened(path: Path, step: int) -> TextIO:

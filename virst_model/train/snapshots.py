@@ -29,6 +29,15 @@ class TrainingError(Exception):
     """A run cannot go on; `str()` is one line."""
 
 
+def unwritable(out: Path, error: Exception) -> TrainingError:
+    """What to say where a run's files cannot be written."""
+    reason, last = " ".join(str(error).split()), newest(out)
+    return TrainingError(
+        f"{out}: cannot be written ({reason}); the newest checkpoint is "
+        f"{last.name if last else 'none'}: make room and start again with resume=auto"
+    )
+
+
 @dataclass(frozen=True)
 class Progress:
     """How far a run is.
@@ -135,12 +144,7 @@ def _named(out: Path, step: int) -> Iterator[Path]:
         part.rename(folder)
     except (OSError, RuntimeError, SafetensorError) as error:
         shutil.rmtree(part, ignore_errors=True)
-        reason = " ".join(str(error).split())
-        last = newest(out)
-        raise TrainingError(
-            f"{folder}: cannot be written ({reason}); the newest checkpoint is "
-            f"{last.name if last else 'none'}: make room and start again with resume=auto"
-        ) from None
+        raise unwritable(out, error) from None
 
 
 def _stored(parameter: torch.Tensor) -> torch.Tensor:
