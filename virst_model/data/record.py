@@ -1,8 +1,8 @@
 """What every data set becomes: pictures on disk, what is said of them, and the truth.
 
-A family's file (`rvos.py`, `refer.py`, ...) reads the layout and annotation format of its data sets
-and gives `Records`; training, evaluation and `python -m virst_model.data check` know no other form.
-Nothing is decoded before it is asked for: a record holds paths and run-length codes.
+A family's file (`rvos.py`, `refer.py`, ...) reads the layout and annotation format of its data
+sets and gives `Records`; training, evaluation and `python -m virst_model.data check` know no other
+form. Nothing is decoded before it is asked for: a record holds paths and run-length codes.
 """
 
 from __future__ import annotations
@@ -53,11 +53,16 @@ class Expression:
 
 @dataclass(frozen=True)
 class Record:
-    """A video (frames in order) or a still image (one frame), and everything said about it."""
+    """A video (frames in order) or a still image (one frame), and everything said about it.
+
+    Attributes:
+        foreground: all objects of a frame, where the data set's protocol asks for them (ReVOS).
+    """
 
     id: str
     frames: tuple[Path, ...]
     expressions: tuple[Expression, ...]
+    foreground: MaskReader | None = None
 
 
 @dataclass
