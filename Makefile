@@ -74,10 +74,10 @@ $(STAMPS)/venv: | scripts/check_tools.sh
 	@mkdir -p "$(STAMPS)" && touch "$@"
 
 REQUIREMENTS := $(addprefix requirements/,model.txt train.txt ros.txt ros_build.txt dev.txt)
-$(STAMPS)/requirements: $(STAMPS)/venv $(REQUIREMENTS) requirements/sam2.txt
+$(STAMPS)/requirements: $(STAMPS)/venv $(REQUIREMENTS) requirements/no_deps.txt
 	@echo 'setup: python packages (minutes the first time)'
 	@"$(BIN)/python" -m pip install -q $(addprefix -r ,$(REQUIREMENTS))
-	@SAM2_BUILD_CUDA=0 "$(BIN)/python" -m pip install -q --no-deps --no-build-isolation -r requirements/sam2.txt
+	@SAM2_BUILD_CUDA=0 "$(BIN)/python" -m pip install -q --no-deps --no-build-isolation -r requirements/no_deps.txt
 	@touch "$@"
 
 INTERFACES := $(wildcard virst_interfaces/* virst_interfaces/*/*)
