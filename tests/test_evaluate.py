@@ -112,6 +112,26 @@ def test_a_stream_does_not_know_later_frames(model, record, tmp_path):
             )
 
 
+def test_one_annotators_masks_exclude_each_other(model, record, tmp_path):
+    four = tuple(Expression(str(i), f"thing {i}", square) for i in range(4))
+    record = Record(record.id, record.frames, four)
+    predictions, free = Predictions(tmp_path / "two"), Predictions(tmp_path / "free")
+    predict(model, record, predictions, Pass(annotators=2))
+    predict(model, record, free, Pass())
+
+    def overlap(found, one, other):
+        return sum(
+            int((found.mask(record, one, t) & found.mask(record, other, t)).sum())
+            for t in range(FRAMES)
+        )
+
+    # Random weights find much the same for every sentence.
+    assert overlap(free, four[0], four[2]) > 0
+    assert overlap(predictions, four[0], four[2]) == 0
+    assert overlap(predictions, four[1], four[3]) == 0
+    assert overlap(predictions, four[0], four[1]) > 0  # another person's
+
+
 def test_a_stream_says_when_it_first_answered(model, record, tmp_path):
     predictions = Predictions(tmp_path)
     predict(model, record, predictions, Pass("streaming", fps=4.0, delay=2))

@@ -1,4 +1,4 @@
-"""J and F against the package that benchmarks video object segmentation, where both mean the same."""
+"""J and F, against the package vos-benchmark where both mean the same."""
 
 import cv2
 import numpy as np

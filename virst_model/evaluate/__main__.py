@@ -79,7 +79,7 @@ def run(
     missing = [f"{s.record}/{s.expression}" for s in scores if s.missing]
     if missing:
         _log.warning("%d expressions have no prediction and score 0: %s", len(missing), missing)
-    _write_results(out, rows, {"note": rules.note, "missing": missing}, records, cases)
+    _write_results(out, rows, {"note": _note(rules.note, how), "missing": missing}, records, cases)
 
     def attention(record: Record, expression: Expression) -> dict:
         return patch_attention(model, record, expression.text, how.seed)
@@ -87,6 +87,15 @@ def run(
     title = f"{dataset}, {how.mode}"
     write_page(out / "report.html", title, rows, cases, predictions, attention, cases_shown)
     return rows
+
+
+def _note(note: str, how: Pass) -> str:
+    if how.annotators:
+        return (
+            f"{how.annotators} annotators: one person's masks exclude each other (logit above 0, "
+            "the highest wins); J and F an object over all frames, then the mean."
+        )
+    return note
 
 
 def _write_results(
@@ -125,6 +134,12 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--out", type=Path, default=Path("out/evaluate"), metavar="DIR")
     parser.add_argument("--fps", type=float, help="of a stream (default: 6; scenes: 10)")
     parser.add_argument("--delay", type=int, default=1, help="frames that a grounding takes")
+    parser.add_argument(
+        "--annotators",
+        type=int,
+        default=0,
+        help="4: Ref-DAVIS17's standard protocol, one person's masks exclude each other",
+    )
     parser.add_argument("--cases", type=int, default=40, help="shown in report.html")
     parser.add_argument("--threads", type=int, default=2, help="CPU threads")
     group = parser.add_argument_group("synthetic scenes")
@@ -156,7 +171,9 @@ def _evaluate_dataset(options: argparse.Namespace) -> str:
     if options.root is None:
         raise UsageError(f"--root: where is {options.dataset}?")
     split = options.split or "valid"
-    how = Pass(options.mode, options.fps or Pass.fps, options.delay, options.seed)
+    how = Pass(
+        options.mode, options.fps or Pass.fps, options.delay, options.seed, options.annotators
+    )
     records = open_dataset(options.dataset, options.root, split)
     if not records.records:
         raise DataError(options.root, f"nothing of the split {split} can be used")

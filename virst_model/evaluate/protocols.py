@@ -34,8 +34,8 @@ PROTOCOLS = {
     "mevis": Protocol(archive="mevis.zip"),
     "ref_youtube_vos": Protocol(archive="ref_youtube_vos.zip", inside="Annotations"),
     "ref_davis17": Protocol(
-        note="J and F an expression (as the released code), not the protocol of four annotators, "
-        "whose figures are not comparable."
+        note="J and F an expression (as the released code); the protocol of four annotators, "
+        "whose figures are not comparable, is --annotators 4."
     ),
     "revos": Protocol(
         parts=("referring", "reasoning"),
