@@ -33,12 +33,13 @@ export ROS_LOG_DIR ?= $(CURDIR)/out/ros_log
 RUN := AMENT_PREFIX_PATH="$(abspath $(VENV))" PATH="$(abspath $(BIN)):$$PATH"
 
 .DELETE_ON_ERROR:
-.PHONY: help setup demo test lint format clean
+.PHONY: help setup demo bench bench-ros test lint format clean
 
 help:
 	@echo 'make setup    .venv with torch, ROS 2 and virst_interfaces in it (PYTHON=/path/to/python3.11)'
 	@echo 'make demo     camera, node and client for 20 s; pictures and report in out/demo'
 	@echo '              (QUERY="the blue square", VIDEO=path.mp4, SECONDS=20)'
+	@echo 'make bench    rates, latencies and parts of the model here (bench-ros: camera to mask over DDS)'
 	@echo 'make test     ruff and all tests (FAST=1: without the slow ones; TESTS="tests/test_node.py")'
 	@echo 'make lint     ruff check and ruff format --check'
 	@echo 'make format   ruff format and ruff check --fix'
@@ -51,6 +52,12 @@ demo: setup
 	  $(if $(QUERY),--query "$$QUERY") $(if $(VIDEO),--video "$$VIDEO") $(if $(SECONDS),--seconds $(SECONDS))
 demo: export QUERY := $(QUERY)
 demo: export VIDEO := $(VIDEO)
+
+bench: setup
+	@$(RUN) "$(BIN)/python" -m virst_model.bench --queries 1,4 --json out/bench.json
+
+bench-ros: setup
+	@$(RUN) "$(BIN)/python" -m virst_ros.bench --json out/bench_ros.json
 
 test: setup lint
 	@$(RUN) "$(BIN)/python" -m pytest $(if $(FAST),-m "not slow") $(TESTS)
