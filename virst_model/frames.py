@@ -85,7 +85,7 @@ class ImageFiles:
 
     def __iter__(self) -> Iterator[Frame]:
         for index, path in enumerate(self._images):
-            yield Frame(index, path.stem, partial(_read_image, path))
+            yield Frame(index, path.stem, partial(read_image, path))
 
 
 class VideoFile:
@@ -161,7 +161,7 @@ def open_frames(path: str | os.PathLike[str]) -> Frames:
             images = [p for p in path.iterdir() if p.suffix.lower() in IMAGE_SUFFIXES]
             if not images:
                 raise VideoError(path, f"holds no images ({', '.join(IMAGE_SUFFIXES)})")
-            return ImageFiles(path, sorted(images, key=_natural))
+            return ImageFiles(path, sorted(images, key=natural))
         if not path.exists():
             raise VideoError(path, "no such file or folder")
         path.open("rb").close()
@@ -172,13 +172,13 @@ def open_frames(path: str | os.PathLike[str]) -> Frames:
     return VideoFile(path)
 
 
-def _natural(path: Path) -> list[tuple[int, int, str]]:
+def natural(path: Path) -> list[tuple[int, int, str]]:
     """Sort key that takes digits as numbers: 9 before 10, with or without leading zeros."""
     parts = re.split(r"([0-9]+)", path.name)
     return [(0, int(p), p) if p.isdecimal() else (1, 0, p) for p in parts]
 
 
-def _read_image(path: Path) -> np.ndarray:
+def read_image(path: Path) -> np.ndarray:
     """Pixels as a viewer shows them, turned as the file says; truncated files are errors.
 
     Pillow and not OpenCV, which fills the rest of a truncated JPEG with grey and says nothing.

@@ -1,0 +1,88 @@
+"""`meta_expressions.json`, in which the RVOS data sets list their videos, frames and sentences.
+
+{"videos": {id: {"frames": ["00000", ...], "expressions": {"0": {"exp": text, ...}, ...}}}, ...}
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from virst_model.data.coco import form_of, read_json
+from virst_model.data.names import contained
+from virst_model.frames import natural
+
+
+@dataclass(frozen=True)
+class Sentence:
+    """A sentence about a video.
+
+    Attributes:
+        kind: the word for its type, or empty.
+        decided: frame of the deciding event of a sentence about time, which only synthetic videos
+            say; 0 for all others.
+        anno_ids: of its objects in a `mask_dict`, where the file names them.
+        obj_id: of its object in the palette PNGs, or None where the file does not say.
+    """
+
+    id: str
+    text: str
+    kind: str
+    decided: int
+    anno_ids: tuple[str, ...]
+    obj_id: int | None
+
+
+@dataclass(frozen=True)
+class Video:
+    """A video of the file.
+
+    Attributes:
+        id: its folder below the frames; may have slashes, never leads out of there.
+        names: of its frames without a suffix, in the order of their numbers.
+        places: of each name, which one it is in the file's list; masks follow that list.
+    """
+
+    id: str
+    names: tuple[str, ...]
+    places: tuple[int, ...]
+    sentences: tuple[Sentence, ...]
+
+
+def read_videos(path: Path, kinds: Mapping[int, str], spaced: bool) -> list[Video]:
+    """The videos in the order of the file.
+
+    Args:
+        kinds: the word for each `type_id`; where it is empty, a sentence may have a `kind`.
+        spaced: texts have "_" for spaces.
+
+    Raises:
+        DataError: the file is missing, damaged or of another form.
+    """
+    content = read_json(path)
+    with form_of(path):
+        return [_video(id, entry, kinds, spaced) for id, entry in content["videos"].items()]
+
+
+def _video(id: str, entry: dict, kinds: Mapping[int, str], spaced: bool) -> Video:
+    listed = [contained(name) for name in entry["frames"]]
+    places = sorted(range(len(listed)), key=lambda place: natural(Path(listed[place])))
+    sentences = []
+    for number, said in entry["expressions"].items():
+        text, obj_id = _text(said["exp"]), said.get("obj_id")
+        sentence = Sentence(
+            contained(number),
+            text.replace("_", " ") if spaced else text,
+            kinds.get(said["type_id"], "") if kinds else said.get("kind", ""),
+            int(said.get("decided", 0)),
+            tuple(str(anno_id) for anno_id in said.get("anno_id", ())),
+            None if obj_id is None or isinstance(obj_id, list) else int(obj_id),
+        )
+        sentences.append(sentence)
+    names = tuple(listed[place] for place in places)
+    return Video(contained(id), names, tuple(places), tuple(sentences))
+
+
+def _text(said: object) -> str:
+    if not isinstance(said, str):
+        raise TypeError(f"a sentence is {said!r}, must be text")
+    return said

@@ -1,0 +1,73 @@
+"""Pictures of a data set: their pixels, their size without decoding them, which are there."""
+
+import os
+from pathlib import Path
+
+import numpy as np
+from PIL import Image, ImageOps
+
+from virst_model.data.record import DataError
+from virst_model.frames import VideoError, read_image
+
+# EXIF orientations that lie on their side.
+_ORIENTATION = 0x0112
+_ON_ITS_SIDE = (5, 6, 7, 8)
+
+
+def read_picture(path: Path) -> np.ndarray:
+    """Pixels as a viewer shows them, uint8 RGB (H, W, 3). Raises DataError."""
+    try:
+        return read_image(path)
+    except VideoError as error:
+        raise DataError(path, error.reason) from None
+
+
+def picture_size(path: Path) -> tuple[int, int]:
+    """(H, W) as a viewer shows it, from the file's header. Raises DataError."""
+    with _opened(path) as image:
+        turned = image.getexif().get(_ORIENTATION) in _ON_ITS_SIDE
+        return image.size if turned else image.size[::-1]
+
+
+def read_labels(path: Path) -> np.ndarray:
+    """The values of a label picture, integers (H, W), as a viewer would turn them.
+
+    Palette pictures give their indices. Raises DataError where it has more than one channel.
+    """
+    with _opened(path) as image:
+        try:
+            labels = np.asarray(ImageOps.exif_transpose(image))
+        except (OSError, SyntaxError, ValueError) as error:
+            raise DataError(path, f"cannot be read ({error})") from None
+    if labels.ndim != 2:
+        raise DataError(path, f"is no label picture: mode {image.mode}, must be one channel")
+    return labels
+
+
+def fitting(mask: np.ndarray, picture: Path) -> np.ndarray:
+    """`mask` (H, W) itself; raises DataError where it has not the size of `picture`."""
+    size = picture_size(picture)
+    if mask.shape != size:
+        wide, wanted = (f"{width}x{height}" for height, width in (mask.shape, size))
+        raise DataError(picture, f"is {wanted}, but its mask is {wide}")
+    return mask
+
+
+def names_in(folder: Path, what: str) -> frozenset[str]:
+    """The names of the files in `folder`, asked for once: a look at each would take minutes.
+
+    Raises DataError where it is not a folder; `what` says what should be there.
+    """
+    try:
+        return frozenset(os.listdir(folder))
+    except OSError as error:
+        reason = error.strerror or str(error)
+        raise DataError(folder, f"{reason}; {what} should be there") from None
+
+
+def _opened(path: Path) -> Image.Image:
+    try:
+        return Image.open(path)
+    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+        reason = error.strerror if isinstance(error, FileNotFoundError) else "is no picture"
+        raise DataError(path, str(reason)) from None

@@ -1,0 +1,123 @@
+"""ReasonSeg: questions that have to be thought about, of a picture each (LISA, arXiv 2308.00692).
+
+    reason_seg/ReasonSeg/{train,val,test}/X.jpg and X.json
+
+X.json is labelme's: {text: [...], is_sentence, shapes: [{label, points}]}. The texts of a picture
+all mean the same pixels. The answers in words (`explanatory/`) are not read.
+"""
+
+from functools import partial
+import json
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from virst_model.data.coco import form_of
+from virst_model.data.picture import names_in, picture_size
+from virst_model.data.record import DataError, Expression, Record, Records
+
+# The files were written on several machines.
+ENCODINGS = ("utf-8", "cp1252")
+
+
+def load_reason_seg(root: str | Path, split: str) -> Records:
+    """A record a picture, in order of the file's name.
+
+    Args:
+        root: the folder of the splits.
+        split: train, val or test.
+
+    Returns:
+        Records whose expressions have the kind "sentence" (a question of many words) or "phrase".
+
+    Raises:
+        DataError: there is no such split.
+    """
+    folder = Path(root) / split
+    names = names_in(folder, "X.jpg and X.json of each picture")
+    found = Records()
+    for name in sorted(name for name in names if name.endswith(".jpg")):
+        path = folder / name
+        annotation = path.with_suffix(".json")
+        if annotation.name not in names:
+            found.skipped["annotation is not there"] += 1
+            continue
+        try:
+            found.records.append(_record(path, annotation))
+        except DataError:
+            found.skipped["annotation cannot be read"] += 1
+    pictures = {Path(name).stem for name in names if name.endswith(".jpg")}
+    alone = sum(Path(name).stem not in pictures for name in names if name.endswith(".json"))
+    if alone:
+        found.skipped["picture is not there"] = alone
+    return found
+
+
+def read_regions(annotation: str | Path, picture: Path) -> np.ndarray:
+    """What is drawn in the picture, uint8 (H, W): 0 background, 1 target, 255 ignored.
+
+    As LISA's `get_mask_from_json`: outlines count, smaller regions lie above larger ones, and
+    "flag" shapes mean nothing. Raises DataError.
+    """
+    size = picture_size(picture)
+    layers = [_draw(shape, size) for shape in _read(Path(annotation))["shapes"]]
+    regions = np.zeros(size, np.uint8)
+    for layer in sorted(layers, key=np.count_nonzero, reverse=True):
+        np.copyto(regions, layer, where=layer > 0)
+    return regions
+
+
+def _record(picture: Path, annotation: Path) -> Record:
+    content = _read(annotation)
+    kind = "sentence" if content["is_sentence"] else "phrase"
+    mask = partial(_read_mask, picture, annotation)
+    expressions = [
+        Expression(str(number), text, mask, kind=kind)
+        for number, text in enumerate(content["text"])
+    ]
+    return Record(picture.stem, (picture,), tuple(expressions))
+
+
+def _read(annotation: Path) -> dict:
+    """`text` (strings), `is_sentence`, and `shapes` without the flags."""
+    try:
+        data = annotation.read_bytes()
+    except OSError as error:
+        raise DataError(annotation, error.strerror or str(error)) from None
+    with form_of(annotation):
+        content = json.loads(_decode(data))
+        return {
+            "text": [text.strip() for text in content["text"]],
+            "is_sentence": bool(content["is_sentence"]),
+            "shapes": [s for s in content["shapes"] if s["label"].lower() != "flag"],
+        }
+
+
+def _decode(data: bytes) -> str:
+    """Raises UnicodeDecodeError (a ValueError) where no encoding fits."""
+    try:
+        return data.decode(ENCODINGS[0])
+    except UnicodeDecodeError:
+        return data.decode(ENCODINGS[1])
+
+
+def _draw(shape: dict, size: tuple[int, int]) -> np.ndarray:
+    """One region alone, uint8 (H, W): 0 outside."""
+    layer = np.zeros(size, np.uint8)
+    value = 255 if "ignore" in shape["label"].lower() else 1
+    # Cut off and not rounded, as in LISA.
+    corners = np.array([shape["points"]], np.float64).astype(np.int32)
+    cv2.polylines(layer, corners, True, value, 1)
+    cv2.fillPoly(layer, corners, value)
+    return layer
+
+
+def _read_mask(picture: Path, annotation: Path, frame: int) -> np.ndarray:
+    """A MaskReader; the one frame is the picture.
+
+    Ignored regions are no target. LISA trains so too; only its scores leave them out, and who
+    scores in its way takes them from `read_regions`.
+    """
+    with form_of(annotation):
+        return read_regions(annotation, picture) == 1

@@ -1,0 +1,116 @@
+"""The table of sentences of a team's own footage: `sentences.csv` or `sentences.json`."""
+
+from collections.abc import Iterator
+import csv
+from dataclasses import dataclass
+from pathlib import Path
+
+from virst_model.data.coco import read_json
+from virst_model.data.record import DataError
+
+TABLES = ("sentences.csv", "sentences.json")
+SPLITS = ("train", "valid")
+_COLUMNS = ("video", "sentence", "objects")
+_OPTIONAL = ("split",)
+# Between the objects of a cell.
+_BETWEEN = "|"
+
+
+@dataclass(frozen=True)
+class OwnSentence:
+    """A row of the table.
+
+    Attributes:
+        where: the row, for messages: "line 3" or "entry 2".
+        video: as it is written, with or without the suffix of its file.
+        objects: none where the sentence is about nothing that is there.
+        split: one of SPLITS; train where the row has none.
+    """
+
+    where: str
+    video: str
+    text: str
+    objects: tuple[str, ...]
+    split: str
+
+
+def read_sentences(root: Path) -> tuple[Path, list[OwnSentence]]:
+    """The table in `root` and its rows.
+
+    Raises:
+        DataError: there is none or both, or a row is not as docs/datasets.md says; names the row.
+    """
+    paths = [root / name for name in TABLES if (root / name).exists()]
+    if len(paths) != 1:
+        reason = "has both" if paths else "has none of"
+        raise DataError(root, f"{reason} {' and '.join(TABLES)}; must have one of them")
+    path = paths[0]
+    rows = _csv_rows(path) if path.suffix == ".csv" else _json_rows(path)
+    return path, [_sentence(path, where, row) for where, row in rows]
+
+
+def _csv_rows(path: Path) -> Iterator[tuple[str, dict]]:
+    """Rows by column. What spreadsheets write is understood: a mark at the start, ; or tabs,
+    empty rows."""
+    last = 1
+    try:
+        with path.open(encoding="utf-8-sig", newline="") as file:
+            between = max(",;\t", key=file.readline().count)
+            file.seek(0)
+            reader = csv.reader(file, delimiter=between, strict=True)
+            columns = [name.strip() for name in next(reader, [])]
+            _check_columns(path, "line 1", columns)
+            for cells in reader:
+                last = reader.line_num
+                if not "".join(cells).strip():
+                    continue
+                if len(cells) != len(columns):
+                    reason = f"line {last}: has {len(cells)} cells, must have {len(columns)}"
+                    remedy = f'put a sentence with "{between}" in it between double quotes'
+                    raise DataError(path, f"{reason}; {remedy}")
+                row = dict(zip(columns, cells))
+                objects = [one.strip() for one in row["objects"].split(_BETWEEN)]
+                yield f"line {last}", row | {"objects": [one for one in objects if one]}
+    except OSError as error:
+        raise DataError(path, error.strerror or str(error)) from None
+    except UnicodeDecodeError:
+        raise DataError(path, "is not UTF-8; save it as CSV with UTF-8") from None
+    except csv.Error as error:
+        reason = f"after line {last}: {error}; is there a double quote that is not closed?"
+        raise DataError(path, reason) from None
+
+
+def _json_rows(path: Path) -> Iterator[tuple[str, dict]]:
+    rows = read_json(path)
+    if not isinstance(rows, list):
+        raise DataError(path, "must be a list [...] of entries {...}")
+    for number, row in enumerate(rows, 1):
+        if not isinstance(row, dict):
+            raise DataError(path, f"entry {number}: is {row!r}, must be {{...}}")
+        _check_columns(path, f"entry {number}", list(row))
+        objects = row["objects"]
+        if not isinstance(objects, list):
+            raise DataError(path, f"entry {number}: objects must be a list [...]; [] for none")
+        yield f"entry {number}", row
+
+
+def _check_columns(path: Path, where: str, names: list[str]) -> None:
+    lacking = [name for name in _COLUMNS if name not in names]
+    unknown = [name for name in names if name not in _COLUMNS + _OPTIONAL]
+    if lacking or unknown or len(set(names)) < len(names):
+        columns = f"{', '.join(_COLUMNS)} and, if wanted, {', '.join(_OPTIONAL)}"
+        raise DataError(path, f"{where}: has {', '.join(names) or 'nothing'}; must have {columns}")
+
+
+def _sentence(path: Path, where: str, row: dict) -> OwnSentence:
+    """Raises DataError."""
+    cells = [row["video"], row["sentence"], row.get("split") or SPLITS[0], *row["objects"]]
+    for cell in cells:
+        if not isinstance(cell, str):
+            raise DataError(path, f"{where}: {cell!r} must be text")
+    video, text, split, *objects = (cell.strip() for cell in cells)
+    if not text:
+        raise DataError(path, f"{where}: has no sentence")
+    if split not in SPLITS:
+        raise DataError(path, f"{where}: split is {split!r}, must be {' or '.join(SPLITS)}")
+    return OwnSentence(where, video, text, tuple(objects), split)

@@ -1,0 +1,145 @@
+"""The masks of an RVOS split: run-length codes in a `mask_dict`, or palette PNGs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+
+from virst_model.data.coco import form_of, read_json, read_union
+from virst_model.data.meta_expressions import Sentence, Video
+from virst_model.data.pickles import load_plain
+from virst_model.data.picture import fitting, names_in, picture_size, read_labels
+from virst_model.data.record import DataError, MaskReader
+
+# A frame's run-length code {size, counts}, or None where the object is absent.
+Code = dict | None
+
+
+class Unusable(Exception):
+    """A sentence has no masks that fit its frames; `str()` is a reason to count."""
+
+
+class Truth(Protocol):
+    """Gives the masks of sentences."""
+
+    def reader(self, video: Video, sentence: Sentence, pictures: tuple[Path, ...]) -> MaskReader:
+        """`pictures` are the video's frames, as its `names` are. Raises Unusable."""
+
+
+@dataclass(frozen=True)
+class MaskDict:
+    """A file anno_id -> run-length code of each frame, .json or .pkl.
+
+    Attributes:
+        path: below the data set's folder.
+        numbered: None where the sentences name their anno_ids. Else the file was made with a
+            running number over the videos, sorted, and over each one's sentence ids in the order
+            that this gives: they are numbers as text, and sorted "10" comes before "2".
+    """
+
+    path: str
+    numbered: Callable[[Iterable[str]], Iterable[str]] | None = None
+
+    def open(self, root: Path, videos: list[Video]) -> _Codes:
+        """Keeps of a file of gigabytes what the sentences name. Raises DataError."""
+        path = root / self.path
+        content = load_plain(path) if path.suffix == ".pkl" else read_json(path)
+        if self.numbered is None:
+            anno_ids = {(v.id, s.id): s.anno_ids for v in videos for s in v.sentences}
+        else:
+            anno_ids = _number(videos, self.numbered)
+        with form_of(path):
+            if self.numbered is not None and len(content) != len(anno_ids):
+                raise DataError(
+                    path,
+                    f"holds masks of {len(content)} sentences, but there are {len(anno_ids)}: it "
+                    "was made for other sentences; get both from one source",
+                )
+            named = {one for ids in anno_ids.values() for one in ids}
+            tracks = {one: _checked(track) for one, track in content.items() if one in named}
+        return _Codes(path.name, anno_ids, tracks)
+
+
+@dataclass(frozen=True)
+class Palettes:
+    """A folder VIDEO/FRAME.png of label pictures, in which a sentence's object is its obj_id."""
+
+    path: str
+
+    def open(self, root: Path, videos: list[Video]) -> _LabelPictures:
+        """Reads nothing yet."""
+        return _LabelPictures(root / self.path)
+
+
+@dataclass(frozen=True)
+class _Codes:
+    """A `mask_dict` in memory; `anno_ids` are those of (video id, sentence id)."""
+
+    name: str
+    anno_ids: Mapping[tuple[str, str], tuple[str, ...]]
+    tracks: Mapping[str, list[Code]]
+
+    def reader(self, video: Video, sentence: Sentence, pictures: tuple[Path, ...]) -> MaskReader:
+        tracks = [self.tracks.get(one) for one in self.anno_ids[video.id, sentence.id]]
+        if None in tracks:
+            raise Unusable(f"sentence whose masks are not in {self.name}")
+        if any(len(track) != len(pictures) for track in tracks):
+            raise Unusable("sentence with masks of another number of frames")
+        return partial(_read_codes, pictures, video.places, tracks)
+
+
+@dataclass(frozen=True)
+class _LabelPictures:
+    folder: Path
+
+    def reader(self, video: Video, sentence: Sentence, pictures: tuple[Path, ...]) -> MaskReader:
+        if sentence.obj_id is None:
+            raise Unusable("sentence that names no object")
+        folder = self.folder / video.id
+        if missing(folder, video.names, ".png"):
+            raise Unusable("sentence of a video without all its label pictures")
+        return partial(_read_label, pictures, folder, sentence.obj_id)
+
+
+def missing(folder: Path, names: Iterable[str], suffix: str) -> bool:
+    """Whether any of the files is not there."""
+    try:
+        present = names_in(folder, "frames")
+    except DataError:
+        return True
+    return not present.issuperset(f"{name}{suffix}" for name in names)
+
+
+def _checked(track: list[Code]) -> list[Code]:
+    if not all(code is None or isinstance(code, dict) for code in track):
+        raise TypeError("a run-length code must be an object or null")
+    return track
+
+
+def _number(
+    videos: list[Video], order: Callable[[Iterable[str]], Iterable[str]]
+) -> dict[tuple[str, str], tuple[str, ...]]:
+    """(video id, sentence id) -> its running number, as a `mask_dict` has it."""
+    keys = (
+        (video.id, id)
+        for video in sorted(videos, key=lambda video: video.id)
+        for id in order([sentence.id for sentence in video.sentences])
+    )
+    return {key: (str(number),) for number, key in enumerate(keys)}
+
+
+def _read_codes(
+    pictures: tuple[Path, ...], places: tuple[int, ...], tracks: list[list[Code]], frame: int
+) -> np.ndarray:
+    codes = [track[places[frame]] for track in tracks if track[places[frame]]]
+    return read_union(pictures[frame], codes, picture_size(pictures[frame]), frame)
+
+
+def _read_label(pictures: tuple[Path, ...], folder: Path, obj_id: int, frame: int) -> np.ndarray:
+    labels = read_labels(folder / f"{pictures[frame].stem}.png")
+    return fitting(labels == obj_id, pictures[frame])
