@@ -61,7 +61,7 @@ def uncompressed(name: str) -> dict:
 
 
 def make_refer(root: Path, name: str = "refcoco") -> None:
-    """ROOT/refer_seg: two pictures of train, one of val; three forms of segmentations."""
+    """ROOT/refer_seg: two pictures of train, one of all else; three forms of segmentations."""
     pictures = root / "refer_seg/images/mscoco/images/train2014"
     images = []
     for image_id in (9, 25, 30):
@@ -89,6 +89,8 @@ def make_refer(root: Path, name: str = "refcoco") -> None:
         _ref(3, 103, 25, "train", ["box"]),
         _ref(4, 104, 30, "val", ["top right"]),
     ]
+    tests = ["test"] if name == "refcocog" else ["testA", "testB"]
+    refs += [_ref(5 + i, 104, 30, split, ["box"]) for i, split in enumerate(tests)]
     folder = root / "refer_seg" / name
     save_json(
         folder / "instances.json",

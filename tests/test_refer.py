@@ -74,7 +74,7 @@ def test_an_object_without_a_segmentation_is_counted(root):
 
 def test_a_split_that_is_not_there_is_refused_with_those_that_are(root):
     with pytest.raises(
-        DataError, match=r"refs\(unc\)\.p: has no split 'testC'; it has train, val"
+        DataError, match=r"refs\(unc\)\.p: has no split 'testC'; it has testA, testB, train, val"
     ):
         load_refer(root, "refcoco", "testC")
 

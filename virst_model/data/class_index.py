@@ -23,7 +23,7 @@ Index = dict[str, list[int]]
 _log = logging.getLogger(__name__)
 
 
-def index_classes(folder: Path, progress: bool = True) -> tuple[Index, int]:
+def index_classes(folder: Path) -> tuple[Index, int]:
     """The values in every label picture (*.png) of `folder`, ascending, and how many are damaged.
 
     Looks at pictures that are new with a progress bar, and writes the index where that is allowed.
@@ -36,7 +36,7 @@ def index_classes(folder: Path, progress: bool = True) -> tuple[Index, int]:
     known = _read(path) if path.exists() else {}
     new = [stem for stem in stems if stem not in known]
     looked_at = dict(known)
-    for stem in tqdm(new, f"classes of {folder}", disable=not (progress and new)):
+    for stem in tqdm(new, f"classes of {folder}", disable=None if new else True):
         try:
             looked_at[stem] = np.unique(read_labels(folder / f"{stem}.png")).tolist()
         except DataError as error:

@@ -1,0 +1,244 @@
+"""Samples by number: what is drawn, how often, and the same every time."""
+
+from __future__ import annotations
+
+from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
+import logging
+
+import image_miniatures as miniatures
+import numpy as np
+import pytest
+
+from virst_model.data.catalogue import RVOS, SEMANTIC, VIDEO_QA
+from virst_model.data.mixture import Mixture, Source, open_mixture
+from virst_model.data.record import DataError, Expression, Record
+from virst_model.data.sample import Sample
+
+SIZE = (12, 16)
+
+
+def truth(time: int, row: int = 0) -> np.ndarray:
+    """A pixel that moves to the right."""
+    mask = np.zeros(SIZE, bool)
+    mask[row, time % SIZE[1]] = True
+    return mask
+
+
+def make_video(folder, length: int = 40, name: str = "clip", *expressions: Expression) -> Record:
+    """Frame t is grey t. Without `expressions`: "row 0" to "row 4", moving pixels."""
+    paths = []
+    for time in range(length):
+        paths.append(folder / name / f"{time:05d}.png")
+        miniatures.save_picture(paths[-1], SIZE, grey=time)
+    rows = [Expression(str(r), f"row {r}", lambda t, r=r: truth(t, r)) for r in range(5)]
+    return Record(name, tuple(paths), expressions or tuple(rows))
+
+
+def mixture_of(*records: Record, category: str = RVOS, **options) -> Mixture:
+    return Mixture([Source("set", category, records)], **options)
+
+
+def fingerprint(sample: Sample) -> tuple:
+    masks = None if sample.masks_QTHW is None else sample.masks_QTHW.tobytes()
+    return sample.dataset, sample.record, sample.times, sample.texts, masks
+
+
+def spans(mixture: Mixture, frames: int, draws: int = 200) -> list[int]:
+    times = [mixture.draw(number, frames).times for number in range(draws)]
+    return [last - first for first, *_, last in times]
+
+
+def test_a_number_gives_the_same_sample_whenever_it_is_drawn(tmp_path):
+    records = [make_video(tmp_path, name=name) for name in "abc"]
+    forwards = [fingerprint(mixture_of(*records, seed=3).draw(n, 4)) for n in range(12)]
+    again = mixture_of(*records, seed=3)
+    backwards = [fingerprint(again.draw(n, 4)) for n in reversed(range(12))]
+    assert forwards == backwards[::-1]
+    assert len(set(forwards)) > 6
+
+
+def test_threads_draw_what_one_alone_draws(tmp_path):
+    mixture = mixture_of(make_video(tmp_path), make_video(tmp_path, name="other"))
+    alone = [fingerprint(mixture.draw(n, 8)) for n in range(16)]
+    with ThreadPoolExecutor(4) as pool:
+        assert list(pool.map(lambda n: fingerprint(mixture.draw(n, 8)), range(16))) == alone
+
+
+def test_another_seed_gives_other_samples(tmp_path):
+    record = make_video(tmp_path)
+    rows = [[fingerprint(mixture_of(record, seed=s).draw(n, 4)) for n in range(5)] for s in (0, 1)]
+    assert rows[0] != rows[1]
+
+
+def test_masks_and_frames_are_those_of_the_times(tmp_path):
+    sample = mixture_of(make_video(tmp_path)).draw(0, 8)
+    for place, time in enumerate(sample.times):
+        assert np.all(sample.frames_THW3[place] == time)
+        for text, mask_THW in zip(sample.texts, sample.masks_QTHW):
+            np.testing.assert_array_equal(mask_THW[place], truth(time, int(text[-1])))
+
+
+@pytest.mark.parametrize("frames", [4, 8, 12, 16, 32])
+def test_times_ascend_inside_the_video(tmp_path, frames):
+    mixture = mixture_of(make_video(tmp_path, 40))
+    for number in range(100):
+        times = mixture.draw(number, frames).times
+        assert len(times) == frames and times[0] >= 0 and times[-1] < 40
+        assert np.all(np.diff(times) > 0)
+
+
+def test_spacing_goes_from_one_frame_after_the_other_to_the_whole_video(tmp_path):
+    drawn = spans(mixture_of(make_video(tmp_path, 60)), 4)
+    assert min(drawn) == 3 and max(drawn) >= 57
+    # Log-uniform: half of the spacings are below the root of the widest, 59 / 3.
+    assert 0.35 < np.mean([span <= 3 * (59 / 3) ** 0.5 for span in drawn]) < 0.65
+
+
+def test_a_short_video_repeats_its_last_frame(tmp_path):
+    sample = mixture_of(make_video(tmp_path, 3)).draw(0, 8)
+    assert sample.times == (0, 1, 2, 2, 2, 2, 2, 2)
+    assert sample.masks_QTHW.shape == (3, 8, *SIZE)
+    assert sample.modality == "video"
+
+
+def test_an_image_is_repeated_as_often_as_asked(tmp_path):
+    sample = mixture_of(make_video(tmp_path, 1), category=SEMANTIC).draw(0, 4)
+    assert sample.times == (0, 0, 0, 0)
+    assert len(sample.frames_THW3) == 4 and sample.masks_QTHW.shape == (3, 4, *SIZE)
+    assert sample.modality == "image"
+
+
+def test_no_more_is_asked_than_wanted_and_nothing_twice(tmp_path):
+    sample = mixture_of(make_video(tmp_path), sentences=4).draw(0, 4)
+    assert len(set(sample.texts)) == 4
+
+
+def test_questions_in_words_are_about_the_whole_video(tmp_path):
+    asked = Expression("0", "How many?", answer="Two.")
+    mixture = mixture_of(make_video(tmp_path, 20, "clip", asked), category=VIDEO_QA)
+    sample = mixture.draw(0, 4)
+    assert (sample.texts, sample.answers, sample.masks_QTHW) == (("How many?",), ("Two.",), None)
+    assert set(spans(mixture, 4, draws=10)) == {19}
+
+
+def test_a_sentence_about_an_event_is_asked_only_of_frames_around_it(tmp_path):
+    late = Expression("0", "the last to stop", truth, decided=35)
+    always = Expression("1", "the dot", truth)
+    mixture = mixture_of(make_video(tmp_path, 40, "clip", late, always))
+    seen = set()
+    for number in range(100):
+        sample = mixture.draw(number, 4)
+        around = sample.times[0] <= 35 <= sample.times[-1]
+        assert ("the last to stop" in sample.texts) == around
+        seen.add(around)
+    assert seen == {True, False}
+
+
+def test_an_event_that_is_all_there_is_draws_the_whole_video(tmp_path):
+    late = Expression("0", "the last to stop", truth, decided=35)
+    mixture = mixture_of(make_video(tmp_path, 40, "clip", late))
+    for number in range(30):
+        times = mixture.draw(number, 4).times
+        assert times[0] <= 35 <= times[-1]
+
+
+def test_sentences_without_a_truth_are_not_drawn(tmp_path):
+    secret = Expression("0", "test split")
+    known = Expression("1", "row 0", truth)
+    mixture = mixture_of(make_video(tmp_path, 5, "clip", secret, known))
+    assert {mixture.draw(n, 4).texts for n in range(10)} == {("row 0",)}
+
+
+def test_a_record_that_cannot_be_read_is_stood_in_for_and_counted(tmp_path, caplog):
+    good, bad = make_video(tmp_path), make_video(tmp_path, name="bad")
+    for path in bad.frames:
+        path.write_bytes(b"no picture")
+    mixture = mixture_of(good, bad)
+    caplog.clear()
+    assert {mixture.draw(n, 4).record for n in range(20)} == {"clip"}
+    assert mixture.skipped.total() > 5 and len(mixture.skipped) == 1
+    assert len([r for r in caplog.records if r.levelno == logging.WARNING]) == 1
+
+
+def test_a_mask_of_another_size_is_a_record_that_cannot_be_read(tmp_path):
+    wrong = Expression("0", "dot", lambda t: np.zeros((3, 4), bool))
+    mixture = mixture_of(make_video(tmp_path, 5, "bad", wrong), make_video(tmp_path))
+    assert {mixture.draw(n, 4).record for n in range(10)} == {"clip"}
+
+
+def test_where_nothing_can_be_read_the_last_error_is_raised(tmp_path):
+    record = make_video(tmp_path, 2)
+    for path in record.frames:
+        path.unlink()
+    with pytest.raises(DataError, match="No such file"):
+        mixture_of(record).draw(0, 4)
+
+
+def test_categories_have_the_weights_of_the_paper_and_rvos_sets_their_ratios(tmp_path):
+    record = make_video(tmp_path, 1)
+    ratios = {"mevis": 4000, "ref-youtube-vos": 15000, "ref-davis17": 400}
+    sources = [Source(name, RVOS, [record], ratio) for name, ratio in ratios.items()]
+    sources += [Source("ade20k", SEMANTIC, [record]), Source("paco", SEMANTIC, [record])]
+    shares = Mixture(sources).shares
+    rvos, semantic = 12 / 16, 4 / 16
+    expected = [rvos * ratio / 19400 for ratio in ratios.values()] + [semantic / 2] * 2
+    np.testing.assert_allclose(shares, expected)
+
+
+def test_data_sets_are_drawn_by_their_shares(tmp_path):
+    record = make_video(tmp_path, 1)
+    mixture = Mixture([Source("a", RVOS, [record]), Source("b", SEMANTIC, [record])])
+    drawn = Counter(mixture.draw(n, 1).dataset for n in range(400))
+    assert abs(drawn["a"] / 400 - 12 / 16) < 0.07  # three standard deviations
+
+
+def test_what_has_nothing_to_train_on_is_left_out_with_a_warning(tmp_path, caplog):
+    record = make_video(tmp_path, 1)
+    untold = Record("untold", record.frames, (Expression("0", "test split"),))
+    mixture = Mixture([Source("a", RVOS, [record]), Source("b", SEMANTIC, [untold])])
+    assert [source.name for source in mixture.sources] == ["a"]
+    np.testing.assert_allclose(mixture.shares, [1])
+    assert any(record.levelno == logging.WARNING for record in caplog.records)
+
+
+def test_a_mixture_of_nothing_is_refused():
+    with pytest.raises(ValueError, match="no data set has a record to train on"):
+        Mixture([])
+
+
+def test_all_that_lies_under_root_is_mixed(tmp_path):
+    miniatures.make_refer(tmp_path)
+    miniatures.make_ade20k(tmp_path / "LISA/sem_seg")
+    miniatures.make_reason_seg(tmp_path)
+    mixture = open_mixture(tmp_path)
+    assert [s.name for s in mixture.sources] == ["ade20k", "refcoco", "reason-seg"]
+    np.testing.assert_allclose(mixture.shares, [4 / 8, 3 / 8, 1 / 8])
+    assert mixture.draw(0, 4).masks_QTHW.shape[1:] == (4, *miniatures.SIZE)
+
+
+def test_a_ratio_of_zero_leaves_a_data_set_out(tmp_path):
+    miniatures.make_refer(tmp_path, "refcoco")
+    miniatures.make_refer(tmp_path, "refcocog")
+    mixture = open_mixture(tmp_path, ratios={"refcoco": 0})
+    assert [s.name for s in mixture.sources] == ["refcocog"]
+
+
+def test_a_ratio_of_an_unknown_data_set_is_refused(tmp_path):
+    with pytest.raises(DataError, match="no data set is called refcocoo; ade20k, "):
+        open_mixture(tmp_path, ratios={"refcocoo": 1})
+
+
+def test_a_root_without_data_is_refused(tmp_path):
+    with pytest.raises(DataError, match="no data set has a record to train on"):
+        open_mixture(tmp_path)
+
+
+def test_a_damaged_data_set_is_an_error_and_an_incomplete_one_is_left_out(tmp_path):
+    miniatures.make_refer(tmp_path)
+    miniatures.make_ade20k(tmp_path)
+    (tmp_path / "ade20k/objectInfo150.txt").unlink()
+    assert [s.name for s in open_mixture(tmp_path).sources] == ["refcoco"]
+    (tmp_path / "refer_seg/refcoco/instances.json").write_text("{")
+    with pytest.raises(DataError, match=r"instances\.json: is not JSON"):
+        open_mixture(tmp_path)

@@ -1,0 +1,112 @@
+"""The data sets by name: what they are for, where they lie under ROOT, who reads them.
+
+Those of the paper (A.2). ROOT may be laid out
+as the data sets' own pages say, as LISA and VISA do, or as the folders LISA, RVOS_ROOT and
+LLaVA-Video-178K of the released VIRST.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+from virst_model.data.reason import load_reason_seg
+from virst_model.data.record import DataError, Records
+from virst_model.data.refer import load_refer
+from virst_model.data.semantic import (
+    load_ade20k,
+    load_coco_stuff,
+    load_paco_lvis,
+    load_pascal_part,
+)
+
+SEMANTIC = "semantic"
+REFERRING_IMAGE = "referring_image"
+REASONING_IMAGE = "reasoning_image"
+RVOS = "rvos"
+VIDEO_QA = "video_qa"
+
+# How often a category is drawn (paper A.2).
+WEIGHTS = {SEMANTIC: 4, REFERRING_IMAGE: 3, REASONING_IMAGE: 1, RVOS: 12, VIDEO_QA: 1}
+
+# Folders of ROOT that data sets may be gathered in; the released code has its own.
+GATHERED_IN = ("", "LISA", "LISA/sem_seg", "sem_seg", "RVOS_ROOT")
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """An entry of the catalogue.
+
+    Attributes:
+        category: of WEIGHTS.
+        folders: what its folder may be called.
+        splits: the data set's own words; the first is the one to train on.
+        load: (its folder, split) -> Records; raises DataError.
+        ratio: how often it is drawn beside the others of its category; 0 is never, unless asked.
+    """
+
+    category: str
+    folders: tuple[str, ...]
+    splits: tuple[str, ...]
+    load: Callable[[Path, str], Records]
+    ratio: float = 1.0
+
+
+def _load_refer(folder: Path, split: str) -> Records:
+    return load_refer(folder.parent, folder.name, split)
+
+
+_refer = partial(Dataset, REFERRING_IMAGE, load=_load_refer)
+
+CATALOGUE = {
+    "ade20k": Dataset(
+        SEMANTIC, ("ade20k", "ADEChallengeData2016"), ("training", "validation"), load_ade20k
+    ),
+    "coco-stuff": Dataset(SEMANTIC, ("cocostuff",), ("train2017", "val2017"), load_coco_stuff),
+    "paco-lvis": Dataset(SEMANTIC, ("vlpart/paco",), ("train", "val", "test"), load_paco_lvis),
+    "pascal-part": Dataset(SEMANTIC, ("vlpart/pascal_part",), ("train", "val"), load_pascal_part),
+    "refcoco": _refer(("refer_seg/refcoco",), ("train", "val", "testA", "testB")),
+    "refcoco+": _refer(("refer_seg/refcoco+",), ("train", "val", "testA", "testB")),
+    "refcocog": _refer(("refer_seg/refcocog",), ("train", "val", "test")),
+    "reason-seg": Dataset(
+        REASONING_IMAGE,
+        ("reason_seg/ReasonSeg", "reason_seg", "ReasonSeg"),
+        ("train", "val", "test"),
+        load_reason_seg,
+    ),
+}
+
+
+def locate(name: str, root: str | Path) -> Path | None:
+    """The folder of a data set under `root`, or None. Raises KeyError for an unknown name."""
+    places = (
+        Path(root, gathered_in, folder)
+        for gathered_in in GATHERED_IN
+        for folder in CATALOGUE[name].folders
+    )
+    return next((place for place in places if place.is_dir()), None)
+
+
+def open_dataset(name: str, root: str | Path, split: str) -> Records:
+    """A split of a data set that lies under `root`.
+
+    Raises:
+        DataError: there is no data set or split of that name, it does not lie there, or it is
+            incomplete or damaged.
+    """
+    if name not in CATALOGUE:
+        raise DataError(root, f"no data set is called {name!r}; {', '.join(CATALOGUE)} are")
+    dataset = CATALOGUE[name]
+    if split not in dataset.splits:
+        splits = ", ".join(dataset.splits)
+        raise DataError(root, f"{name} has no split {split!r}; it has {splits}")
+    folder = locate(name, root)
+    if folder is None:
+        folders = " or ".join(dataset.folders)
+        raise DataError(root, f"no {name} here: it would lie in {folders} (docs/datasets.md)")
+    return dataset.load(folder, split)
+
+
+def is_missing(error: DataError) -> bool:
+    """Whether it says that a file is not there, and not that one is damaged."""
+    return not Path(error.path).exists()

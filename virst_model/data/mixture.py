@@ -1,0 +1,144 @@
+"""Many data sets as one endless row of samples, numbered: what training draws from.
+
+Categories are drawn by their weights (paper A.2), then a data set of the category, then one of its
+records. Everything about sample n follows from (seed, n), so that a run can go on in its middle,
+and any number of processes shares the row by taking numbers in turn.
+"""
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+import logging
+from pathlib import Path
+import re
+import threading
+
+import numpy as np
+from tqdm import tqdm
+
+from virst_model.data.catalogue import CATALOGUE, WEIGHTS, is_missing, locate
+from virst_model.data.record import DataError, Record
+from virst_model.data.sample import Sample, draw_sample, has_truth
+
+# Records in a row that may fail before it is the data set that is at fault.
+ATTEMPTS = 100
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Source:
+    """A data set in a mixture; `ratio` is its share among those of its category."""
+
+    name: str
+    category: str
+    records: Sequence[Record]
+    ratio: float = 1.0
+
+
+class Mixture:
+    """Sources, drawn from by number. `draw` may be called by several threads at once.
+
+    Attributes:
+        sources: those that have something to train on, with nothing else in them.
+        shares: of each source, how often it is drawn; they sum up to 1.
+        skipped: records that could not be read so far, by reason.
+    """
+
+    def __init__(self, sources: Sequence[Source], seed: int = 0, sentences: int = 3) -> None:
+        """At most `sentences` of a record are asked at once.
+
+        Raises ValueError where no source has anything to train on.
+        """
+        self.sources = tuple(taught for taught in map(_taught, sources) if taught.records)
+        if not self.sources:
+            raise ValueError("no data set has a record to train on")
+        for category in WEIGHTS:
+            if all(source.category != category for source in self.sources):
+                _log.warning("no data of the category %s: the others are drawn more", category)
+        self.shares = _shares(self.sources)
+        self.skipped: Counter[str] = Counter()
+        self._seed, self._sentences = seed, sentences
+        self._lock = threading.Lock()
+
+    def draw(self, number: int, frames: int) -> Sample:
+        """Sample `number` (0, 1, ...) with `frames` frames: the same whenever it is drawn.
+
+        Another record stands in for one that cannot be read.
+
+        Raises:
+            DataError: none of ATTEMPTS records in a row can be read; the last one's.
+        """
+        rng = np.random.default_rng([self._seed, number])
+        for _ in range(ATTEMPTS):
+            source = self.sources[int(rng.choice(len(self.sources), p=self.shares))]
+            record = source.records[int(rng.integers(len(source.records)))]
+            try:
+                return draw_sample(source.name, record, frames, self._sentences, rng)
+            except DataError as error:
+                last = error
+                self._skip(error)
+        raise last
+
+    def _skip(self, error: DataError) -> None:
+        reason = re.sub(r"[0-9]+", "#", error.reason)  # another size is no other reason
+        with self._lock:
+            self.skipped[reason] += 1
+            first = self.skipped[reason] == 1
+        if first:
+            _log.warning("skipped, as will be all others of that reason: %s", error)
+
+
+def open_mixture(
+    root: str | Path,
+    seed: int = 0,
+    sentences: int = 3,
+    ratios: Mapping[str, float] | None = None,
+) -> Mixture:
+    """The training splits of all data sets of the catalogue that lie under `root`.
+
+    Args:
+        ratios: name -> share among its category, in place of the catalogue's. Own footage and
+            synthetic videos have none of their own (the five RVOS sets have 25400 together) and
+            are left out without one; 0 leaves any other out.
+
+    Raises:
+        DataError: a data set is damaged, or there is none.
+    """
+    ratios = {name: dataset.ratio for name, dataset in CATALOGUE.items()} | dict(ratios or {})
+    unknown = ratios.keys() - CATALOGUE.keys()
+    if unknown:
+        raise DataError(root, f"no data set is called {min(unknown)}; {', '.join(CATALOGUE)} are")
+    sources = []
+    for name, dataset in tqdm(CATALOGUE.items(), "data sets", disable=None):
+        folder = locate(name, root)
+        if folder is None:
+            continue
+        if not ratios[name]:
+            _log.warning("%s: %s is left out: it has no ratio", folder, name)
+            continue
+        try:
+            records = dataset.load(folder, dataset.splits[0]).records
+        except DataError as error:
+            if not is_missing(error):
+                raise
+            _log.warning("%s is left out: %s", name, error)
+            continue
+        sources.append(Source(name, dataset.category, records, ratios[name]))
+    try:
+        return Mixture(sources, seed, sentences)
+    except ValueError as error:
+        raise DataError(root, f"{error}; `python -m virst_model.data check` says why") from None
+
+
+def _taught(source: Source) -> Source:
+    return replace(source, records=[r for r in source.records if has_truth(r)])
+
+
+def _shares(sources: Sequence[Source]) -> np.ndarray:
+    """(S,): the category's weight among those that are there, times the share within it."""
+    total = Counter()
+    for source in sources:
+        total[source.category] += source.ratio
+    shares = [WEIGHTS[s.category] * s.ratio / total[s.category] for s in sources]
+    return np.array(shares) / np.sum(shares)
