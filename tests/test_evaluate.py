@@ -254,7 +254,7 @@ def test_giou_is_the_mean_of_images_and_ciou_is_over_pixels(record, tmp_path):
 
 def test_the_archive_has_the_layout_of_its_server(record, tmp_path):
     predictions, _ = three_scores(record, tmp_path)
-    for name, start in (("mevis", ""), ("ref_youtube_vos", "Annotations/")):
+    for name, start in (("mevis", ""), ("ref-youtube-vos", "Annotations/")):
         rules = protocol(name)
         pack(predictions.masks, tmp_path / rules.archive, rules.inside)
         with zipfile.ZipFile(tmp_path / rules.archive) as archive:

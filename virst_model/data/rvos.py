@@ -13,7 +13,15 @@ from pathlib import Path
 
 from virst_model.data.meta_expressions import Video, read_videos
 from virst_model.data.record import DataError, Expression, Record, Records
-from virst_model.data.truth import MaskDict, Palettes, Truth, Unusable, missing
+from virst_model.data.truth import (
+    MaskDict,
+    Palettes,
+    Truth,
+    Unusable,
+    foreground_reader,
+    missing,
+    read_foreground,
+)
 
 
 @dataclass(frozen=True)
@@ -26,6 +34,7 @@ class _Split:
         truth: likewise; none of a test split.
         published: the truth is part of the data set: it is an error if none is there.
         others: a file whose videos are in `sentences` too and do not belong to the split.
+        foreground: a file of all objects of every video, which evaluation may ask for.
     """
 
     sentences: str
@@ -33,6 +42,7 @@ class _Split:
     truth: tuple[MaskDict | Palettes, ...] = ()
     published: bool = True
     others: str = ""
+    foreground: str = ""
 
 
 @dataclass(frozen=True)
@@ -58,7 +68,8 @@ def _mevis(split: str, *frames: str, truth: bool = True) -> _Split:
 def _revos(split: str) -> _Split:
     """Frames and masks of both splits are in one place."""
     sentences = f"meta_expressions_{split}_.json"
-    return _Split(sentences, ("JPEGImages",), (MaskDict("mask_dict.json"),))
+    codes = MaskDict("mask_dict.json")
+    return _Split(sentences, ("JPEGImages",), (codes,), foreground="mask_dict_foreground.json")
 
 
 def _youtube(split: str, *truth: MaskDict | Palettes, **more: object) -> _Split:
@@ -163,6 +174,7 @@ def load(name: str, root: str | Path, split: str) -> Records:
     if frames is None:
         raise DataError(root / place.frames[0], f"no such folder; {name}'s frames should be there")
     truth = _open_truth(root, place, videos)
+    foreground = read_foreground(root / place.foreground) if place.foreground else {}
     found = Records()
     for video in videos:
         if not video.names or missing(frames / video.id, video.names, ".jpg"):
@@ -171,7 +183,8 @@ def load(name: str, root: str | Path, split: str) -> Records:
         pictures = tuple(frames / video.id / f"{name}.jpg" for name in video.names)
         expressions = _expressions(video, pictures, truth, found)
         if expressions:
-            found.records.append(Record(video.id, pictures, expressions))
+            everything = foreground_reader(foreground.get(video.id), video, pictures)
+            found.records.append(Record(video.id, pictures, expressions, everything))
     return found
 
 

@@ -115,6 +115,28 @@ def missing(folder: Path, names: Iterable[str], suffix: str) -> bool:
     return not present.issuperset(f"{name}{suffix}" for name in names)
 
 
+def read_foreground(path: Path) -> dict[str, list[Code]]:
+    """Video id -> the code of all objects of each frame; empty where there is no such file.
+
+    Raises:
+        DataError: it is damaged.
+    """
+    if not path.exists():
+        return {}
+    content = read_json(path)
+    with form_of(path):
+        return {video: _checked(one["masks_rle"]) for video, one in content.items()}
+
+
+def foreground_reader(
+    track: list[Code] | None, video: Video, pictures: tuple[Path, ...]
+) -> MaskReader | None:
+    """All objects of a frame; None where the track is missing or of another length."""
+    if track is None or len(track) != len(pictures):
+        return None
+    return partial(_read_codes, pictures, video.places, [track])
+
+
 def _checked(track: list[Code]) -> list[Code]:
     if not all(code is None or isinstance(code, dict) for code in track):
         raise TypeError("a run-length code must be an object or null")

@@ -1,7 +1,7 @@
 """python -m virst_model.evaluate: how well a model does on a data set, or on synthetic scenes.
 
     python -m virst_model.evaluate --videos 60
-    python -m virst_model.evaluate --dataset mevis --root DATA/mevis --split valid_u
+    python -m virst_model.evaluate --dataset mevis --root DATA --split valid_u
 
 Without --dataset, synthetic scenes are streamed, with a query swap. A data set's masks are written
 as its server takes them, with results.json, table.md and report.html beside them; a run that was
@@ -29,7 +29,7 @@ from virst_model.command_line import (
     load_model,
     set_up_logging,
 )
-from virst_model.data.catalogue import DATASETS, open_dataset
+from virst_model.data.catalogue import CATALOGUE, open_dataset
 from virst_model.data.record import DataError, Expression, Record, Records
 from virst_model.evaluate import scenes
 from virst_model.evaluate.attention import patch_attention
@@ -127,9 +127,9 @@ def _parser() -> argparse.ArgumentParser:
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("--dataset", choices=sorted(DATASETS), help="default: synthetic scenes")
-    parser.add_argument("--root", type=Path, metavar="DIR", help="the data set's folder")
-    parser.add_argument("--split", default=None, help="default: the scenes' test, else valid")
+    parser.add_argument("--dataset", choices=list(CATALOGUE), help="default: synthetic scenes")
+    parser.add_argument("--root", type=Path, metavar="DIR", help="where the data sets lie")
+    parser.add_argument("--split", help="default: the scenes' test, else a data set's second")
     parser.add_argument("--mode", choices=MODES, default="offline", help="of a data set")
     parser.add_argument("--out", type=Path, default=Path("out/evaluate"), metavar="DIR")
     parser.add_argument("--fps", type=float, help="of a stream (default: 6; scenes: 10)")
@@ -170,7 +170,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _evaluate_dataset(options: argparse.Namespace) -> str:
     if options.root is None:
         raise UsageError(f"--root: where is {options.dataset}?")
-    split = options.split or "valid"
+    splits = CATALOGUE[options.dataset].splits
+    split = options.split or splits[min(1, len(splits) - 1)]
     how = Pass(
         options.mode, options.fps or Pass.fps, options.delay, options.seed, options.annotators
     )

@@ -32,8 +32,8 @@ class Protocol:
 _IMAGES = Protocol(row=image_row, note="One mask a sentence: gIoU over images, cIoU over pixels.")
 PROTOCOLS = {
     "mevis": Protocol(archive="mevis.zip"),
-    "ref_youtube_vos": Protocol(archive="ref_youtube_vos.zip", inside="Annotations"),
-    "ref_davis17": Protocol(
+    "ref-youtube-vos": Protocol(archive="ref-youtube-vos.zip", inside="Annotations"),
+    "ref-davis17": Protocol(
         note="J and F an expression (as the released code); the protocol of four annotators, "
         "whose figures are not comparable, is --annotators 4."
     ),
@@ -44,7 +44,7 @@ PROTOCOLS = {
     "refcoco": _IMAGES,
     "refcoco+": _IMAGES,
     "refcocog": _IMAGES,
-    "reasonseg": _IMAGES,
+    "reason-seg": _IMAGES,
 }
 
 
