@@ -119,7 +119,10 @@ def make_revos(root: Path) -> None:
         for id, video in videos.items():
             save_frames(root / "ReVOS/JPEGImages" / id, video["frames"])
     save_json(root / "ReVOS/mask_dict.json", {"0": track(1, 6), "1": track(2, 5)})
-    foreground = {id: {"masks_rle": track(1, 6)} for id in train}
+    foreground = {
+        id: {"masks_rle": [code(box(frame, 1, 2)) for frame in range(len(video["frames"]))]}
+        for id, video in (train | valid).items()
+    }
     save_json(root / "ReVOS/mask_dict_foreground.json", foreground)
 
 

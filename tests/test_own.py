@@ -239,3 +239,21 @@ def test_a_folder_that_is_missing_or_empty_is_named(own, folder):
 def test_two_videos_of_one_name_are_an_error(own):
     miniatures.save_frames(own / "videos/hall", ["0"])
     refused(own, "hall.mp4: is called hall as hall is; rename one of them")
+
+
+def test_the_example_in_the_documentation_is_understood(tmp_path):
+    page = (Path(__file__).parents[1] / "docs/datasets.md").read_text(encoding="utf-8")
+    table = page.split("```csv\n")[1].split("```")[0]
+    own = tmp_path / "own"
+    miniatures.save_video(own / "videos/kitchen.mp4", 5)
+    miniatures.save_frames(own / "videos/hall", ["000000", "000001"])
+    for mask in ("cup/00001", "cup/00003", "plate/00001"):
+        path = own / f"masks/kitchen/{mask}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(miniatures.box(1, 1)).save(path)
+    (own / "sentences.csv").write_text(table)
+    (kitchen,) = load_own(own, "train").records
+    assert [frame.name for frame in kitchen.frames] == ["00001.jpg", "00003.jpg"]
+    assert kitchen.expressions[3].text == "the plate, behind the cup"
+    (hall,) = load_own(own, "valid").records
+    assert not any(hall.expressions[0].mask(frame).any() for frame in range(2))

@@ -131,6 +131,18 @@ def test_sentences_whose_masks_do_not_fit_are_left_out_and_counted(mevis):
     }
 
 
+def test_a_sentence_that_does_not_name_its_objects_is_not_one_about_nothing(mevis, davis):
+    def forget(content):
+        for video in content["videos"].values():
+            for name in ("anno_id", "obj_id"):
+                video["expressions"]["0"].pop(name, None)
+
+    edit(mevis / "train/meta_expressions.json", forget)
+    edit(davis / "meta_expressions/train/meta_expressions.json", forget)
+    for found in (load_mevis(mevis, "train"), load_ref_davis17(davis, "train")):
+        assert found.skipped == {"sentence that names no object": 2}
+
+
 def test_a_mask_of_another_size_than_its_frame_is_an_error_when_it_is_read(mevis):
     picture = mevis / "train/JPEGImages/377b1c5f365c/00002.jpg"
     Image.new("RGB", (30, 20)).save(picture)
@@ -192,6 +204,15 @@ def test_both_splits_of_revos_share_frames_and_masks(revos):
     (cat,) = load_revos(revos, "valid").records
     assert cat.frames[0] == revos / "JPEGImages/TAO/train/a/b/00000.jpg"
     assert_boxes(masks_of(cat)["0"], 2)
+
+
+def test_valid_of_revos_names_all_objects_of_a_frame_where_the_file_is_there(revos):
+    (cat,) = load_revos(revos, "valid").records
+    assert_boxes([cat.foreground(frame) for frame in range(5)], 1, 2)
+    (revos / "mask_dict_foreground.json").unlink()
+    (cat,) = load_revos(revos, "valid").records
+    assert cat.foreground is None
+    assert load_revos(revos, "train").records[0].foreground is None
 
 
 @pytest.mark.parametrize("frames", ["train/JPEGImages", "JPEGImages/train"])

@@ -20,7 +20,8 @@ class Sentence:
         kind: the word for its type, or empty.
         decided: frame of the deciding event of a sentence about time, which only synthetic videos
             say; 0 for all others.
-        anno_ids: of its objects in a `mask_dict`, where the file names them.
+        anno_ids: of its objects in a `mask_dict`, none of a sentence about nothing; None where the
+            file does not say.
         obj_id: of its object in the palette PNGs, or None where the file does not say.
     """
 
@@ -28,7 +29,7 @@ class Sentence:
     text: str
     kind: str
     decided: int
-    anno_ids: tuple[str, ...]
+    anno_ids: tuple[str, ...] | None
     obj_id: int | None
 
 
@@ -68,13 +69,13 @@ def _video(id: str, entry: dict, kinds: Mapping[int, str], spaced: bool) -> Vide
     places = sorted(range(len(listed)), key=lambda place: natural(Path(listed[place])))
     sentences = []
     for number, said in entry["expressions"].items():
-        text, obj_id = _text(said["exp"]), said.get("obj_id")
+        text, obj_id, anno_ids = _text(said["exp"]), said.get("obj_id"), said.get("anno_id")
         sentence = Sentence(
             contained(number),
             text.replace("_", " ") if spaced else text,
             kinds.get(said["type_id"], "") if kinds else said.get("kind", ""),
             int(said.get("decided", 0)),
-            tuple(str(anno_id) for anno_id in said.get("anno_id", ())),
+            None if anno_ids is None else tuple(map(str, anno_ids)),
             None if obj_id is None or isinstance(obj_id, list) else int(obj_id),
         )
         sentences.append(sentence)

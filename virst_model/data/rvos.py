@@ -9,19 +9,12 @@ cilinyan/ReVOS-api, cilinyan/VISA (LV-VIS, the `mask_dict.pkl` files) and wjn922
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 from virst_model.data.meta_expressions import Video, read_videos
-from virst_model.data.record import DataError, Expression, Record, Records
-from virst_model.data.truth import (
-    MaskDict,
-    Palettes,
-    Truth,
-    Unusable,
-    foreground_reader,
-    missing,
-    read_foreground,
-)
+from virst_model.data.record import DataError, Expression, MaskReader, Record, Records
+from virst_model.data.truth import MaskDict, Palettes, Truth, Unusable, missing, read_foregrounds
 
 
 @dataclass(frozen=True)
@@ -32,17 +25,17 @@ class _Split:
         sentences: the `meta_expressions.json`.
         frames: folders that may hold a folder of frames for each video; the first that is there.
         truth: likewise; none of a test split.
+        foreground: a file of all objects of a frame, which evaluation asks for.
         published: the truth is part of the data set: it is an error if none is there.
         others: a file whose videos are in `sentences` too and do not belong to the split.
-        foreground: a file of all objects of every video, which evaluation may ask for.
     """
 
     sentences: str
     frames: tuple[str, ...]
     truth: tuple[MaskDict | Palettes, ...] = ()
+    foreground: str = ""
     published: bool = True
     others: str = ""
-    foreground: str = ""
 
 
 @dataclass(frozen=True)
@@ -65,11 +58,10 @@ def _mevis(split: str, *frames: str, truth: bool = True) -> _Split:
     return _Split(sentences, (f"{split}/JPEGImages", *frames), (codes,) if truth else ())
 
 
-def _revos(split: str) -> _Split:
+def _revos(split: str, foreground: str = "") -> _Split:
     """Frames and masks of both splits are in one place."""
     sentences = f"meta_expressions_{split}_.json"
-    codes = MaskDict("mask_dict.json")
-    return _Split(sentences, ("JPEGImages",), (codes,), foreground="mask_dict_foreground.json")
+    return _Split(sentences, ("JPEGImages",), (MaskDict("mask_dict.json"),), foreground)
 
 
 def _youtube(split: str, *truth: MaskDict | Palettes, **more: object) -> _Split:
@@ -101,7 +93,7 @@ DATA_SETS = {
         }
     ),
     "ReVOS": _DataSet(
-        {"train": _revos("train"), "valid": _revos("valid")},
+        {"train": _revos("train"), "valid": _revos("valid", "mask_dict_foreground.json")},
         kinds={0: "referring", 1: "reasoning", 2: "none"},
     ),
     "Ref-YouTube-VOS": _DataSet(
@@ -121,7 +113,10 @@ def load_mevis(root: str | Path, split: str) -> Records:
 
 
 def load_revos(root: str | Path, split: str) -> Records:
-    """ReVOS: train or valid; an expression's kind is referring, reasoning, or none (no target)."""
+    """ReVOS: train or valid; an expression's kind is referring, reasoning, or none (no target).
+
+    Records of valid have a foreground where `mask_dict_foreground.json` is there.
+    """
     return load("ReVOS", root, split)
 
 
@@ -174,18 +169,22 @@ def load(name: str, root: str | Path, split: str) -> Records:
     if frames is None:
         raise DataError(root / place.frames[0], f"no such folder; {name}'s frames should be there")
     truth = _open_truth(root, place, videos)
-    foreground = read_foreground(root / place.foreground) if place.foreground else {}
+    foregrounds = _open_foregrounds(root, place, frames, videos)
     found = Records()
     for video in videos:
         if not video.names or missing(frames / video.id, video.names, ".jpg"):
             found.skipped["video without all its frames"] += 1
             continue
-        pictures = tuple(frames / video.id / f"{name}.jpg" for name in video.names)
+        pictures = _pictures(frames, video)
         expressions = _expressions(video, pictures, truth, found)
         if expressions:
-            everything = foreground_reader(foreground.get(video.id), video, pictures)
-            found.records.append(Record(video.id, pictures, expressions, everything))
+            foreground = foregrounds.get(video.id)
+            found.records.append(Record(video.id, pictures, expressions, foreground))
     return found
+
+
+def _pictures(frames: Path, video: Video) -> tuple[Path, ...]:
+    return tuple(frames / video.id / f"{name}.jpg" for name in video.names)
 
 
 def _read_split(root: Path, place: _Split, data_set: _DataSet) -> list[Video]:
@@ -206,6 +205,15 @@ def _open_truth(root: Path, place: _Split, videos: list[Video]) -> Truth | None:
         also = "".join(f", nor {root / one.path}" for one in rest)
         raise DataError(root / first.path, f"no such file or folder{also}; masks should be there")
     return None
+
+
+def _open_foregrounds(
+    root: Path, place: _Split, frames: Path, videos: list[Video]
+) -> dict[str, MaskReader]:
+    """Of no video where there is no file of them. Raises DataError."""
+    if not place.foreground or not (root / place.foreground).exists():
+        return {}
+    return read_foregrounds(root / place.foreground, videos, partial(_pictures, frames))
 
 
 def _expressions(

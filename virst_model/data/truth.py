@@ -60,7 +60,7 @@ class MaskDict:
                     f"holds masks of {len(content)} sentences, but there are {len(anno_ids)}: it "
                     "was made for other sentences; get both from one source",
                 )
-            named = {one for ids in anno_ids.values() for one in ids}
+            named = {one for ids in anno_ids.values() for one in ids or ()}
             tracks = {one: _checked(track) for one, track in content.items() if one in named}
         return _Codes(path.name, anno_ids, tracks)
 
@@ -76,16 +76,36 @@ class Palettes:
         return _LabelPictures(root / self.path)
 
 
+def read_foregrounds(
+    path: Path, videos: list[Video], pictures: Callable[[Video], tuple[Path, ...]]
+) -> dict[str, MaskReader]:
+    """Video id -> all objects of its frames, of ReVOS's `mask_dict_foreground.json`.
+
+    Videos that the file lacks, or has another number of frames of, are lacking. Raises DataError.
+    """
+    content = read_json(path)
+    with form_of(path):
+        tracks = {v.id: _checked(content[v.id]["masks_rle"]) for v in videos if v.id in content}
+    return {
+        video.id: partial(_read_codes, pictures(video), video.places, [tracks[video.id]])
+        for video in videos
+        if len(tracks.get(video.id, ())) == len(video.names)
+    }
+
+
 @dataclass(frozen=True)
 class _Codes:
     """A `mask_dict` in memory; `anno_ids` are those of (video id, sentence id)."""
 
     name: str
-    anno_ids: Mapping[tuple[str, str], tuple[str, ...]]
+    anno_ids: Mapping[tuple[str, str], tuple[str, ...] | None]
     tracks: Mapping[str, list[Code]]
 
     def reader(self, video: Video, sentence: Sentence, pictures: tuple[Path, ...]) -> MaskReader:
-        tracks = [self.tracks.get(one) for one in self.anno_ids[video.id, sentence.id]]
+        anno_ids = self.anno_ids[video.id, sentence.id]
+        if anno_ids is None:
+            raise Unusable("sentence that names no object")
+        tracks = [self.tracks.get(one) for one in anno_ids]
         if None in tracks:
             raise Unusable(f"sentence whose masks are not in {self.name}")
         if any(len(track) != len(pictures) for track in tracks):
@@ -113,28 +133,6 @@ def missing(folder: Path, names: Iterable[str], suffix: str) -> bool:
     except DataError:
         return True
     return not present.issuperset(f"{name}{suffix}" for name in names)
-
-
-def read_foreground(path: Path) -> dict[str, list[Code]]:
-    """Video id -> the code of all objects of each frame; empty where there is no such file.
-
-    Raises:
-        DataError: it is damaged.
-    """
-    if not path.exists():
-        return {}
-    content = read_json(path)
-    with form_of(path):
-        return {video: _checked(one["masks_rle"]) for video, one in content.items()}
-
-
-def foreground_reader(
-    track: list[Code] | None, video: Video, pictures: tuple[Path, ...]
-) -> MaskReader | None:
-    """All objects of a frame; None where the track is missing or of another length."""
-    if track is None or len(track) != len(pictures):
-        return None
-    return partial(_read_codes, pictures, video.places, [track])
 
 
 def _checked(track: list[Code]) -> list[Code]:
