@@ -7,6 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 import logging
 
 import image_miniatures as miniatures
+import miniatures as videos
 import numpy as np
 import pytest
 
@@ -215,6 +216,32 @@ def test_all_that_lies_under_root_is_mixed(tmp_path):
     assert [s.name for s in mixture.sources] == ["ade20k", "refcoco", "reason-seg"]
     np.testing.assert_allclose(mixture.shares, [4 / 8, 3 / 8, 1 / 8])
     assert mixture.draw(0, 4).masks_QTHW.shape[1:] == (4, *miniatures.SIZE)
+
+
+def test_own_footage_is_mixed_in_at_the_ratio_that_is_asked(tmp_path):
+    videos.make_mevis(tmp_path)
+    videos.make_own(tmp_path)
+    assert [s.name for s in open_mixture(tmp_path).sources] == ["mevis"]
+    mixture = open_mixture(tmp_path, ratios={"own": 1000})
+    assert [s.name for s in mixture.sources] == ["mevis", "own"]
+    np.testing.assert_allclose(mixture.shares, [0.8, 0.2])
+
+
+def test_a_ratio_below_zero_is_refused(tmp_path):
+    videos.make_mevis(tmp_path)
+    with pytest.raises(DataError, match="ratio of mevis is -1, must be above 0"):
+        open_mixture(tmp_path, ratios={"mevis": -1})
+
+
+def test_videos_of_every_category_are_drawn(tmp_path):
+    videos.make_mevis(tmp_path)
+    videos.make_video_qa(tmp_path)
+    mixture = open_mixture(tmp_path)
+    samples = [mixture.draw(number, 8) for number in range(60)]
+    assert {sample.dataset for sample in samples} == {"mevis", "video-vqa"}
+    for sample in samples:
+        assert (sample.masks_QTHW is None) == (sample.dataset == "video-vqa")
+        assert len(sample.frames_THW3) == 8
 
 
 def test_a_ratio_of_zero_leaves_a_data_set_out(tmp_path):

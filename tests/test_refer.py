@@ -81,7 +81,7 @@ def test_a_split_that_is_not_there_is_refused_with_those_that_are(root):
 
 def test_an_entry_without_a_field_is_an_error_that_names_it(root):
     path = root / "refcoco/refs(unc).p"
-    path.write_bytes(pickle.dumps([{"ref_id": 1, "split": "train", "sentences": []}]))
+    path.write_bytes(pickle.dumps([{"image_id": 1, "split": "train", "sentences": []}]))
     with pytest.raises(DataError, match="has an entry without 'ann_id'"):
         load_refer(root, "refcoco", "train")
 
@@ -98,3 +98,25 @@ def test_a_missing_file_is_named(root):
     (root / "refcoco/instances.json").unlink()
     with pytest.raises(DataError, match=r"refcoco/instances\.json: No such file"):
         load_refer(root, "refcoco", "train")
+
+
+@pytest.mark.parametrize(
+    "segmentation",
+    [
+        {"size": [48, 64], "counts": [10, 20]},
+        {"size": [48, 64], "counts": "PP2"},
+        {"size": [48, 64], "counts": None},
+        {"size": [64, 48], "counts": "PP3"},
+        [[0, 0, 1e12, 0, 5, 5]],
+        [["a", "b", "c", "d", "e", "f"]],
+    ],
+    ids=["too short", "compressed", "no counts", "turned", "far off", "words"],
+)
+def test_a_damaged_segmentation_is_an_error_when_it_is_read(root, segmentation):
+    path = root / "refcoco/instances.json"
+    instances = json.loads(path.read_text())
+    instances["annotations"][0]["segmentation"] = segmentation
+    miniatures.save_json(path, instances)
+    record = load_refer(root, "refcoco", "train").records[0]
+    with pytest.raises(DataError, match=r"000000000009\.jpg: its segmentation cannot be read"):
+        record.expressions[0].mask(0)

@@ -1,6 +1,6 @@
 """The data sets by name: what they are for, where they lie under ROOT, who reads them.
 
-Those of the paper (A.2). ROOT may be laid out
+The fourteen of the paper (A.2), the user's own footage and synthetic videos. ROOT may be laid out
 as the data sets' own pages say, as LISA and VISA do, or as the folders LISA, RVOS_ROOT and
 LLaVA-Video-178K of the released VIRST.
 """
@@ -10,15 +10,24 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
+from virst_model.data.own import load_own
 from virst_model.data.reason import load_reason_seg
 from virst_model.data.record import DataError, Records
 from virst_model.data.refer import load_refer
+from virst_model.data.rvos import (
+    load_lv_vis,
+    load_mevis,
+    load_ref_davis17,
+    load_ref_youtube_vos,
+    load_revos,
+)
 from virst_model.data.semantic import (
     load_ade20k,
     load_coco_stuff,
     load_paco_lvis,
     load_pascal_part,
 )
+from virst_model.data.video_qa import load_video_qa
 
 SEMANTIC = "semantic"
 REFERRING_IMAGE = "referring_image"
@@ -74,6 +83,32 @@ CATALOGUE = {
         ("train", "val", "test"),
         load_reason_seg,
     ),
+    # The ratios are the released code's.
+    "mevis": Dataset(RVOS, ("mevis", "MeViS"), ("train", "valid_u", "valid"), load_mevis, 4000),
+    "ref-youtube-vos": Dataset(
+        RVOS,
+        ("Ref-Youtube-VOS", "refytvos", "Ref-YouTube-VOS", "ref-youtube-vos"),
+        ("train", "valid", "test"),
+        load_ref_youtube_vos,
+        15000,
+    ),
+    "ref-davis17": Dataset(
+        RVOS,
+        ("davis17", "Ref-DAVIS17", "Ref-DAVIS", "ref-davis"),
+        ("train", "valid"),
+        load_ref_davis17,
+        400,
+    ),
+    "revos": Dataset(RVOS, ("ReVOS", "revos"), ("train", "valid"), load_revos, 3000),
+    "lv-vis": Dataset(RVOS, ("lvvis", "LVVIS", "LV-VIS"), ("train",), load_lv_vis, 3000),
+    "video-vqa": Dataset(
+        VIDEO_QA,
+        ("LLaVA-Video-178K/0_30_s_academic_v0_1", "0_30_s_academic_v0_1"),
+        ("train",),
+        load_video_qa,
+    ),
+    "own": Dataset(RVOS, ("own",), ("train", "valid"), load_own, 0),
+    "synthetic": Dataset(RVOS, ("synthetic",), ("train", "valid", "test"), load_mevis, 0),
 }
 
 

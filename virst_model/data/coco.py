@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 from pycocotools import mask as rle
 
-from virst_model.data.picture import fitting
+from virst_model.data.picture import check_size
 from virst_model.data.record import DataError
 
 # Polygons, or a run-length code {size, counts}, or a list of such codes.
@@ -40,9 +40,10 @@ def form_of(path: Path) -> Iterator[None]:
         raise DataError(path, f"is not of its data set's form ({error})") from None
 
 
-def is_empty(segmentation: Segmentation) -> bool:
-    """Whether it marks nothing that could be drawn."""
-    return not isinstance(segmentation, dict) and not any(map(_is_drawn, segmentation))
+def is_empty(segmentation: object) -> bool:
+    """Whether it is no Segmentation, or one that marks nothing that could be drawn."""
+    parts = segmentation if isinstance(segmentation, list) else [segmentation]
+    return not any(map(_is_drawn, parts))
 
 
 def read_union(
@@ -53,28 +54,66 @@ def read_union(
     `size` is the (H, W) that they are made for. Raises DataError where it is not the picture's, or
     where pycocotools cannot read them.
     """
+    check_size(size, picture)
     try:
-        codes = [code for one in segmentations for code in _codes(one, *size)]
-        wrong = [code["size"] for code in codes if tuple(code["size"]) != size]
-        if wrong:
-            raise ValueError(f"run-length code of size {wrong[0]}, must be {list(size)}")
+        codes = [code for one in segmentations for code in _codes(one, size)]
         mask = rle.decode(rle.merge(codes)) if codes else np.zeros(size, np.uint8)
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError, OverflowError) as error:
         raise DataError(picture, f"its segmentation cannot be read ({error})") from None
-    return fitting(mask.astype(bool), picture)
+    return mask.astype(bool)
+
+
+def near(points: list, size: tuple[int, int]) -> np.ndarray:
+    """Coordinates as an array; ValueError where one is further off a picture of `size` (H, W) than
+    annotators slip. What draws polygons walks along every pixel of their edges."""
+    coordinates = np.array(points, np.float64)
+    if not np.all(np.abs(coordinates) <= 2 * max(size)):
+        raise ValueError(f"polygon far outside of {size[1]}x{size[0]}")
+    return coordinates
 
 
 def _is_drawn(part: object) -> bool:
+    """Whether it is a run-length code or a polygon with an area."""
     return isinstance(part, dict) or (isinstance(part, list) and len(part) >= _LEAST_NUMBERS)
 
 
-def _codes(segmentation: Segmentation, height: int, width: int) -> list[dict]:
+def _codes(segmentation: Segmentation, size: tuple[int, int]) -> list[dict]:
     parts = [segmentation] if isinstance(segmentation, dict) else segmentation
-    polygons = [p for p in parts if isinstance(p, list) and _is_drawn(p)]
-    codes = rle.frPyObjects(polygons, height, width) if polygons else []
+    polygons = [near(p, size).tolist() for p in parts if isinstance(p, list) and _is_drawn(p)]
+    codes = rle.frPyObjects(polygons, *size) if polygons else []
     for code in parts:
         if isinstance(code, dict):
+            _check_code(code, size)
             # Counts are a list where nobody compressed them.
             listed = isinstance(code["counts"], list)
-            codes.append(rle.frPyObjects(code, *code["size"]) if listed else code)
+            codes.append(rle.frPyObjects(code, *size) if listed else code)
     return codes
+
+
+def _check_code(code: dict, size: tuple[int, int]) -> None:
+    """Raises ValueError where a code does not mean every pixel of a picture of `size` (H, W).
+
+    pycocotools would give what was in memory before for those that it does not mean.
+    """
+    if tuple(code["size"]) != size:
+        raise ValueError(f"run-length code of size {code['size']}, must be {list(size)}")
+    counts = code["counts"]
+    runs = counts if isinstance(counts, list) else _decompress(counts)
+    if sum(runs) != size[0] * size[1] or min(runs) < 0:
+        raise ValueError(f"run-length code of {sum(runs)} pixels, must be {size[0] * size[1]}")
+
+
+def _decompress(counts: str | bytes) -> list[int]:
+    """Lengths of the runs, as COCO's `rleFrString` (maskApi.c) has them: five bits a character,
+    and from the fourth run on the difference to the one before the last."""
+    runs: list[int] = []
+    value = shift = 0
+    for character in counts.encode() if isinstance(counts, str) else counts:
+        bits = character - 48
+        value |= (bits & 31) << shift
+        shift += 5
+        if not bits & 32:
+            value -= (bits & 16) << (shift - 4)
+            runs.append(value + (runs[-2] if len(runs) > 2 else 0))
+            value = shift = 0
+    return runs

@@ -28,12 +28,16 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Source:
-    """A data set in a mixture; `ratio` is its share among those of its category."""
+    """A data set in a mixture; `ratio` (above 0) is its share among those of its category."""
 
     name: str
     category: str
     records: Sequence[Record]
     ratio: float = 1.0
+
+    def __post_init__(self) -> None:
+        if not self.ratio > 0:
+            raise ValueError(f"ratio of {self.name} is {self.ratio}, must be above 0")
 
 
 class Mixture:
@@ -109,13 +113,13 @@ def open_mixture(
     unknown = ratios.keys() - CATALOGUE.keys()
     if unknown:
         raise DataError(root, f"no data set is called {min(unknown)}; {', '.join(CATALOGUE)} are")
-    sources = []
+    found: dict[str, list[Record]] = {}
     for name, dataset in tqdm(CATALOGUE.items(), "data sets", disable=None):
         folder = locate(name, root)
         if folder is None:
             continue
         if not ratios[name]:
-            _log.warning("%s: %s is left out: it has no ratio", folder, name)
+            _log.warning("%s is left out (%s): give it a ratio to train on it", name, folder)
             continue
         try:
             records = dataset.load(folder, dataset.splits[0]).records
@@ -124,11 +128,12 @@ def open_mixture(
                 raise
             _log.warning("%s is left out: %s", name, error)
             continue
-        sources.append(Source(name, dataset.category, records, ratios[name]))
+        found[name] = records
     try:
+        sources = [Source(n, CATALOGUE[n].category, rs, ratios[n]) for n, rs in found.items()]
         return Mixture(sources, seed, sentences)
     except ValueError as error:
-        raise DataError(root, f"{error}; `python -m virst_model.data check` says why") from None
+        raise DataError(root, f"{error}; `python -m virst_model.data check` says more") from None
 
 
 def _taught(source: Source) -> Source:

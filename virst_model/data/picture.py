@@ -44,12 +44,17 @@ def read_labels(path: Path) -> np.ndarray:
     return labels
 
 
+def check_size(size: tuple[int, int], picture: Path) -> None:
+    """Raises DataError where masks of `size` (H, W) do not fit `picture`."""
+    real = picture_size(picture)
+    if size != real:
+        theirs, its = (f"{width}x{height}" for height, width in (size, real))
+        raise DataError(picture, f"is {its}, but its mask is {theirs}")
+
+
 def fitting(mask: np.ndarray, picture: Path) -> np.ndarray:
     """`mask` (H, W) itself; raises DataError where it has not the size of `picture`."""
-    size = picture_size(picture)
-    if mask.shape != size:
-        wide, wanted = (f"{width}x{height}" for height, width in (mask.shape, size))
-        raise DataError(picture, f"is {wanted}, but its mask is {wide}")
+    check_size(mask.shape, picture)
     return mask
 
 

@@ -13,7 +13,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from virst_model.data.coco import form_of
+from virst_model.data.coco import form_of, near
 from virst_model.data.picture import names_in, picture_size
 from virst_model.data.record import DataError, Expression, Record, Records
 
@@ -61,7 +61,8 @@ def read_regions(annotation: str | Path, picture: Path) -> np.ndarray:
     "flag" shapes mean nothing. Raises DataError.
     """
     size = picture_size(picture)
-    layers = [_draw(shape, size) for shape in _read(Path(annotation))["shapes"]]
+    with form_of(Path(annotation)):
+        layers = [_draw(shape, size) for shape in _read(Path(annotation))["shapes"]]
     regions = np.zeros(size, np.uint8)
     for layer in sorted(layers, key=np.count_nonzero, reverse=True):
         np.copyto(regions, layer, where=layer > 0)
@@ -107,7 +108,9 @@ def _draw(shape: dict, size: tuple[int, int]) -> np.ndarray:
     layer = np.zeros(size, np.uint8)
     value = 255 if "ignore" in shape["label"].lower() else 1
     # Cut off and not rounded, as in LISA.
-    corners = np.array([shape["points"]], np.float64).astype(np.int32)
+    corners = near([shape["points"]], size).astype(np.int32)
+    if corners.ndim != 3 or corners.shape[2] != 2:
+        raise ValueError("a polygon must be pairs of x and y")
     cv2.polylines(layer, corners, True, value, 1)
     cv2.fillPoly(layer, corners, value)
     return layer
@@ -119,5 +122,4 @@ def _read_mask(picture: Path, annotation: Path, frame: int) -> np.ndarray:
     Ignored regions are no target. LISA trains so too; only its scores leave them out, and who
     scores in its way takes them from `read_regions`.
     """
-    with form_of(annotation):
-        return read_regions(annotation, picture) == 1
+    return read_regions(annotation, picture) == 1

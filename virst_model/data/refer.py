@@ -8,6 +8,7 @@ Layout of github.com/lichengunc/refer, as LISA and VIRST (arXiv 2603.27060) take
 """
 
 from collections import defaultdict
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
@@ -19,6 +20,22 @@ from virst_model.data.record import DataError, Expression, MaskReader, Record, R
 # Who split the data set is part of the file's name.
 REFS = {"refcoco": "refs(unc).p", "refcoco+": "refs(unc).p", "refcocog": "refs(umd).p"}
 PICTURES = Path("images/mscoco/images/train2014")
+
+
+@dataclass(frozen=True)
+class _Ref:
+    """All that was said of one object; `sentences` are (id, text)."""
+
+    ann_id: int
+    sentences: list[tuple[int, str]]
+
+
+@dataclass(frozen=True)
+class _Picture:
+    """A COCO picture; `size` is (H, W)."""
+
+    name: str
+    size: tuple[int, int]
 
 
 def load_refer(root: str | Path, name: str, split: str) -> Records:
@@ -34,63 +51,59 @@ def load_refer(root: str | Path, name: str, split: str) -> Records:
     """
     root = Path(root)
     described = _read_refs(root / name / REFS[name], split)
-    wanted = {ref["ann_id"] for refs in described.values() for ref in refs}
+    wanted = {ref.ann_id for refs in described.values() for ref in refs}
     pictures, segmentations = _read_instances(root / name / "instances.json", wanted)
     present = names_in(root / PICTURES, "COCO's train2014 pictures")
     found = Records()
     for image_id, refs in sorted(described.items()):
         picture = pictures.get(image_id)
-        if picture is None or picture["file_name"] not in present:
+        if picture is None or picture.name not in present:
             found.skipped["picture is not there"] += 1
             continue
-        path, size = root / PICTURES / picture["file_name"], (picture["height"], picture["width"])
+        path = root / PICTURES / picture.name
         expressions: list[Expression] = []
         for ref in refs:
-            segmentation = segmentations.get(ref["ann_id"], [])
+            segmentation = segmentations.get(ref.ann_id)
             if is_empty(segmentation):
                 found.skipped["object without a segmentation"] += 1
             else:
-                expressions += _say(ref, partial(read_union, path, [segmentation], size))
+                expressions += _say(ref, partial(read_union, path, [segmentation], picture.size))
         if expressions:
             found.records.append(Record(str(image_id), (path,), tuple(expressions)))
     return found
 
 
-def _say(ref: dict, mask: MaskReader) -> list[Expression]:
-    """All that was said of one object."""
-    return [
-        Expression(str(sentence["sent_id"]), sentence["sent"], mask, kind="referring")
-        for sentence in ref["sentences"]
-    ]
+def _say(ref: _Ref, mask: MaskReader) -> list[Expression]:
+    return [Expression(str(id), text, mask, kind="referring") for id, text in ref.sentences]
 
 
-def _read_refs(path: Path, split: str) -> dict[int, list[dict]]:
+def _read_refs(path: Path, split: str) -> dict[int, list[_Ref]]:
     """Image id -> its refs. `file_name` of a ref is not the picture's: it ends in the object."""
     refs = load_plain(path)
     with form_of(path):
-        splits = {ref["split"] for ref in refs}
+        splits = sorted({str(ref["split"]) for ref in refs})
         if split not in splits:
-            known = ", ".join(sorted(splits))
-            raise DataError(path, f"has no split {split!r}; it has {known}")
-        described = defaultdict(list)
+            raise DataError(path, f"has no split {split!r}; it has {', '.join(splits)}")
+        described: dict[int, list[_Ref]] = defaultdict(list)
         for ref in refs:
             if ref["split"] == split:
-                sentences = [
-                    {key: s[key] for key in ("sent_id", "sent")} for s in ref["sentences"]
-                ]
-                one = {"ann_id": ref["ann_id"], "sentences": sentences}
-                described[ref["image_id"]].append(one)
+                sentences = [(int(s["sent_id"]), str(s["sent"])) for s in ref["sentences"]]
+                described[int(ref["image_id"])].append(_Ref(int(ref["ann_id"]), sentences))
     return described
 
 
 def _read_instances(
     path: Path, wanted: set[int]
-) -> tuple[dict[int, dict], dict[int, Segmentation]]:
+) -> tuple[dict[int, _Picture], dict[int, Segmentation]]:
     """Pictures by their id; segmentations of the `wanted` annotations by theirs."""
     instances = read_json(path)
     with form_of(path):
-        keys = ("file_name", "height", "width")
-        pictures = {i["id"]: {key: i[key] for key in keys} for i in instances["images"]}
+        pictures = {
+            image["id"]: _Picture(
+                str(image["file_name"]), (int(image["height"]), int(image["width"]))
+            )
+            for image in instances["images"]
+        }
         segmentations = {
             annotation["id"]: annotation["segmentation"]
             for annotation in instances["annotations"]

@@ -1,0 +1,146 @@
+"""python -m virst_model.data check ROOT: what is found, what is missing, what is damaged."""
+
+from __future__ import annotations
+
+import image_miniatures as miniatures
+import miniatures as videos
+import pytest
+
+from virst_model.data.__main__ import main
+from virst_model.data.catalogue import CATALOGUE, WEIGHTS, locate, open_dataset
+from virst_model.data.check import Finding, check
+from virst_model.data.record import DataError
+
+
+def finding(root, dataset: str, split: str) -> Finding:
+    found = [f for f in check(root) if (f.dataset, f.split) == (dataset, split)]
+    assert len(found) == 1
+    return found[0]
+
+
+def make_all(root) -> None:
+    """Everything but synthetic videos."""
+    for name in ("refcoco", "refcoco+", "refcocog"):
+        miniatures.make_refer(root, name)
+    for image_set in (
+        miniatures.make_ade20k,
+        miniatures.make_coco_stuff,
+        miniatures.make_paco_lvis,
+        miniatures.make_pascal_part,
+        miniatures.make_reason_seg,
+    ):
+        image_set(root)
+    for video_set in (
+        videos.make_mevis,
+        videos.make_revos,
+        videos.make_lv_vis,
+        videos.make_ref_davis17,
+        videos.make_ref_youtube_vos,
+        videos.make_video_qa,
+        videos.make_own,
+    ):
+        video_set(root)
+
+
+def test_the_catalogue_has_the_fourteen_of_the_paper_own_footage_and_synthetic_videos():
+    assert len(CATALOGUE) == 16
+    assert {dataset.category for dataset in CATALOGUE.values()} == set(WEIGHTS)
+
+
+def test_all_data_sets_are_found_where_their_own_pages_unpack_them(tmp_path, capsys):
+    make_all(tmp_path)
+    assert main(["check", str(tmp_path)]) == 0
+    assert capsys.readouterr().out.splitlines()[-1] == "15 of 16 data sets found, 0 damaged"
+
+
+def test_synthetic_videos_are_read_as_mevis_is(tmp_path):
+    videos.make_mevis(tmp_path)
+    (tmp_path / "mevis").rename(tmp_path / "synthetic")
+    assert finding(tmp_path, "synthetic", "train").records == 2
+
+
+def test_what_is_found_is_counted(tmp_path):
+    miniatures.make_refer(tmp_path)
+    found = finding(tmp_path, "refcoco", "train")
+    assert (found.records, found.expressions, found.broken) == (2, 4, "")
+
+
+def test_what_is_missing_is_named_by_its_file(tmp_path):
+    miniatures.make_ade20k(tmp_path)
+    (tmp_path / "ade20k/objectInfo150.txt").unlink()
+    found = finding(tmp_path, "ade20k", "training")
+    assert found.missing.startswith(f"{tmp_path}/ade20k/objectInfo150.txt: ")
+    assert not found.broken
+
+
+def test_what_is_skipped_is_counted_by_reason(tmp_path, capsys):
+    miniatures.make_reason_seg(tmp_path)
+    (tmp_path / "reason_seg/ReasonSeg/train/1.json").unlink()
+    assert main(["check", str(tmp_path)]) == 0
+    assert "    skipped 1: annotation is not there\n" in capsys.readouterr().out
+
+
+def test_a_picture_that_is_damaged_is_found(tmp_path):
+    miniatures.make_pascal_part(tmp_path)
+    picture = next(tmp_path.rglob("*.jpg"))
+    picture.write_bytes(picture.read_bytes()[:300])
+    assert finding(tmp_path, "pascal-part", "train").broken.startswith(f"{picture}: ")
+
+
+def test_a_mask_that_does_not_fit_its_picture_is_found(tmp_path):
+    miniatures.make_coco_stuff(tmp_path)
+    miniatures.save_picture(tmp_path / "coco/train2017/000000000009.jpg", size=(48, 60))
+    assert "its mask is 64x48" in finding(tmp_path, "coco-stuff", "train2017").broken
+
+
+def test_one_data_set_is_enough_for_success(tmp_path, capsys):
+    miniatures.make_coco_stuff(tmp_path)
+    assert main(["check", str(tmp_path)]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert "  train2017: 1 records, 2 expressions" in lines
+    assert "mevis [rvos]: not found (mevis or MeViS)" in lines
+    assert lines[-1] == "1 of 16 data sets found, 0 damaged"
+
+
+def test_a_damaged_data_set_is_no_success(tmp_path, capsys):
+    miniatures.make_coco_stuff(tmp_path)
+    miniatures.make_refer(tmp_path)
+    (tmp_path / "refer_seg/refcoco/refs(unc).p").write_bytes(b"cos\nsystem\n(S'true'\ntR.")
+    assert main(["check", str(tmp_path)]) == 1
+    out = capsys.readouterr().out
+    assert "DAMAGED: " in out and "1 of 16 data sets found, 1 damaged" in out
+
+
+def test_an_empty_root_is_no_success(tmp_path):
+    assert main(["check", str(tmp_path)]) == 1
+
+
+def test_a_root_that_is_no_folder_is_refused(tmp_path):
+    assert main(["check", str(tmp_path / "nowhere")]) == 2
+
+
+@pytest.mark.parametrize("gathered_in", ["", "LISA", "LISA/sem_seg"])
+def test_the_released_code_s_folders_are_known(tmp_path, gathered_in):
+    miniatures.make_paco_lvis(tmp_path / gathered_in)
+    assert locate("paco-lvis", tmp_path) == tmp_path / gathered_in / "vlpart/paco"
+    assert open_dataset("paco-lvis", tmp_path, "train").expressions == 3
+
+
+def test_reason_seg_may_lie_without_its_inner_folder(tmp_path):
+    miniatures.make_reason_seg(tmp_path)
+    (tmp_path / "reason_seg/ReasonSeg/train").rename(tmp_path / "reason_seg/train")
+    (tmp_path / "reason_seg/ReasonSeg").rmdir()
+    assert open_dataset("reason-seg", tmp_path, "train").expressions == 3
+
+
+@pytest.mark.parametrize(
+    ("name", "split", "reason"),
+    [
+        ("cityscapes", "train", "no data set is called 'cityscapes'; ade20k, "),
+        ("mevis", "test", "mevis has no split 'test'; it has train, valid_u, valid"),
+        ("mevis", "train", "no mevis here: it would lie in mevis or MeViS"),
+    ],
+)
+def test_what_cannot_be_opened_is_refused_with_what_can(tmp_path, name, split, reason):
+    with pytest.raises(DataError, match=reason):
+        open_dataset(name, tmp_path, split)

@@ -1,0 +1,109 @@
+"""What lies under ROOT: each split of each data set, what it holds, what it lacks."""
+
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from tqdm import tqdm
+
+from virst_model.data.catalogue import CATALOGUE, is_missing, locate
+from virst_model.data.picture import read_picture
+from virst_model.data.record import DataError, Records
+
+# Of every split so many records are looked at, evenly spread: a picture and its truth.
+LOOKED_AT = 3
+
+
+@dataclass(frozen=True)
+class Finding:
+    """What became of a split.
+
+    Attributes:
+        dataset, split: their names.
+        folder: of the data set, or None where there is none.
+        records, expressions: how many.
+        skipped: how many are not among them, by reason.
+        missing: the file that the split lacks, and why it matters; or empty.
+        broken: what is damaged, in one line; or empty.
+    """
+
+    dataset: str
+    split: str
+    folder: Path | None = None
+    records: int = 0
+    expressions: int = 0
+    skipped: Counter[str] = field(default_factory=Counter)
+    missing: str = ""
+    broken: str = ""
+
+
+def check(root: Path) -> list[Finding]:
+    """Looks at every split, with a progress bar; of each, a few records are read."""
+    places = [(name, split) for name, dataset in CATALOGUE.items() for split in dataset.splits]
+    return [_look(name, split, root) for name, split in tqdm(places, "splits", disable=None)]
+
+
+def is_good(findings: list[Finding]) -> bool:
+    """Whether there is something to use and nothing is damaged."""
+    return any(f.records for f in findings) and not any(f.broken for f in findings)
+
+
+def describe(findings: list[Finding]) -> Iterator[str]:
+    """Lines for a person, data set by data set."""
+    for name, dataset in CATALOGUE.items():
+        splits = [finding for finding in findings if finding.dataset == name]
+        folder = splits[0].folder
+        where = str(folder) if folder else f"not found ({' or '.join(dataset.folders)})"
+        yield f"{name} [{dataset.category}]: {where}"
+        if folder:
+            for finding in splits:
+                yield f"  {finding.split}: {_state(finding)}"
+                for reason, count in sorted(finding.skipped.items()):
+                    yield f"    skipped {count}: {reason}"
+    there = {f.dataset for f in findings if f.records}
+    broken = {f.dataset for f in findings if f.broken}
+    yield f"{len(there)} of {len(CATALOGUE)} data sets found, {len(broken)} damaged"
+
+
+def _look(name: str, split: str, root: Path) -> Finding:
+    folder = locate(name, root)
+    if folder is None:
+        return Finding(name, split)
+    try:
+        records = CATALOGUE[name].load(folder, split)
+    except DataError as error:
+        kind = "missing" if is_missing(error) else "broken"
+        return Finding(name, split, folder, **{kind: str(error)})
+    return Finding(
+        name,
+        split,
+        folder,
+        records=len(records.records),
+        expressions=records.expressions,
+        skipped=records.skipped,
+        broken=_damage(records),
+    )
+
+
+def _damage(records: Records) -> str:
+    """What is wrong with the few that are looked at, or empty."""
+    count = len(records.records)
+    try:
+        for index in {count * i // LOOKED_AT for i in range(LOOKED_AT)} if count else ():
+            record = records.records[index]
+            read_picture(record.frames[0])
+            for expression in record.expressions[:1]:
+                if expression.mask is not None:
+                    expression.mask(0)
+    except DataError as error:
+        return str(error)
+    return ""
+
+
+def _state(finding: Finding) -> str:
+    if finding.missing:
+        return f"missing: {finding.missing}"
+    if finding.broken:
+        return f"DAMAGED: {finding.broken}"
+    return f"{finding.records} records, {finding.expressions} expressions"
