@@ -69,7 +69,7 @@ def test_ref_youtube_vos_is_packed_below_annotations(evaluate, tmp_path):
         assert all(name.startswith("Annotations/") for name in archive.namelist())
 
 
-def test_revos_has_kinds_and_robustness(evaluate, tmp_path):
+def test_revos_has_kinds_and_their_mean(evaluate, tmp_path):
     make_revos(tmp_path)
 
     assert evaluate("revos", "--split", "train") == 0
@@ -78,7 +78,15 @@ def test_revos_has_kinds_and_robustness(evaluate, tmp_path):
     assert list(rows) == ["none", "reasoning", "referring", "overall"]
     mean = (rows["referring"]["J&F"] + rows["reasoning"]["J&F"]) / 2
     assert rows["overall"]["J&F"] == pytest.approx(mean)
-    assert 0 <= rows["overall"]["R"] <= 100 and 0 <= rows["overall"]["A"] <= 100
+
+
+def test_revos_valid_has_accuracy_and_robustness(evaluate, tmp_path):
+    make_revos(tmp_path)
+
+    assert evaluate("revos") == 0
+
+    row = results(tmp_path)["table"]["overall"]
+    assert 0 <= row["R"] <= 100 and 0 < row["A"] <= 100
 
 
 def test_ref_davis17_says_which_of_its_protocols_it_is(evaluate, tmp_path):

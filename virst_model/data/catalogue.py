@@ -20,6 +20,7 @@ from virst_model.data.rvos import (
     load_ref_davis17,
     load_ref_youtube_vos,
     load_revos,
+    load_synthetic,
 )
 from virst_model.data.semantic import (
     load_ade20k,
@@ -108,7 +109,7 @@ CATALOGUE = {
         load_video_qa,
     ),
     "own": Dataset(RVOS, ("own",), ("train", "valid"), load_own, 0),
-    "synthetic": Dataset(RVOS, ("synthetic",), ("train", "valid", "test"), load_mevis, 0),
+    "synthetic": Dataset(RVOS, ("synthetic",), ("train", "valid", "test"), load_synthetic, 0),
 }
 
 
