@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import replace
+import itertools
 
 import numpy as np
 
@@ -14,7 +14,7 @@ from virst_model.data.stories.deeds import deeds
 from virst_model.data.stories.figures import SHAPES
 from virst_model.data.stories.happenings import events
 from virst_model.data.stories.names import Name
-from virst_model.data.stories.reasoning import tell_reasonings
+from virst_model.data.stories.riddles import tell_riddles
 from virst_model.data.stories.sentence import Claim
 
 
@@ -24,7 +24,7 @@ def tell_absent(chronicle: Chronicle, split: str, rng: np.random.Generator) -> I
     while True:
         name, deed = _spoil(chronicle, rng), None
         if rng.random() < 0.5 and missing:
-            name, deed = replace(pick(rng, names.of[pick(rng, chronicle.ids)])), pick(rng, missing)
+            name, deed = pick(rng, names.of[pick(rng, chronicle.ids)]), pick(rng, missing)
         if split != "test" and _is_forbidden(name):
             continue
         fit = names.fit(name)
@@ -42,8 +42,8 @@ def _undone(chronicle: Chronicle, rng: np.random.Generator) -> list[tuple]:
     for event in events(chronicle, rng):
         if not event.at and not event.doubtful:
             said.append((f"the {pick(rng, ('first', 'last'))} {{}} to {event.do}", nobody))
-    asked = [claim for claim in tell_reasonings(chronicle, rng) if not claim.fit.may]
-    return said + [(claim.text, nobody) for claim in asked[:4]]
+    riddles = (claim.text for claim in tell_riddles(chronicle, rng) if not claim.fit.may)
+    return said + [(text, nobody) for text in itertools.islice(riddles, 4)]
 
 
 def _spoil(chronicle: Chronicle, rng: np.random.Generator) -> Name:
@@ -52,14 +52,14 @@ def _spoil(chronicle: Chronicle, rng: np.random.Generator) -> Name:
     name = Name(near.shape, near.colours)
     draw = rng.random()
     if draw < 0.4:
-        return replace(name, shape=other.shape)
+        return name._replace(shape=other.shape)
     if draw < 0.55:
-        return replace(name, colours=(pick(rng, COLOURS),))
+        return name._replace(colours=(pick(rng, COLOURS),))
     if draw < 0.7:
         return Name(pick(rng, SHAPES), name.colours if rng.random() < 0.5 else None)
     if draw < 0.85:
-        return replace(name, size=pick(rng, ("big", "small")))
-    return replace(name, texture=pick(rng, TEXTURES[1:]))
+        return name._replace(size=pick(rng, ("big", "small")))
+    return name._replace(texture=pick(rng, TEXTURES[1:]))
 
 
 def _is_forbidden(name: Name) -> bool:

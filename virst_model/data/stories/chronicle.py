@@ -133,13 +133,13 @@ class Chronicle:
         """Ids of those of which so little was to be seen that some would say they disappeared."""
         half = set()
         for actor, shown in zip(self.ids, self.shown):
-            for start, end in _runs(shown < SEEN):
+            for start, end in stretches(shown < SEEN):
                 if GONE < shown[start:end].min() < _DOUBTFUL:
                     half.add(actor)
         return frozenset(half)
 
     def _hidings(self, shown: np.ndarray) -> Iterator[tuple[int, int]]:
-        for start, end in _runs(shown < SEEN):
+        for start, end in stretches(shown < SEEN):
             gone = np.flatnonzero(shown[start:end] <= GONE)
             if gone.size:
                 yield (start + int(gone[0]) if start else -1), end
@@ -162,7 +162,7 @@ class Chronicle:
         shown = self.shown if shown is None else shown
         found = []
         for on, seen in zip(moving, shown):
-            ends = [end for _, end in _runs(on) if end < self.ticks and seen[end] > GONE]
+            ends = [end for _, end in stretches(on) if end < self.ticks and seen[end] > GONE]
             found.append(tuple(ends))
         return tuple(found)
 
@@ -171,7 +171,7 @@ class Chronicle:
         """Ids of those that stop or start half hidden or for a moment only."""
         half = set()
         for actor, on, seen in zip(self.ids, self.moving, self.shown):
-            for start, end in _runs(~on):
+            for start, end in stretches(~on):
                 stop, go = seen[start:end][:_PAUSE], seen[start:end][-_PAUSE:]
                 looks = [stop] * (start > 0) + [go] * (end < self.ticks)
                 for look in looks:
@@ -207,7 +207,9 @@ class Chronicle:
         return shown, middles, covers
 
 
-def _runs(on: np.ndarray) -> list[tuple[int, int]]:
+def stretches(on: np.ndarray) -> list[tuple[int, int]]:
     """(first tick, tick after the last) of every stretch in which `on` (T,) is true."""
-    edges = np.flatnonzero(np.diff(on.astype(np.int8), prepend=0, append=0)).tolist()
+    padded = np.zeros(len(on) + 2, bool)
+    padded[1:-1] = on
+    edges = np.flatnonzero(padded[1:] != padded[:-1]).tolist()
     return list(zip(edges[::2], edges[1::2]))

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+import functools
+import itertools
 
 import numpy as np
 
@@ -26,6 +28,10 @@ _WORDS = {
     "enter": ("comes into the picture", "enters the picture"),
     "vanish": ("fades away",),
     "appear": ("appears again",),
+    "stay": ("never moves", "stands still all the time", "does not move at all"),
+    "turn back": ("turns back", "goes back the way it came"),
+    "hide": ("disappears", "goes out of sight"),
+    "return": ("disappears and comes back", "comes back after it was gone"),
 }
 _PLURALS = {"goes": "go", "does": "do", "is": "are", "has": "have", "itself": "themselves"}
 _THEN = (", then ", " and then ")
@@ -49,15 +55,29 @@ class Deed:
 
 def deeds(chronicle: Chronicle, rng: np.random.Generator) -> list[Deed]:
     """All that can be done alone, whether anyone does it or not."""
-    return [
-        *(_goes(chronicle, way, rng) for way in WAYS),
-        *(_acts(chronicle, verb, rng) for verb in ("circle", "grow", "shrink", "spin")),
-        *(_acts(chronicle, verb, rng) for verb in ("leave", "enter")),
-        _stays(chronicle, rng),
-        _turns_back(chronicle, rng),
-        _hides(chronicle, rng),
-        _returns(chronicle, rng),
-    ]
+    said = []
+    for verb, fit in _alone(chronicle).items():
+        if verb in WAYS:
+            text = f"{pick(rng, ('moves', 'goes'))} {word_way(verb, rng)}"
+        else:
+            text = pick(rng, _WORDS[verb])
+        said.append(Deed(text, fit))
+    return said
+
+
+# A story is asked for this for several kinds of sentences in a row.
+@functools.lru_cache(maxsize=4)
+def _alone(chronicle: Chronicle) -> dict[str, Fit]:
+    """Whom what can be done alone fits, by its way, its verb or its key in _WORDS."""
+    return {
+        **{way: _goes(chronicle, way) for way in WAYS},
+        **{verb: _acts(chronicle, verb) for verb in ("circle", "grow", "shrink", "spin")},
+        **{verb: _acts(chronicle, verb) for verb in ("leave", "enter")},
+        "stay": _stays(chronicle),
+        "turn back": _turns_back(chronicle),
+        "hide": _hides(chronicle),
+        "return": _returns(chronicle),
+    }
 
 
 def word_way(way: str, rng: np.random.Generator) -> str:
@@ -65,7 +85,7 @@ def word_way(way: str, rng: np.random.Generator) -> str:
     return f"to the {way}" if way in ("left", "right") and rng.random() < 0.5 else way
 
 
-def _goes(chronicle: Chronicle, way: str, rng: np.random.Generator) -> Deed:
+def _goes(chronicle: Chronicle, way: str) -> Fit:
     far = chronicle.excursions(way)
     sure = {
         actor
@@ -73,59 +93,53 @@ def _goes(chronicle: Chronicle, way: str, rng: np.random.Generator) -> Deed:
         if act.way == way and chronicle.saw(actor, act)
     }
     may = {actor for actor in chronicle.ids if far[actor - 1] > _SLIGHT}
-    verb = pick(rng, ("moves", "goes"))
-    return Deed(f"{verb} {word_way(way, rng)}", Fit.of(sure, may))
+    return Fit.of(sure, may)
 
 
-def _acts(chronicle: Chronicle, verb: str, rng: np.random.Generator) -> Deed:
+def _acts(chronicle: Chronicle, verb: str) -> Fit:
     done = list(chronicle.done(verb))
     sure = {actor for actor, act in done if chronicle.saw(actor, act)}
-    return Deed(pick(rng, _WORDS[verb]), Fit.of(sure, {actor for actor, _ in done}))
+    return Fit.of(sure, {actor for actor, _ in done})
 
 
-def _stays(chronicle: Chronicle, rng: np.random.Generator) -> Deed:
+def _stays(chronicle: Chronicle) -> Fit:
     still = ~(chronicle.speeds > 0).any(axis=1)
     same = (chronicle.turns == chronicle.turns[:, :1]).all(axis=1)
     seen = (chronicle.shown >= SEEN).all(axis=1)
     sure = np.flatnonzero(still & same & seen) + 1
-    text = pick(rng, ("never moves", "stands still all the time", "does not move at all"))
-    return Deed(text, Fit.of(sure.tolist(), (np.flatnonzero(still) + 1).tolist()))
+    return Fit.of(sure.tolist(), (np.flatnonzero(still) + 1).tolist())
 
 
-def _turns_back(chronicle: Chronicle, rng: np.random.Generator) -> Deed:
+def _turns_back(chronicle: Chronicle) -> Fit:
     sure, may = set(), {actor for actor, _ in chronicle.done("bounce", "circle", "follow")}
     for actor, acts in zip(chronicle.ids, chronicle.acts):
         moves = [act for act in acts if act.verb in ("go", "leave", "enter")]
-        for act, after in zip(moves, moves[1:]):
+        for act, after in itertools.pairwise(moves):
             if act.way == OPPOSITE[after.way]:
                 may.add(actor)
                 seen = chronicle.saw(actor, act) and chronicle.saw(actor, after)
                 if act.end == after.start and act.verb == after.verb == "go" and seen:
                     sure.add(actor)
     sure -= {actor for actor, _ in chronicle.done("bounce", "circle")}
-    return Deed(pick(rng, ("turns back", "goes back the way it came")), Fit.of(sure, may))
+    return Fit.of(sure, may)
 
 
-def _hides(chronicle: Chronicle, rng: np.random.Generator) -> Deed:
+def _hides(chronicle: Chronicle) -> Fit:
     gone = {
         i for i, spans in zip(chronicle.ids, chronicle.hidings) if any(s >= 0 for s, _ in spans)
     }
-    return Deed(
-        pick(rng, ("disappears", "goes out of sight")),
-        Fit.of(gone - chronicle.half_hidden, gone | chronicle.half_hidden),
-    )
+    return Fit.of(gone - chronicle.half_hidden, gone | chronicle.half_hidden)
 
 
-def _returns(chronicle: Chronicle, rng: np.random.Generator) -> Deed:
+def _returns(chronicle: Chronicle) -> Fit:
     end = chronicle.ticks
     back = {
         actor
         for actor, spans in zip(chronicle.ids, chronicle.hidings)
         if any(start >= 0 and stop < end for start, stop in spans)
     }
-    text = pick(rng, ("disappears and comes back", "comes back after it was gone"))
     half = chronicle.half_hidden
-    return Deed(text, Fit.of(back - half, back | half))
+    return Fit.of(back - half, back | half)
 
 
 def meetings(chronicle: Chronicle, other: int, name: str, rng: np.random.Generator) -> list[Deed]:
@@ -178,8 +192,11 @@ def sequences(chronicle: Chronicle, rng: np.random.Generator) -> Iterator[Deed]:
     """Two things that someone is seen to do one after the other ("moves left, then stops")."""
     told = [_steps(acts) for acts in chronicle.acts]
     for actor, steps in zip(chronicle.ids, told):
-        for first, second in zip(steps, steps[1:]):
-            if not (chronicle.saw(actor, first) and chronicle.saw(actor, second)):
+        for first, second in itertools.pairwise(steps):
+            # Left, a rest, and left again is no sequence, and who follows goes many ways.
+            told_apart = _keys(first)[0] != _keys(second)[0] and first.verb != "follow"
+            seen = chronicle.saw(actor, first) and chronicle.saw(actor, second)
+            if not (told_apart and seen and second.verb != "follow"):
                 continue
             pair = (_keys(first)[0], _keys(second)[0])
             likely = {i for i, other in zip(chronicle.ids, told) if _may_do(pair, other)}
@@ -193,9 +210,8 @@ def _steps(acts: tuple[Act, ...]) -> list[Act]:
     """The acts that a sequence speaks of; standing only where it is a stop."""
     steps: list[Act] = []
     for act in acts:
-        if act.verb != "stand":
-            steps.append(act)
-        elif steps and steps[-1].verb in _STOPPABLE and act.end - act.start >= 6:
+        stops = steps and steps[-1].verb in _STOPPABLE and act.end - act.start >= 6
+        if act.verb != "stand" or stops:
             steps.append(act)
     return steps
 
@@ -224,5 +240,4 @@ def _phrase(act: Act, rng: np.random.Generator) -> str:
         return f"{pick(rng, ('moves', 'goes'))} {word_way(act.way, rng)}"
     if act.verb == "stand":
         return "stops"
-    words = {"follow": ("moves",), "bounce": ("bounces",)} | _WORDS
-    return pick(rng, words[act.verb])
+    return "bounces" if act.verb == "bounce" else pick(rng, _WORDS[act.verb])

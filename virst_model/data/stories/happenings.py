@@ -44,7 +44,7 @@ def events(chronicle: Chronicle, rng: np.random.Generator) -> list[Event]:
     }
     hides = pick(rng, (("disappears", "disappear"), ("goes out of sight", "go out of sight")))
     stops = pick(rng, (("stops", "stop"), ("stops moving", "stop moving")))
-    starts = pick(rng, (("starts to move", "start to move"), ("sets off", "set off")))
+    starts = pick(rng, (("starts moving", "start moving"), ("sets off", "set off")))
     half_hidden, half_stopped = chronicle.half_hidden, chronicle.half_stopped
     return [
         Event(*hides, _some(gone), half_hidden),

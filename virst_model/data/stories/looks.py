@@ -33,8 +33,7 @@ def tell_attributes(chronicle: Chronicle, rng: np.random.Generator) -> Iterator[
     names = list(dict.fromkeys(names))
     order = rng.permutation(len(names)).tolist()
     if rng.random() < 0.7:
-        needed = [any(chronicle.names.fit(s).is_one for s in name.shorter()) for name in names]
-        order.sort(key=lambda i: needed[i])
+        order.sort(key=lambda i: not chronicle.names.needs_all_words(names[i]))
     for i in order:
         name = names[i]
         yield Claim("attribute", name.word(rng), chronicle.names.fit(name))
@@ -42,47 +41,51 @@ def tell_attributes(chronicle: Chronicle, rng: np.random.Generator) -> Iterator[
 
 def tell_relations(chronicle: Chronicle, rng: np.random.Generator) -> Iterator[Claim]:
     """An actor by where, how big or of what colour it is beside another."""
-    names = chronicle.names
-    for other in rng.permutation(chronicle.ids).tolist():
-        called = names.call(other, rng)
-        if called is None:
-            continue
-        relations = list(_relations(chronicle, other, called, rng))
-        for i in rng.permutation(len(relations)).tolist():
-            words, fit = relations[i]
-            yield from narrowed(chronicle, "relation", words, fit, rng, but=other)
+    pairs = [(other, relate) for other in chronicle.ids for relate in _RELATIONS]
+    for i in rng.permutation(len(pairs)).tolist():
+        other, relate = pairs[i]
+        called = chronicle.names.call(other, rng)
+        if called is not None:
+            words, fit = relate(chronicle, other, rng)
+            yield from narrowed(chronicle, "relation", f"{words} {called}", fit, rng)
 
 
-def _relations(
-    chronicle: Chronicle, other: int, called: str, rng: np.random.Generator
-) -> Iterator[tuple[str, Fit]]:
-    """Words that follow a name, and whom they fit."""
-    apart = chronicle.centres - chronicle.centres[other - 1]
-    for side, axis in _AXES.items():
-        ahead = (apart * np.conj(axis)).real
-        aside = abs((apart * np.conj(axis)).imag)
-        sure = ((ahead > _PLACE_MARGIN) & (ahead > 0.6 * aside)).all(axis=1)
-        yield f"{_word_side(side, rng)} {called}", _fit(sure, (ahead > 0).any(axis=1), other)
+# Each gives words between two names, and whom they fit beside the actor `other`.
+def _beside(chronicle: Chronicle, other: int, rng: np.random.Generator) -> tuple[str, Fit]:
+    side = pick(rng, tuple(_AXES))
+    apart = (chronicle.centres - chronicle.centres[other - 1]) * np.conj(_AXES[side])
+    ahead, aside = apart.real, abs(apart.imag)
+    sure = ((ahead > _PLACE_MARGIN) & (ahead > 0.6 * aside)).all(axis=1)
+    return _word_side(side, rng), _fit(sure, (ahead > 0).any(axis=1), other)
+
+
+def _sized(chronicle: Chronicle, other: int, rng: np.random.Generator) -> tuple[str, Fit]:
+    word, power = pick(rng, (("bigger", 1), ("smaller", -1)))
     sizes = abs(chronicle.turns)
-    for word, ratio in (
-        ("bigger", sizes / sizes[other - 1]),
-        ("smaller", sizes[other - 1] / sizes),
-    ):
-        sure, may = (ratio > _SIZE_MARGIN).all(axis=1), (ratio > 0.98).any(axis=1)
-        yield f"{pick(rng, ('', 'that is '))}{word} than {called}", _fit(sure, may, other)
-    distance = abs(apart)
+    ratio = (sizes / sizes[other - 1]) ** power
+    sure, may = (ratio > _SIZE_MARGIN).all(axis=1), (ratio > 0.98).any(axis=1)
+    return f"{pick(rng, ('', 'that is '))}{word} than", _fit(sure, may, other)
+
+
+def _near(chronicle: Chronicle, other: int, rng: np.random.Generator) -> tuple[str, Fit]:
+    words = f"{pick(rng, ('nearest', 'closest'))} to"
+    distance = abs(chronicle.centres - chronicle.centres[other - 1])
     distance[other - 1] = np.inf
-    if len(distance) > 2:
-        second = np.partition(distance, 1, axis=0)[1]
-        nearest, near = distance.min(axis=0), distance
-        sure = ((near == nearest) & (second - nearest > _PLACE_MARGIN)).all(axis=1)
-        may = (near < nearest + _PLACE_MARGIN).any(axis=1)
-        yield f"{pick(rng, ('nearest', 'closest'))} to {called}", _fit(sure, may, other)
-    same = np.array([a.colours == chronicle.actors[other - 1].colours for a in chronicle.actors])
-    mine = set(chronicle.actors[other - 1].colours)
-    some = np.array([bool(mine & set(a.colours)) for a in chronicle.actors])
+    near = (distance < distance.min(axis=0) + _PLACE_MARGIN).any(axis=1)
+    # With two of them, there is nothing to compare.
+    sure = near if near.sum() == 1 and len(distance) > 2 else np.zeros_like(near)
+    return words, _fit(sure, near, other)
+
+
+def _coloured(chronicle: Chronicle, other: int, rng: np.random.Generator) -> tuple[str, Fit]:
     words = pick(rng, ("of the same colour as", "that has the same colour as"))
-    yield f"{words} {called}", _fit(same, some, other)
+    colours = chronicle.actors[other - 1].colours
+    same = np.array([actor.colours == colours for actor in chronicle.actors])
+    some = np.array([bool({*colours} & {*actor.colours}) for actor in chronicle.actors])
+    return words, _fit(same, some, other)
+
+
+_RELATIONS = (_beside, _beside, _sized, _near, _coloured)
 
 
 def _fit(sure: np.ndarray, may: np.ndarray, other: int) -> Fit:
@@ -97,14 +100,12 @@ def _word_side(side: str, rng: np.random.Generator) -> str:
 
 
 def narrowed(
-    chronicle: Chronicle,
-    kind: str,
-    words: str,
-    fit: Fit,
-    rng: np.random.Generator,
-    but: int = 0,
+    chronicle: Chronicle, kind: str, words: str, fit: Fit, rng: np.random.Generator
 ) -> Iterator[Claim]:
-    """ "the <name> <words>" for one of `fit`, by the least name that means it and nobody else."""
+    """An actor of `fit` by the least name that together with `words` means it and nobody else.
+
+    A name that would mean it without the words is not used: they would say nothing.
+    """
     for actor in rng.permutation(sorted(fit.sure)).tolist():
         names = sorted(chronicle.names.of[actor], key=lambda name: name.words)
         names = [n for n in names if not chronicle.names.fit(n).is_one or n.words == 0]

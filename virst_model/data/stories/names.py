@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
 import itertools
+from typing import NamedTuple
 
 import numpy as np
 
@@ -16,8 +16,7 @@ from virst_model.data.stories.fit import Fit
 _ALSO_CALLED = {"circle": ("ring",)}
 
 
-@dataclass(frozen=True)
-class Name:
+class Name(NamedTuple):
     """What is said of an actor's looks; None is not said. Without a shape it is a "shape"."""
 
     shape: str | None = None
@@ -28,15 +27,14 @@ class Name:
     @property
     def words(self) -> int:
         """How much it says."""
-        return sum(
-            said is not None for said in (self.shape, self.colours, self.size, self.texture)
-        )
+        looks = (self.colours is not None) + (self.texture is not None)
+        return (self.shape is not None) + looks + (self.size is not None)
 
     def shorter(self) -> Iterator[Name]:
         """The names with one thing less."""
         for said in ("shape", "colours", "size", "texture"):
             if getattr(self, said) is not None:
-                yield replace(self, **{said: None})
+                yield self._replace(**{said: None})
 
     def bare(self, rng: np.random.Generator, plural: bool = False) -> str:
         """In words, without an article."""
@@ -86,12 +84,15 @@ class Names:
         """The names that mean this actor alone, those that need all their words first."""
         if actor not in self._unique:
             mine = [name for name in self.of[actor] if self.fit(name).is_one]
-            mine.sort(key=lambda name: any(self.fit(less).is_one for less in name.shorter()))
-            self._unique[actor] = mine
+            self._unique[actor] = sorted(mine, key=lambda name: not self.needs_all_words(name))
         return self._unique[actor]
 
+    def needs_all_words(self, name: Name) -> bool:
+        """Whether with any word less the name would not mean one actor alone."""
+        return not any(self.fit(less).is_one for less in name.shorter())
+
     def call(self, actor: int, rng: np.random.Generator) -> str | None:
-        """Words that mean this actor alone, mostly no more than are needed; None: there are none."""
+        """Words that mean this actor alone, mostly no more than needed; None: there are none."""
         names = self.unique(actor)
         if not names:
             return None

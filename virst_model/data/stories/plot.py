@@ -41,6 +41,8 @@ def draw_sizes(count: int, meetings: list[Meeting], rng: np.random.Generator) ->
     for kind, back, front in meetings:
         if kind in ("pass", "hide"):
             sizes[back], sizes[front] = "small", "big"
+        elif kind == "follow":  # two big ones have no room to go anywhere
+            sizes[back] = sizes[front] = "small"
     fixed = {i for _, *pair in meetings for i in pair}
     spare = [i for i in range(count) if sizes[i] == "big" and i not in fixed]
     while count >= 4 and sizes.count("big") > 2 and spare:
@@ -258,7 +260,7 @@ def _follow(one: Actor, other: Actor, length: int, rng: np.random.Generator) -> 
     way = pick(rng, ("left", "right"))
     to = WAYS[way]
     far = max(WIDE - leader.extent - follower.extent - behind, 0.2)
-    distance = float(rng.uniform(0.6, 1.0) * far)
+    distance = float(rng.uniform(0.7, 1.0) * far)
     begin = follower.extent + behind + rng.uniform(0, 1) * (far - distance)
     side = max(one.extent, other.extent) + 0.01
     start = complex(begin if way == "right" else WIDE - begin, rng.uniform(side, 1 - side))

@@ -1,4 +1,4 @@
-"""Questions that need a thought: what shapes and colours are like, and what made things happen."""
+"""Questions that need a thought: who differs, and who made what happen."""
 
 from __future__ import annotations
 
@@ -11,92 +11,24 @@ from virst_model.data.grammar import pick
 from virst_model.data.stories.chronicle import GONE, Chronicle
 from virst_model.data.stories.deeds import deeds
 from virst_model.data.stories.fit import Fit
+from virst_model.data.stories.riddles import tell_riddles, which
 from virst_model.data.stories.sentence import Claim
-
-# What is asked ("Which shape ...?"), the shapes that it means, and those that it may mean.
-_SHAPE_RIDDLES = (
-    ("could roll like a wheel", ("circle", "ring"), ()),
-    ("would make a good wheel", ("circle", "ring"), ()),
-    ("has no corners at all", ("circle", "ring"), ("heart",)),
-    ("has a hole in it", ("ring",), ()),
-    ("could you put on a finger", ("ring",), ()),
-    ("stands for love", ("heart",), ()),
-    ("do people send on Valentine's Day", ("heart",), ()),
-    ("can be seen in the sky at night", ("star",), ("circle",)),
-    ("shows which way to go", ("arrow",), ()),
-    ("has exactly three corners", ("triangle",), ()),
-    ("has exactly four corners", ("square", "diamond"), ()),
-    ("has exactly six corners", ("hexagon",), ()),
-    ("looks like a cell of a honeycomb", ("hexagon",), ()),
-    ("looks like a plus sign", ("cross",), ()),
-    ("would you find on a ring with a jewel", ("diamond",), ()),
-)
-_COLOUR_RIDDLES = (
-    ("the colour of grass", "green"),
-    ("the colour of a ripe banana", "yellow"),
-    ("the colour of snow", "white"),
-    ("the colour of a ripe tomato", "red"),
-    ("the colour of a carrot", "orange"),
-    ("the colour of plums", "purple"),
-    ("the colour of the deep sea", "blue"),
-    ("the colour that says stop at a traffic light", "red"),
-    ("the colour that says go at a traffic light", "green"),
-)
 
 
 def tell_reasonings(chronicle: Chronicle, rng: np.random.Generator) -> Iterator[Claim]:
-    """Questions, in any order; also those to which the answer is nobody."""
-    claims = [
-        *_riddles(chronicle, rng),
-        *_odd_ones(chronicle),
-        *_collisions(chronicle, rng),
-        *_followers(chronicle, rng),
-        *_screens(chronicle, rng),
-        *_doers(chronicle, rng),
-    ]
-    # What happened comes first: there is less of it.
-    order = rng.permutation(len(claims)).tolist()
-    for i in sorted(order, key=lambda i: i < len(_SHAPE_RIDDLES) and rng.random() < 0.5):
-        yield claims[i]
+    """Questions of every sort in turn; also those to which the answer is nobody."""
+    sorts = (tell_riddles, _odd_ones, _collisions, _followers, _screens, _doers)
+    asked = [sorts[i](chronicle, rng) for i in rng.permutation(len(sorts)).tolist()]
+    while asked:
+        for questions in tuple(asked):
+            claim = next(questions, None)
+            if claim is None:
+                asked.remove(questions)
+            else:
+                yield claim
 
 
-def _which(asked: str, fit: Fit, rng: np.random.Generator) -> Claim:
-    """ "Which shape moves?", or "Which shapes move?" where it is several."""
-    plural = len(fit.sure) > 1
-    noun = pick(rng, ("shape", "object", "one"))
-    if plural:
-        verb, _, rest = asked.partition(" ")
-        verb = _PLURALS.get(verb, verb if verb in _MODALS else verb.removesuffix("s"))
-        asked, noun = f"{verb} {rest}".strip(), {"one": "ones"}.get(noun, noun + "s")
-    return Claim("reasoning", f"Which {noun} {asked}?", fit, plural)
-
-
-_PLURALS = {"has": "have", "is": "are", "does": "do", "goes": "go"}
-_MODALS = ("could", "would", "can", "do")
-
-
-def _riddles(chronicle: Chronicle, rng: np.random.Generator) -> Iterator[Claim]:
-    for asked, shapes, also in _SHAPE_RIDDLES:
-        yield _which(
-            asked,
-            Fit.of(
-                (a.id for a in chronicle.actors if a.shape in shapes),
-                (a.id for a in chronicle.actors if a.shape in also),
-            ),
-            rng,
-        )
-    for asked, colour in _COLOUR_RIDDLES:
-        yield _which(
-            f"has {asked}",
-            Fit.of(
-                (a.id for a in chronicle.actors if a.colours == (colour,)),
-                (a.id for a in chronicle.actors if colour in a.colours),
-            ),
-            rng,
-        )
-
-
-def _odd_ones(chronicle: Chronicle) -> Iterator[Claim]:
+def _odd_ones(chronicle: Chronicle, rng: np.random.Generator) -> Iterator[Claim]:
     """The one that differs where all others are alike."""
     if len(chronicle.ids) < 3:
         return
@@ -159,6 +91,6 @@ def _screens(chronicle: Chronicle, rng: np.random.Generator) -> Iterator[Claim]:
 
 
 def _doers(chronicle: Chronicle, rng: np.random.Generator) -> Iterator[Claim]:
-    for deed in deeds(chronicle, rng):
-        if deed.fit.sure:
-            yield _which(deed.text, deed.fit, rng)
+    done = [deed for deed in deeds(chronicle, rng) if deed.fit.sure]
+    for i in rng.permutation(len(done)).tolist():
+        yield which(done[i].text, done[i].fit, rng)

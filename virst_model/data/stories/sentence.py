@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from virst_model.data.stories.acts import TICK_S
+from virst_model.data.stories.chronicle import stretches
 from virst_model.data.stories.fit import Fit
 
 KINDS = (
@@ -78,13 +79,12 @@ class Claim:
 
 def shifting(text: str, truth_AT: np.ndarray, doubt_T: np.ndarray) -> Sentence:
     """A sentence of kind `shift` that means actor a + 1 at tick t where truth_AT[a, t]."""
-    sets = [tuple((np.flatnonzero(now) + 1).tolist()) for now in truth_AT.T]
-    spans = [(-np.inf, sets[0])]
-    for tick, (before, now) in enumerate(zip(sets, sets[1:]), start=1):
-        if now != before:
-            spans.append((_between(tick), now))
-    doubts = np.flatnonzero(np.diff(doubt_T.astype(np.int8), prepend=0, append=0)).tolist()
-    unsure = tuple((_between(a), _between(b)) for a, b in zip(doubts[::2], doubts[1::2]))
+    changes = np.flatnonzero((truth_AT[:, 1:] != truth_AT[:, :-1]).any(axis=0)) + 1
+    spans = []
+    for tick in [0, *changes.tolist()]:
+        ids = tuple((np.flatnonzero(truth_AT[:, tick]) + 1).tolist())
+        spans.append((_between(tick) if tick else -np.inf, ids))
+    unsure = tuple((_between(start), _between(end)) for start, end in stretches(doubt_T))
     return Sentence(text, "shift", tuple(spans), unsure=unsure)
 
 
