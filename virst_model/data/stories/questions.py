@@ -12,6 +12,7 @@ from virst_model.data.stories.cast import is_held_out
 from virst_model.data.stories.chronicle import Chronicle
 from virst_model.data.stories.deeds import deeds, meetings
 from virst_model.data.stories.figures import SHAPES
+from virst_model.data.stories.fit import Fit
 from virst_model.data.stories.names import Name
 
 _NUMBERS = ("None", "One", "Two", "Three", "Four", "Five", "Six")
@@ -116,7 +117,7 @@ def _ask_presence(chronicle: Chronicle, split: str, rng: np.random.Generator) ->
         yield Answer(f"Is there {article} {colour} {shape}?", _yes(bool(fit.sure)))
 
 
-def _is_settled(actor: int, fit) -> bool:
+def _is_settled(actor: int, fit: Fit) -> bool:
     return (actor in fit.sure) == (actor in fit.may)
 
 
