@@ -20,7 +20,8 @@ VERBS = (
     *("follow", "bounce"),
 )
 
-_FADE = 4  # ticks
+# Odd, so that at no tick it is half there.
+_FADE = 5  # ticks
 _OUT = 0.05  # how far outside of the frame it goes, heights
 
 

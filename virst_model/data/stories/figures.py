@@ -20,6 +20,7 @@ SHAPES = (*grammar.SHAPES, "ring", "heart", "arrow", "diamond", "hexagon")
 # The map of distances spans [-_REACH, _REACH] radii in cells of _CELL.
 _REACH = 3.2
 _CELL = 0.05
+_POINTS = 72
 _CELLS = round(2 * _REACH / _CELL) + 1
 
 
@@ -61,13 +62,12 @@ def figure(shape: str) -> Figure:
     cv2.fillPoly(mask, whole, 1)
     outer, inner = (cv2.distanceTransform(m, cv2.DIST_L2, 5) for m in (1 - mask, mask))
     distances = np.where(mask > 0, 0.5 - inner, outer - 0.5) * _CELL
-    grid = np.arange(-1.4, 1.41, 0.28)
-    places = (grid[None, :] + 1j * grid[:, None]).ravel()
+    places = _spread(400) * 2.9
     bare = Figure(contours, max(float(abs(c).max()) for c in contours), places, places, distances)
     return Figure(
         contours=contours,
         extent=bare.extent,
-        inside=places[bare.distance(places) < -0.05],
+        inside=places[bare.distance(places) < 0][:_POINTS],
         edge=np.concatenate([_along(points) for points in contours]),
         distances=distances,
     )
@@ -89,6 +89,16 @@ def _contours(shape: str) -> tuple[np.ndarray, ...]:
     turn = np.arange(40) * (2 * np.pi / 40)  # a heart
     waves = 13 * np.cos(turn) - 5 * np.cos(2 * turn) - 2 * np.cos(3 * turn) - np.cos(4 * turn)
     return ((16 * np.sin(turn) ** 3 - 1j * waves) / 13,)
+
+
+def _spread(count: int) -> np.ndarray:
+    """(count,) complex points spread evenly over the square around 0 of side 1, in no rows.
+
+    The R2 sequence: M. Roberts, The Unreasonable Effectiveness of Quasirandom Sequences, 2018.
+    """
+    plastic = 1.32471795724474602596
+    number = np.arange(1, count + 1)
+    return (number / plastic % 1 - 0.5) + 1j * (number / plastic**2 % 1 - 0.5)
 
 
 def _complex(points: np.ndarray) -> np.ndarray:

@@ -123,7 +123,7 @@ def draw_sprite(actor: Actor, radius: float) -> Sprite:
     _texture(rgb, actor, big)
     if actor.outlined:
         dark = tuple(int(value * _DARK) for value in actor.rgbs[0])
-        thick = max(1, round(0.3 * big))
+        thick = max(1, round(0.2 * big))  # half of it lies outside
         cv2.polylines(rgb, outline, True, dark, thick, cv2.LINE_AA, _SHIFT)
     whole = np.dstack([rgb, alpha])
     return Sprite(cv2.resize(whole, (side, side), None, 0, 0, cv2.INTER_AREA), radius)
@@ -138,7 +138,7 @@ def _texture(rgb: np.ndarray, actor: Actor, radius: float) -> None:
     for row in steps.tolist():
         if actor.texture == "striped":
             ends = ((0, round(row)), (side, round(row)))
-            cv2.line(rgb, *ends, dark, max(1, round(0.2 * radius)))
+            cv2.line(rgb, *ends, dark, max(1, round(0.17 * radius)))
         else:
             for column in steps.tolist():
                 middle = (round(column), round(row))

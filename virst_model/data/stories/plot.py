@@ -183,8 +183,7 @@ def _spin(part: Part, rng: np.random.Generator) -> None:
 
 
 def _vanish(part: Part, rng: np.random.Generator) -> None:
-    if part.vanish() and rng.random() < 0.7:
-        part.stand(int(rng.integers(8, 16)))
+    if part.vanish() and rng.random() < 0.7 and part.stand(int(rng.integers(8, 16))):
         part.appear()
     else:
         part.rest()

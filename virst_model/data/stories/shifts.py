@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from virst_model.data.grammar import pick
-from virst_model.data.stories.chronicle import GONE, Chronicle
+from virst_model.data.stories.chronicle import Chronicle
 from virst_model.data.stories.names import Name
 from virst_model.data.stories.sentence import Sentence, shifting
 
@@ -43,7 +43,7 @@ def _shifts(truth_AT: np.ndarray, doubt_T: np.ndarray) -> bool:
 
 def _first(chronicle: Chronicle, values: np.ndarray, margin: float) -> Truth:
     """Who has the least of `values` (A, T) among those that are seen."""
-    clear, some = chronicle.shown >= _CLEAR, chronicle.shown > GONE
+    clear, some = chronicle.shown >= _CLEAR, chronicle.shown > 0
     seen = np.where(clear, values, np.inf)
     truth = (seen == seen.min(axis=0)) & clear
     others = np.where(some & ~truth, values, np.inf).min(axis=0)
@@ -93,7 +93,7 @@ def _tell_moving(chronicle: Chronicle, rng: np.random.Generator) -> Iterator[tup
 
 def _tell_still(chronicle: Chronicle, rng: np.random.Generator) -> Iterator[tuple[str, Truth]]:
     text = pick(rng, ("whatever stands still now", "all that is standing still now"))
-    still = ~chronicle.moving & (chronicle.shown > GONE)
+    still = ~chronicle.moving & (chronicle.shown > 0)
     # Is what grows, spins or fades on the spot still?
     busy = np.zeros_like(still)
     for actor, act in chronicle.done("grow", "shrink", "spin", "vanish", "appear"):
@@ -107,10 +107,8 @@ def _while(chronicle: Chronicle, state_AT: np.ndarray) -> Truth:
     seen = chronicle.shown >= _CLEAR
     changes = np.diff(state_AT, axis=1, prepend=state_AT[:, :1])
     changes[:, :-1] |= changes[:, 1:]
-    hardly = (chronicle.shown > GONE) & ~seen
-    return state_AT & seen, ((changes & (chronicle.shown > GONE)) | (hardly & state_AT)).any(
-        axis=0
-    )
+    hardly = (chronicle.shown > 0) & ~seen
+    return state_AT & seen, ((changes & (chronicle.shown > 0)) | (hardly & state_AT)).any(axis=0)
 
 
 def _tell_touching(chronicle: Chronicle, rng: np.random.Generator) -> Iterator[tuple[str, Truth]]:
@@ -124,7 +122,7 @@ def _tell_touching(chronicle: Chronicle, rng: np.random.Generator) -> Iterator[t
                 for actor in chronicle.ids
             ]
         )
-        there = (chronicle.shown > GONE) & (chronicle.shown[other - 1] > GONE)
+        there = (chronicle.shown > 0) & (chronicle.shown[other - 1] > 0)
         clear = (chronicle.shown >= _CLEAR) & (chronicle.shown[other - 1] >= _CLEAR)
         doubt = there & ((abs(gaps) < _TOUCH_MARGIN) | ((gaps < 0) & ~clear))
         text = pick(rng, (f"whatever {called} touches", f"whatever touches {called} now"))
