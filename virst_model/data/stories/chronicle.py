@@ -14,7 +14,7 @@ from virst_model.data.stories.figures import figure
 from virst_model.data.stories.geometry import Path, gap, places, seen_in
 from virst_model.data.stories.names import Names
 
-SEEN, GONE = 0.5, 0.03  # shares of an actor: at least this is to be seen, at most that is not
+SEEN, GONE = 0.5, 0.015  # shares of an actor: at least this is to be seen, at most that is not
 _DOUBTFUL = 0.4  # of an actor that falls below this some would say that it was hidden
 _MOVES = 0.05  # heights a second
 _PAUSE = 5  # ticks: what stands still for less has not stopped

@@ -33,7 +33,16 @@ _WORDS = {
     "hide": ("disappears", "goes out of sight"),
     "return": ("disappears and comes back", "comes back after it was gone"),
 }
-_PLURALS = {"goes": "go", "does": "do", "is": "are", "has": "have", "itself": "themselves"}
+_PLURALS = {
+    "goes": "go",
+    "does": "do",
+    "is": "are",
+    "has": "have",
+    "was": "were",
+    "comes": "come",
+    "it": "they",
+    "itself": "themselves",
+}
 _THEN = (", then ", " and then ")
 _STOPPABLE = ("go", "circle", "enter", "follow")
 
@@ -48,9 +57,7 @@ class Deed:
     @property
     def plural(self) -> str:
         """The same said of several."""
-        verb, *rest = self.text.split(" ")
-        verb = _PLURALS.get(verb, verb.removesuffix("s"))
-        return " ".join([verb, *(_PLURALS.get(word, word) for word in rest)])
+        return said_of_several(self.text)
 
 
 def deeds(chronicle: Chronicle, rng: np.random.Generator) -> list[Deed]:
@@ -78,6 +85,13 @@ def _alone(chronicle: Chronicle) -> dict[str, Fit]:
         "hide": _hides(chronicle),
         "return": _returns(chronicle),
     }
+
+
+def said_of_several(text: str) -> str:
+    """`text`, which begins with its verb, with all of it in the plural."""
+    verb, *rest = text.split(" ")
+    verb = _PLURALS.get(verb, verb.removesuffix("s"))
+    return " ".join([verb, *(_PLURALS.get(word, word) for word in rest)])
 
 
 def word_way(way: str, rng: np.random.Generator) -> str:

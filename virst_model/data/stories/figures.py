@@ -20,18 +20,21 @@ SHAPES = (*grammar.SHAPES, "ring", "heart", "arrow", "diamond", "hexagon")
 # The map of distances spans [-_REACH, _REACH] radii in cells of _CELL.
 _REACH = 3.2
 _CELL = 0.05
-_POINTS = 72
+_POINTS = 56
+# Of all shapes alike, so that what has the larger radius is the bigger one, whatever it is.
+_AREA = 2.6
 _CELLS = round(2 * _REACH / _CELL) + 1
 
 
 @dataclass(frozen=True)
 class Figure:
-    """A shape at radius 1, its centre of gravity at 0.
+    """A shape at radius 1, its centre of gravity at 0, as large as the others.
 
     Attributes:
         contours: closed polygons, (points,) complex each; a second one is a hole.
         extent: how far the outermost point is from the centre.
-        inside: (points,) complex, spread evenly over it.
+        inside: (points,) complex, spread evenly over it and along its border: what is seen of them
+            is seen of it, and of a tip that looks out somewhere there is one.
         edge: (points,) complex, along its contours.
         distances: (_CELLS, _CELLS) how far a place is from it; below 0 inside.
     """
@@ -55,20 +58,21 @@ class Figure:
 @functools.cache
 def figure(shape: str) -> Figure:
     """The figure of one of SHAPES."""
-    contours = _centred(_contours(shape))
+    contours = _normal(_contours(shape))
     mask = np.zeros((_CELLS, _CELLS), np.uint8)
     corners = [(points + complex(_REACH, _REACH)) / _CELL for points in contours]
     whole = [np.rint(np.stack([c.real, c.imag], axis=1)).astype(np.int32) for c in corners]
     cv2.fillPoly(mask, whole, 1)
     outer, inner = (cv2.distanceTransform(m, cv2.DIST_L2, 5) for m in (1 - mask, mask))
     distances = np.where(mask > 0, 0.5 - inner, outer - 0.5) * _CELL
-    places = _spread(400) * 2.9
+    places = _spread(400) * 3.2
     bare = Figure(contours, max(float(abs(c).max()) for c in contours), places, places, distances)
+    edge = np.concatenate([_along(points) for points in contours])
     return Figure(
         contours=contours,
         extent=bare.extent,
-        inside=places[bare.distance(places) < 0][:_POINTS],
-        edge=np.concatenate([_along(points) for points in contours]),
+        inside=np.append(places[bare.distance(places) < 0][:_POINTS], 0.97 * edge[::2]),
+        edge=edge,
         distances=distances,
     )
 
@@ -105,12 +109,13 @@ def _complex(points: np.ndarray) -> np.ndarray:
     return points[:, 0] + 1j * points[:, 1]
 
 
-def _centred(contours: tuple[np.ndarray, ...]) -> tuple[np.ndarray, ...]:
-    """Moved so that the centre of gravity of the first polygon is at 0."""
+def _normal(contours: tuple[np.ndarray, ...]) -> tuple[np.ndarray, ...]:
+    """Moved and scaled so that the first polygon has its centre of gravity at 0 and area _AREA."""
     first, after = contours[0], np.roll(contours[0], -1)
     cross = (np.conj(first) * after).imag
     middle = ((first + after) * cross).sum() / (3 * cross.sum())
-    return tuple(points - middle for points in contours)
+    scale = np.sqrt(_AREA / (0.5 * abs(cross.sum())))
+    return tuple((points - middle) * scale for points in contours)
 
 
 def _along(points: np.ndarray) -> np.ndarray:

@@ -123,7 +123,7 @@ def draw_sprite(actor: Actor, radius: float) -> Sprite:
     _texture(rgb, actor, big)
     if actor.outlined:
         dark = tuple(int(value * _DARK) for value in actor.rgbs[0])
-        thick = max(1, round(0.2 * big))  # half of it lies outside
+        thick = max(1, round(0.14 * big))  # half of it lies outside
         cv2.polylines(rgb, outline, True, dark, thick, cv2.LINE_AA, _SHIFT)
     whole = np.dstack([rgb, alpha])
     return Sprite(cv2.resize(whole, (side, side), None, 0, 0, cv2.INTER_AREA), radius)
@@ -197,7 +197,7 @@ def draw_film(rng: np.random.Generator) -> Film:
     )
     amplitude = float(rng.uniform(0.02, 0.2)) if rng.random() < 0.5 else 0.0
     camera = Camera(
-        shake=float(rng.uniform(0.003, 0.015)) if rng.random() < 0.4 else 0.0,
+        shake=float(rng.uniform(0.003, 0.012)) if rng.random() < 0.4 else 0.0,
         blur=float(rng.uniform(0.002, 0.008)) if rng.random() < 0.3 else 0.0,
         light=(amplitude, float(rng.uniform(2, 10)), float(rng.uniform(0, 6.28))),
         tint=tuple(float(gain) for gain in rng.uniform(0.92, 1.04, 3)),

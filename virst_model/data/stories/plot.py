@@ -118,7 +118,8 @@ def _solo(actor: Actor, length: int, rng: np.random.Generator) -> Part:
 
 
 def _come_in(actor: Actor, length: int, rng: np.random.Generator) -> Part:
-    to, way = _somewhere(actor, rng), pick(rng, ("left", "right"))
+    to = _somewhere(actor, rng)
+    way = "left" if to.real < WIDE / 2 else "right"  # from the far side: it is seen to come
     outside = WIDE + actor.extent + 0.05 if way == "left" else -actor.extent - 0.05
     part = Part(actor, complex(outside, to.imag), length)
     part.stand(int(rng.integers(3, 12)))
@@ -215,13 +216,15 @@ _SHARES = (0.36, 0.12, 0.12, 0.08, 0.08, 0.06, 0.1, 0.08)
 
 def _collide(one: Actor, other: Actor, length: int, rng: np.random.Generator) -> tuple[Part, ...]:
     """They stand, go towards each other, bounce and go back a little."""
-    way = pick(rng, ("left", "right", "left", "right", "up", "down"))
+    # From top to bottom big ones have no room for a run.
+    is_low = one.size == other.size == "small" and rng.random() < 0.5
+    way = pick(rng, ("up", "down") if is_low else ("left", "right"))
     to = WAYS[way]
     apart = _touching_distance(one, other, to)
     span = (WIDE if way in ("left", "right") else 1.0) - one.extent - other.extent - apart
-    run = np.array(rng.uniform(0.16, 0.3, 2))
+    run = np.array(rng.uniform(0.18, 0.3, 2))
     run *= min(1.0, 0.95 * span / run.sum())
-    ticks = int(rng.integers(9, 17))
+    ticks = int(rng.integers(8, 15))
     slack = span - run.sum()
     begin = one.extent + rng.uniform(0.02, 0.98) * slack
     side = max(one.extent, other.extent) + 0.01
@@ -236,7 +239,7 @@ def _collide(one: Actor, other: Actor, length: int, rng: np.random.Generator) ->
         part.stand(wait)
         part.go(ahead, float(distance), ticks)
         part.bounce(partner)
-        part.go(OPPOSITE[ahead], float(distance) * rng.uniform(0.6, 1.0), ticks)
+        part.go(OPPOSITE[ahead], float(distance) * rng.uniform(0.75, 1.0), ticks)
         part.rest()
     return parts
 
@@ -249,7 +252,8 @@ def _touching_distance(one: Actor, other: Actor, way: complex) -> float:
         for actor, centres in ((one, np.zeros(len(apart), complex)), (other, way * apart))
     ]
     gaps = gap(figure(one.shape), paths[0], figure(other.shape), paths[1])
-    return float(apart[max(np.searchsorted(gaps > 0.002, True), 0) % len(apart)])
+    overlapping = np.flatnonzero(gaps < 0.002)
+    return float(apart[min(overlapping[-1] + 1, len(apart) - 1)])
 
 
 def _follow(one: Actor, other: Actor, length: int, rng: np.random.Generator) -> tuple[Part, ...]:

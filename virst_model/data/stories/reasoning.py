@@ -33,15 +33,19 @@ def _odd_ones(chronicle: Chronicle, rng: np.random.Generator) -> Iterator[Claim]
     if len(chronicle.ids) < 3:
         return
     for word, kinds in (
-        ("shape", [actor.shape for actor in chronicle.actors]),
+        ("shape", [(actor.shape,) for actor in chronicle.actors]),
         ("colour", [actor.colours for actor in chronicle.actors]),
     ):
         counts = Counter(kinds)
-        if len(counts) == 2 and min(counts.values()) == 1:
+        if len(counts) == 2 and min(counts.values()) == 1 and _share_nothing(*counts):
             odd = [i for i, kind in zip(chronicle.ids, kinds) if counts[kind] == 1]
             yield Claim(
                 "reasoning", f"Which one has another {word} than all the others?", Fit.of(odd)
             )
+
+
+def _share_nothing(one: tuple[str, ...], other: tuple[str, ...]) -> bool:
+    return not {*one} & {*other}
 
 
 def _collisions(chronicle: Chronicle, rng: np.random.Generator) -> Iterator[Claim]:

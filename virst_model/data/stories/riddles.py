@@ -8,6 +8,7 @@ import numpy as np
 
 from virst_model.data.grammar import pick
 from virst_model.data.stories.chronicle import Chronicle
+from virst_model.data.stories.deeds import said_of_several
 from virst_model.data.stories.fit import Fit
 from virst_model.data.stories.sentence import Claim
 
@@ -16,7 +17,7 @@ _SHAPE_RIDDLES = (
     ("could roll like a wheel", ("circle", "ring"), ()),
     ("would make a good wheel", ("circle", "ring"), ()),
     ("has no corners at all", ("circle", "ring"), ("heart",)),
-    ("has a hole in it", ("ring",), ()),
+    ("has a hole in the middle", ("ring",), ()),
     ("could you put on a finger", ("ring",), ()),
     ("stands for love", ("heart",), ()),
     ("do people send on Valentine's Day", ("heart",), ()),
@@ -40,8 +41,6 @@ _COLOUR_RIDDLES = (
     ("the colour that says stop at a traffic light", "red"),
     ("the colour that says go at a traffic light", "green"),
 )
-_PLURALS = {"has": "have", "is": "are", "does": "do", "goes": "go"}
-_MODALS = ("could", "would", "can", "do")
 
 
 def tell_riddles(chronicle: Chronicle, rng: np.random.Generator) -> Iterator[Claim]:
@@ -65,8 +64,5 @@ def which(asked: str, fit: Fit, rng: np.random.Generator) -> Claim:
     plural = len(fit.sure) > 1
     noun = pick(rng, ("shape", "object", "one"))
     if plural:
-        noun = f"{noun}s"
-        verb, _, rest = asked.partition(" ")
-        verb = _PLURALS.get(verb, verb if verb in _MODALS else verb.removesuffix("s"))
-        asked = f"{verb} {rest}".strip()
+        noun, asked = f"{noun}s", said_of_several(asked)
     return Claim("reasoning", f"Which {noun} {asked}?", fit, plural)
