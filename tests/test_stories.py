@@ -651,3 +651,12 @@ def test_stories_need_neither_torch_nor_ros():
     code += "sys.exit(bool({'torch', 'rclpy'} & {*sys.modules}))"
     root = Path(__file__).resolve().parents[1]
     assert subprocess.run([sys.executable, "-c", code], cwd=root, check=False).returncode == 0
+
+
+def test_several_are_spoken_of_in_the_plural(said):
+    singular = re.compile(
+        r"^(?!Which).* that (\w*s|never moves)\b|^Which \w+s (\w*s|never moves)\b"
+    )
+    for _, sentence in said:
+        if sentence.kind == "plural" or re.match("Which (shapes|objects|ones)", sentence.text):
+            assert not singular.search(sentence.text), sentence

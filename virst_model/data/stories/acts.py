@@ -15,10 +15,6 @@ from virst_model.data.stories.cast import Actor
 TICK_S = 0.1
 WAYS = {"left": -1.0 + 0j, "right": 1.0 + 0j, "up": -1j, "down": 1j}
 OPPOSITE = {"left": "right", "right": "left", "up": "down", "down": "up"}
-VERBS = (
-    *("stand", "go", "circle", "grow", "shrink", "spin", "vanish", "appear", "leave", "enter"),
-    *("follow", "bounce"),
-)
 
 # Odd, so that at no tick it is half there.
 _FADE = 5  # ticks
@@ -27,9 +23,10 @@ _OUT = 0.05  # how far outside of the frame it goes, heights
 
 @dataclass(frozen=True)
 class Act:
-    """One of VERBS, from tick `start` to tick `end`.
+    """Something done, from tick `start` to tick `end`.
 
     Attributes:
+        verb: stand, go, circle, grow, shrink, spin, vanish, appear, leave, enter, follow, bounce.
         way: one of WAYS where it goes, leaves or enters.
         other: id of the actor that it follows or bounces off; 0 for other verbs.
     """

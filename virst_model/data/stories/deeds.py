@@ -16,7 +16,7 @@ from virst_model.data.stories.fit import Fit
 
 # An actor that goes less far than this some way has not gone that way.
 _SLIGHT = 0.06
-_FOLLOWS = 0.6  # share of its way that an actor goes behind another
+_FOLLOWS = 0.4  # share of its way on which an actor goes behind another, to follow it
 
 # Verb of the acts -> wordings for "the shape that ..."; the plural follows by `plural`.
 _WORDS = {
@@ -40,6 +40,8 @@ _PLURALS = {
     "has": "have",
     "was": "were",
     "comes": "come",
+    "never": "never",
+    "moves": "move",
     "it": "they",
     "itself": "themselves",
 }
@@ -199,7 +201,7 @@ def _goes_behind(chronicle: Chronicle, actor: int, other: int) -> bool:
     along = (steps[0] * np.conj(to_other)).real > 0.8 * length[0] * abs(to_other)
     same = (steps[0] * np.conj(steps[1])).real > 0.8 * length.prod(axis=0)
     mine = max(int((length[0] > 0).sum()), 1)
-    return float((both & along & same).sum()) > (1 - _FOLLOWS) * mine
+    return float((both & along & same).sum()) > _FOLLOWS * mine
 
 
 def sequences(chronicle: Chronicle, rng: np.random.Generator) -> Iterator[Deed]:

@@ -60,7 +60,12 @@ def events(chronicle: Chronicle, rng: np.random.Generator) -> list[Event]:
 
 def _event(chronicle: Chronicle, verb: str, does: str, do: str) -> Event:
     done = list(chronicle.done(verb))
-    at = {actor: (act.start,) for actor, act in done if chronicle.saw(actor, act)}
+    # It has left when it is out, it grows as soon as it begins to.
+    at = {
+        actor: (act.end if verb == "leave" else act.start,)
+        for actor, act in done
+        if chronicle.saw(actor, act)
+    }
     return Event(does, do, at, frozenset(actor for actor, _ in done) - at.keys())
 
 
@@ -70,11 +75,12 @@ def _some(at: dict[int, tuple[int, ...]]) -> dict[int, tuple[int, ...]]:
 
 def tell_motions(chronicle: Chronicle, rng: np.random.Generator) -> Iterator[Claim]:
     """An actor by what it does: alone, one thing after the other, or with another."""
-    done = [*deeds(chronicle, rng), *sequences(chronicle, rng), *sequences(chronicle, rng)]
-    for other in rng.permutation(chronicle.ids)[:2].tolist():
-        called = chronicle.names.call(other, rng)
-        if called is not None:
-            done += meetings(chronicle, other, called, rng)
+    other = pick(rng, chronicle.ids)
+    called = chronicle.names.call(other, rng)
+    # What happens in order, or to another, is worth more than the rest.
+    done = deeds(chronicle, rng) + 2 * list(sequences(chronicle, rng))
+    if called is not None:
+        done += 2 * meetings(chronicle, other, called, rng)
     done = [deed for deed in done if deed.fit.sure]
     for i in rng.permutation(len(done)).tolist():
         yield from narrowed(chronicle, "motion", f"that {done[i].text}", done[i].fit, rng)

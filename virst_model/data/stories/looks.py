@@ -107,7 +107,7 @@ def narrowed(
     A name that would mean it without the words is not used: they would say nothing.
     """
     for actor in rng.permutation(sorted(fit.sure)).tolist():
-        names = sorted(chronicle.names.of[actor], key=lambda name: name.words)
+        names = chronicle.names.of[actor]
         names = [n for n in names if not chronicle.names.fit(n).is_one or n.words == 0]
         for name in names:
             both = chronicle.names.fit(name) & fit

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 import itertools
+import operator
 from typing import NamedTuple
 
 import numpy as np
@@ -52,13 +53,15 @@ class Name(NamedTuple):
         return f"the {self.bare(rng)}"
 
 
+_words = operator.attrgetter("words")
 _AFTER = {"striped": " with stripes", "dotted": " with dots"}
 
 
 class Names:
     """All names for the actors of a story, and whom they fit.
 
-    `resized` are the ids of those that grow or shrink: nobody can say whether they are big.
+    `resized` are the ids of those that grow or shrink: nobody can say whether they are big. `of`
+    are the names of each actor by its id, those that say less first.
     """
 
     def __init__(self, actors: tuple[Actor, ...], resized: frozenset[int]) -> None:
@@ -66,7 +69,9 @@ class Names:
         self._actors = actors
         self._resized = resized
         self._fits: dict[Name, Fit] = {Name(): self.everyone}
-        self.of: dict[int, tuple[Name, ...]] = {a.id: tuple(self._describe(a)) for a in actors}
+        self.of: dict[int, tuple[Name, ...]] = {
+            actor.id: tuple(sorted(self._describe(actor), key=_words)) for actor in actors
+        }
         self._unique: dict[int, list[Name]] = {}
 
     def fit(self, name: Name) -> Fit:

@@ -79,7 +79,10 @@ def _ask_shape(chronicle: Chronicle, split: str, rng: np.random.Generator) -> It
 
 def _ask_deed(chronicle: Chronicle, split: str, rng: np.random.Generator) -> Iterator[Answer]:
     actor = pick(rng, chronicle.ids)
-    called, deed = chronicle.names.call(actor, rng), pick(rng, deeds(chronicle, rng))
+    called, done = chronicle.names.call(actor, rng), deeds(chronicle, rng)
+    true = [deed for deed in done if actor in deed.fit.sure]
+    # Else most answers would be no.
+    deed = pick(rng, true if true and rng.random() < 0.5 else done)
     if called is not None and _is_settled(actor, deed.fit):
         yield Answer(f"Is it true that {called} {deed.text}?", _yes(actor in deed.fit.sure))
 

@@ -15,6 +15,7 @@ _CLEAR = 0.3  # share of an actor that must be seen to compare it
 _PLACE_MARGIN = 0.05
 _SIZE_MARGIN = 1.15
 _TOUCH_MARGIN = 0.025
+_VEIL = 0.05  # share of two actors that a third hides
 _MOST_DOUBT = 0.25  # of the story
 _LEAST_TICKS = 6  # of each of two meanings
 _SIDES = {"leftmost": -1.0 + 0j, "rightmost": 1.0 + 0j, "topmost": -1j, "bottommost": 1j}
@@ -47,7 +48,7 @@ def _first(chronicle: Chronicle, values: np.ndarray, margin: float) -> Truth:
     seen = np.where(clear, values, np.inf)
     truth = (seen == seen.min(axis=0)) & clear
     others = np.where(some & ~truth, values, np.inf).min(axis=0)
-    doubt = np.where(truth.any(axis=0), others - seen.min(axis=0) < margin, some.any(axis=0))
+    doubt = np.where(truth.any(axis=0), others < seen.min(axis=0) + margin, some.any(axis=0))
     return truth & (truth.cumsum(axis=0) == 1), doubt
 
 
@@ -63,6 +64,8 @@ def _tell_side(chronicle: Chronicle, rng: np.random.Generator) -> Iterator[tuple
 
 
 def _tell_size(chronicle: Chronicle, rng: np.random.Generator) -> Iterator[tuple[str, Truth]]:
+    if next(chronicle.done("grow", "shrink"), None) is None:
+        return
     for word, sign in (("biggest", -1), ("smallest", 1)):
         text = pick(rng, (f"the {Name().bare(rng)} that is {word} now", f"whatever is {word} now"))
         sizes = sign * np.log(abs(chronicle.turns))
@@ -124,6 +127,11 @@ def _tell_touching(chronicle: Chronicle, rng: np.random.Generator) -> Iterator[t
         )
         there = (chronicle.shown > 0) & (chronicle.shown[other - 1] > 0)
         clear = (chronicle.shown >= _CLEAR) & (chronicle.shown[other - 1] >= _CLEAR)
-        doubt = there & ((abs(gaps) < _TOUCH_MARGIN) | ((gaps < 0) & ~clear))
+        # Where a third one lies over them, it may hide that they touch.
+        covers = chronicle.covers
+        over_them = covers.sum(axis=1) - covers[:, other - 1]
+        over_it = covers[other - 1].sum(axis=0) - covers[other - 1]
+        unveiled = clear & (over_them + over_it < _VEIL)
+        doubt = there & ((abs(gaps) < _TOUCH_MARGIN) | ((gaps < 0) & ~unveiled))
         text = pick(rng, (f"whatever {called} touches", f"whatever touches {called} now"))
         yield text, ((gaps < 0) & clear, doubt.any(axis=0))

@@ -26,14 +26,14 @@ _DRAFTS = 6
 class Story:
     """Actors, what each of them does in [0, duration_s], and the film of it.
 
-    Two stories are equal where split, seed and length are: everything follows from these.
+    `chronicle` holds where everyone is at every tick, which all follows from the other fields.
     """
 
     seed: int
     split: str
     duration_s: float
-    actors: tuple[Actor, ...] = field(compare=False)
-    film: Film = field(compare=False, repr=False)
+    actors: tuple[Actor, ...]
+    film: Film = field(repr=False)
     chronicle: Chronicle = field(compare=False, repr=False)
     _sets: dict = field(default_factory=dict, compare=False, repr=False)
 
