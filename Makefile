@@ -35,12 +35,13 @@ export ROS_LOG_DIR ?= $(CURDIR)/out/ros_log
 RUN := AMENT_PREFIX_PATH="$(abspath $(VENV))" PATH="$(abspath $(BIN)):$$PATH"
 
 .DELETE_ON_ERROR:
-.PHONY: help setup demo train-tiny test lint format clean
+.PHONY: help setup demo bench bench-ros train-tiny test lint format clean
 
 help:
 	@echo 'make setup    .venv with torch, ROS 2 and virst_interfaces in it (PYTHON=/path/to/python3.11)'
 	@echo 'make demo     camera, node and client for 20 s; pictures and report in out/demo'
 	@echo '              (QUERY="the blue square", VIDEO=path.mp4, SECONDS=20)'
+	@echo 'make bench    rates, latencies and parts of the model here (bench-ros: camera to mask over DDS)'
 	@echo 'make train-tiny   every stage of training for a few steps on synthetic scenes (STEPS=20)'
 	@echo 'make test     ruff and all tests (FAST=1: without the slow ones; TESTS="tests/test_node.py")'
 	@echo 'make lint     ruff check and ruff format --check'
@@ -54,6 +55,12 @@ demo: setup
 	  $(if $(QUERY),--query "$$QUERY") $(if $(VIDEO),--video "$$VIDEO") $(if $(SECONDS),--seconds $(SECONDS))
 demo: export QUERY := $(QUERY)
 demo: export VIDEO := $(VIDEO)
+
+bench: setup
+	@$(RUN) "$(BIN)/python" -m virst_model.bench --queries 1,4 --json out/bench.json
+
+bench-ros: setup
+	@$(RUN) "$(BIN)/python" -m virst_ros.bench --json out/bench_ros.json
 
 # What training is made of, in minutes; the weights in out/train-tiny are worth nothing.
 TRAIN = "$(BIN)/python" -m virst_model.train
@@ -90,10 +97,10 @@ $(STAMPS)/venv: | scripts/check_tools.sh
 	@mkdir -p "$(STAMPS)" && touch "$@"
 
 REQUIREMENTS := $(addprefix requirements/,model.txt train.txt ros.txt ros_build.txt dev.txt)
-$(STAMPS)/requirements: $(STAMPS)/venv $(REQUIREMENTS) requirements/sam2.txt
+$(STAMPS)/requirements: $(STAMPS)/venv $(REQUIREMENTS) requirements/no_deps.txt
 	@echo 'setup: python packages (minutes the first time)'
 	@"$(BIN)/python" -m pip install -q $(addprefix -r ,$(REQUIREMENTS))
-	@SAM2_BUILD_CUDA=0 "$(BIN)/python" -m pip install -q --no-deps --no-build-isolation -r requirements/sam2.txt
+	@SAM2_BUILD_CUDA=0 "$(BIN)/python" -m pip install -q --no-deps --no-build-isolation -r requirements/no_deps.txt
 	@touch "$@"
 
 INTERFACES := $(wildcard virst_interfaces/* virst_interfaces/*/*)

@@ -10,6 +10,7 @@ from virst_model.data.__main__ import main
 from virst_model.data.catalogue import CATALOGUE, WEIGHTS, locate, open_dataset
 from virst_model.data.check import Finding, check
 from virst_model.data.record import DataError
+from virst_model.data.stories.write import Shot, write_stories
 
 
 def finding(root, dataset: str, split: str) -> Finding:
@@ -43,20 +44,31 @@ def make_all(root) -> None:
 
 
 def test_the_catalogue_has_the_fourteen_of_the_paper_own_footage_and_synthetic_videos():
-    assert len(CATALOGUE) == 16
+    assert len(CATALOGUE) == 17
     assert {dataset.category for dataset in CATALOGUE.values()} == set(WEIGHTS)
 
 
 def test_all_data_sets_are_found_where_their_own_pages_unpack_them(tmp_path, capsys):
     make_all(tmp_path)
     assert main(["check", str(tmp_path)]) == 0
-    assert capsys.readouterr().out.splitlines()[-1] == "15 of 16 data sets found, 0 damaged"
+    assert capsys.readouterr().out.splitlines()[-1] == "15 of 17 data sets found, 0 damaged"
 
 
-def test_synthetic_videos_are_read_as_mevis_is(tmp_path):
-    videos.make_mevis(tmp_path)
-    (tmp_path / "mevis").rename(tmp_path / "synthetic")
-    assert finding(tmp_path, "synthetic", "train").records == 2
+@pytest.mark.parametrize("split", ["train", "valid", "test"])
+def test_written_synthetic_videos_and_their_questions_are_read_with_their_truth(tmp_path, split):
+    shot = Shot(frames=12, fps=4, width=64, height=48)
+    write_stories(tmp_path / "synthetic", split, 2, 0, shot)
+
+    found = open_dataset("synthetic", tmp_path, split)
+    assert len(found.records) == 2 and not found.skipped
+    said = [one for record in found.records for one in record.expressions]
+    assert {"attribute", "none"} <= {one.kind for one in said}
+    for one in said:
+        area = sum(int(one.mask(t).sum()) for t in range(12))
+        assert (area == 0) == (one.kind == "none"), one.text
+    questions = open_dataset("synthetic-vqa", tmp_path, split).records
+    assert len(questions) == 8  # four a video
+    assert all(one.answer for record in questions for one in record.expressions)
 
 
 def test_what_is_found_is_counted(tmp_path):
@@ -99,7 +111,7 @@ def test_one_data_set_is_enough_for_success(tmp_path, capsys):
     lines = capsys.readouterr().out.splitlines()
     assert "  train2017: 1 records, 2 expressions" in lines
     assert "mevis [rvos]: not found (mevis or MeViS)" in lines
-    assert lines[-1] == "1 of 16 data sets found, 0 damaged"
+    assert lines[-1] == "1 of 17 data sets found, 0 damaged"
 
 
 def test_a_damaged_data_set_is_no_success(tmp_path, capsys):
@@ -108,7 +120,7 @@ def test_a_damaged_data_set_is_no_success(tmp_path, capsys):
     (tmp_path / "refer_seg/refcoco/refs(unc).p").write_bytes(b"cos\nsystem\n(S'true'\ntR.")
     assert main(["check", str(tmp_path)]) == 1
     out = capsys.readouterr().out
-    assert "DAMAGED: " in out and "1 of 16 data sets found, 1 damaged" in out
+    assert "DAMAGED: " in out and "1 of 17 data sets found, 1 damaged" in out
 
 
 def test_an_empty_root_is_no_success(tmp_path):

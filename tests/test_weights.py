@@ -1,13 +1,11 @@
 """The weights in the package: there, small, and following sentences."""
 
-from argparse import Namespace
-
 import numpy as np
 import pytest
 
 from virst_model import load
 from virst_model.data.synthetic import DEMO_QUERIES, KNOWN_WORDS, demo_scene
-from virst_model.evaluate import evaluate
+from virst_model.evaluate.scenes import SceneRun, evaluate
 from virst_model.metrics import region
 from virst_model.session import Session, SessionOptions
 from virst_model.structs import TRACKING, Query
@@ -49,11 +47,7 @@ def test_the_demos_queries_are_found_in_its_scene(model, query):
 
 @pytest.mark.slow
 def test_held_out_scenes_are_followed_by_sentence(model):
-    options = Namespace(
-        split="valid", videos=8, frames=40, fps=10.0, height=240, width=320, delay=1
-    )
-
-    results = evaluate(model, options)
+    results = evaluate(model, SceneRun(split="valid", videos=8, frames=40))
 
     # Eight short videos scatter by some ten points around the figures of MODEL_CARD.md.
     assert results["kinds"]["colour_shape"]["J&F"] > 55

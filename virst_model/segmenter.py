@@ -106,7 +106,7 @@ class Segmenter(nn.Module):
             features = FrameFeatures(
                 features.s0, features.s1, features.s2.expand(count, -1, -1, -1)
             )
-        pixels = self._attend(features.s2, read)
+        pixels = self.attend(features.s2, read)
         # What SAM 2 feeds for "no prompt": an explicit padding point and the encoder's own.
         empty = self.sam_prompt_encoder.not_a_point_embed.weight.expand(count, 2, -1)
         return self._decode(features, pixels, empty, None, multimask)
@@ -158,7 +158,7 @@ class Segmenter(nn.Module):
             pointer=torch.where(present, pointer, self.no_obj_ptr),
         )
 
-    def _attend(self, s2: torch.Tensor, read: MemoryRead) -> torch.Tensor:
+    def attend(self, s2: torch.Tensor, read: MemoryRead) -> torch.Tensor:
         """Memory attention over the valid slots only.
 
         SAM 2's own forward takes no mask, so its layers are run here: the same arithmetic, with a

@@ -40,6 +40,10 @@ NEWEST = QoSProfile(depth=1, reliability=ReliabilityPolicy.BEST_EFFORT)
 # Reliable, volatile: what a reliable RViz matches.
 ANSWERS = QoSProfile(depth=1, reliability=ReliabilityPolicy.RELIABLE)
 WARN_EVERY_S = 5.0
+# How long a thread may keep Python's interpreter while others wait; the default is 5 ms. Taking a
+# camera message wants it some twenty times, which with the tracker and the grounder at work was
+# longer than a frame: up to half of the images were gone before anybody could count them.
+SWITCH_INTERVAL_S = 0.0005
 UNCONFIGURED = 1  # lifecycle_msgs/State.PRIMARY_STATE_UNCONFIGURED
 
 
@@ -336,6 +340,7 @@ def main(
     """`virst-segment`: 0 after a signal, 1 where it could not start or go on."""
     # Signals are ours: the threads have to end before the context does.
     stopping = threading.Event()
+    sys.setswitchinterval(SWITCH_INTERVAL_S)
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: stopping.set())
     rclpy.init(args=args, signal_handler_options=SignalHandlerOptions.NO)

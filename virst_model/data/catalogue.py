@@ -20,6 +20,7 @@ from virst_model.data.rvos import (
     load_ref_davis17,
     load_ref_youtube_vos,
     load_revos,
+    load_synthetic,
 )
 from virst_model.data.semantic import (
     load_ade20k,
@@ -27,7 +28,7 @@ from virst_model.data.semantic import (
     load_paco_lvis,
     load_pascal_part,
 )
-from virst_model.data.video_qa import load_video_qa
+from virst_model.data.video_qa import load_synthetic_questions, load_video_qa
 
 SEMANTIC = "semantic"
 REFERRING_IMAGE = "referring_image"
@@ -108,7 +109,10 @@ CATALOGUE = {
         load_video_qa,
     ),
     "own": Dataset(RVOS, ("own",), ("train", "valid"), load_own, 0),
-    "synthetic": Dataset(RVOS, ("synthetic",), ("train", "valid", "test"), load_mevis, 0),
+    "synthetic-vqa": Dataset(
+        VIDEO_QA, ("synthetic",), ("train", "valid", "test"), load_synthetic_questions, 0
+    ),
+    "synthetic": Dataset(RVOS, ("synthetic",), ("train", "valid", "test"), load_synthetic, 0),
 }
 
 

@@ -20,7 +20,7 @@ _FAT_PX = 0.45
 _NOISE_ROOM = 16
 
 
-def _regular(corners: int, radii: tuple[float, ...]) -> np.ndarray:
+def regular_polygon(corners: int, radii: tuple[float, ...]) -> np.ndarray:
     """Closed polygon, first corner at the top, whose corners go through `radii` in turn."""
     turn = np.arange(corners) * (2 * np.pi / corners)
     radius = np.resize(np.array(radii), corners)
@@ -35,14 +35,14 @@ def _cross(arm: float, half: float) -> np.ndarray:
 
 
 # Outlines at radius 1. Their areas are alike, so that "big" looks big for every shape.
-_OUTLINES = {
-    "circle": _regular(48, (1.0,)),
+OUTLINES = {
+    "circle": regular_polygon(48, (1.0,)),
     "square": np.array([[-1, -1], [1, -1], [1, 1], [-1, 1]]) * 0.85,
-    "triangle": _regular(3, (1.3,)),
-    "star": _regular(10, (1.3, 0.6)),
+    "triangle": regular_polygon(3, (1.3,)),
+    "star": regular_polygon(10, (1.3, 0.6)),
     "cross": _cross(1.1, 0.38),
 }
-EXTENT = {name: float(np.linalg.norm(points, axis=1).max()) for name, points in _OUTLINES.items()}
+EXTENT = {name: float(np.linalg.norm(points, axis=1).max()) for name, points in OUTLINES.items()}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -107,7 +107,7 @@ class SceneObject:
         rock = moves * self.turn_deg * math.sin(2 * math.pi * t_s / period_s + phase)
         angle = math.radians(self.angle_deg + rock)
         cos, sin = math.cos(angle) * self.radius, math.sin(angle) * self.radius
-        return _OUTLINES[self.shape] @ np.array([[cos, sin], [-sin, cos]])
+        return OUTLINES[self.shape] @ np.array([[cos, sin], [-sin, cos]])
 
     def _bounce(self, axis: int, t_s: float) -> tuple[float, int]:
         """Position on an axis and how many times it was reflected there since time 0."""

@@ -32,7 +32,7 @@ DEMO_QUERIES = ("the red circle", "the blue square")
 # For over a minute no object of this scene is hidden by more than 70 %.
 DEMO_SEED = 15
 
-_RGB = {
+RGB = {
     "red": (212, 36, 40),
     "green": (42, 160, 58),
     "blue": (40, 78, 218),
@@ -167,7 +167,7 @@ def _draw_object(
         shape=shape,
         size=size,
         radius=radius,
-        rgb=tuple(min(255, round(channel * value)) for channel in _RGB[colour]),
+        rgb=tuple(min(255, round(channel * value)) for channel in RGB[colour]),
         outlined=bool(rng.random() < 0.3),
         angle_deg=round(float(rng.uniform(-tilt, tilt)), 2),
         start=_rounded(rng.uniform(room[0], room[2]), rng.uniform(room[1], room[3])),

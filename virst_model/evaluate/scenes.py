@@ -1,30 +1,44 @@
-"""python -m virst_model.evaluate: how well a stream follows sentences on held-out scenes.
+"""How well a stream follows sentences on held-out synthetic scenes.
 
 Every scene runs once through a synchronous `Session` with all its sentences at once, and once
 with a query that is swapped half-way for another object.
 """
 
-import argparse
 from collections import defaultdict
-import json
-from pathlib import Path
-import sys
+from dataclasses import dataclass
 
 import numpy as np
-import torch
 from tqdm import tqdm
 
 from virst_model.data.synthetic import Scene, Sentence, make_scene
 from virst_model.metrics import boundary, region
 from virst_model.session import Session, SessionOptions
 from virst_model.structs import SEARCHING, Query
-from virst_model.virst import Virst, load
+from virst_model.virst import Virst
+
+
+@dataclass(frozen=True)
+class SceneRun:
+    """Which scenes, how long, and how they are streamed.
+
+    Attributes:
+        delay: frames that a grounding takes.
+    """
+
+    split: str = "test"
+    videos: int = 60
+    frames: int = 60
+    fps: float = 10.0
+    height: int = 240
+    width: int = 320
+    delay: int = 1
+
 
 SWAPPED = 0.5  # IoU with the new object from which on a swap counts as followed
 
 
 def follow(
-    model: Virst, scene: Scene, sentences: list[Sentence], frames: int, options: argparse.Namespace
+    model: Virst, scene: Scene, sentences: list[Sentence], run: SceneRun
 ) -> tuple[np.ndarray, np.ndarray, list[int]]:
     """Runs one stream.
 
@@ -33,13 +47,13 @@ def follow(
         that is answered, 0 for one that never is, so that silence is scored as it is.
     """
     queries = tuple(Query(i + 1, s.text, i + 1) for i, s in enumerate(sentences))
-    masks, truth = [], []
+    masks, truth, frames = [], [], run.frames
     answered = [frames] * len(queries)
-    with Session(model, _session_options(options)) as session:
+    with Session(model, _session_options(run)) as session:
         session.set_queries(queries)
         for t in range(frames):
-            frame, ids = scene.render(t / options.fps, options.height, options.width)
-            results = session.step(frame, t / options.fps).results
+            frame, ids = scene.render(t / run.fps, run.height, run.width)
+            results = session.step(frame, t / run.fps).results
             masks.append([r.mask_HW for r in results])
             truth.append(ids)
             for index, result in enumerate(results):
@@ -49,17 +63,17 @@ def follow(
     return np.array(masks).swapaxes(0, 1), np.stack(truth), first
 
 
-def swap(model: Virst, scene: Scene, pair: tuple[Sentence, Sentence], options) -> bool:
+def swap(model: Virst, scene: Scene, pair: tuple[Sentence, Sentence], run: SceneRun) -> bool:
     """Whether the mask goes over to the second sentence's object within the second half."""
-    frames, half = options.frames, options.frames // 2
+    frames, half = run.frames, run.frames // 2
     hits = []
-    with Session(model, _session_options(options)) as session:
+    with Session(model, _session_options(run)) as session:
         for t in range(frames):
             if t in (0, half):
                 index = int(t == half)
                 session.set_queries((Query(index + 1, pair[index].text, 1),))
-            frame, ids = scene.render(t / options.fps, options.height, options.width)
-            mask = session.step(frame, t / options.fps).results[0].mask_HW
+            frame, ids = scene.render(t / run.fps, run.height, run.width)
+            mask = session.step(frame, t / run.fps).results[0].mask_HW
             if t >= half + half // 2:
                 truth = np.stack([np.isin(ids, s.object_ids) for s in pair])
                 hits.append(region(truth, np.stack([mask, mask])))
@@ -67,33 +81,33 @@ def swap(model: Virst, scene: Scene, pair: tuple[Sentence, Sentence], options) -
     return bool(new >= SWAPPED and new > old)
 
 
-def evaluate(model: Virst, options: argparse.Namespace) -> dict:
+def evaluate(model: Virst, run: SceneRun) -> dict:
     """J, F and J&F (percent) by kind of sentence, and the share of swaps that are followed."""
     scores: dict[str, list[tuple[float, float]]] = defaultdict(list)
     swaps, waited = [], []
-    for seed in tqdm(range(options.videos), unit="video"):
-        scene = make_scene(seed, options.split, duration_s=options.frames / options.fps)
+    for seed in tqdm(range(run.videos), unit="video"):
+        scene = make_scene(seed, run.split, duration_s=run.frames / run.fps)
         sentences = list(scene.sentences(per_kind=1))
-        masks, ids, first = follow(model, scene, sentences, options.frames, options)
+        masks, ids, first = follow(model, scene, sentences, run)
         for sentence, mask, start in zip(sentences, masks, first, strict=True):
             truth = np.isin(ids, sentence.object_ids)
             j = region(truth[start:], mask[start:]).mean()
             f = boundary(truth[start:], mask[start:]).mean()
             scores[sentence.kind].append((j, f))
-            waited.append(start / options.fps)
+            waited.append(start / run.fps)
         pair = _different(sentences)
         if pair:
-            swaps.append(swap(model, scene, pair, options))
+            swaps.append(swap(model, scene, pair, run))
     rows = {kind: _row(values) for kind, values in sorted(scores.items())}
     every = [pair for values in scores.values() for pair in values]
     rows["overall"] = _row(every)
     return {
-        "split": options.split,
-        "videos": options.videos,
-        "frames": options.frames,
-        "fps": options.fps,
-        "size": [options.height, options.width],
-        "grounding_delay_frames": options.delay,
+        "split": run.split,
+        "videos": run.videos,
+        "frames": run.frames,
+        "fps": run.fps,
+        "size": [run.height, run.width],
+        "grounding_delay_frames": run.delay,
         "kinds": rows,
         "swap": {"followed": round(100 * float(np.mean(swaps)), 1), "swaps": len(swaps)},
         "first_answer_s": round(float(np.mean(waited)), 2),
@@ -120,29 +134,8 @@ def _different(sentences: list[Sentence]) -> tuple[Sentence, Sentence] | None:
     return None
 
 
-def _session_options(options: argparse.Namespace) -> SessionOptions:
-    return SessionOptions(sync=True, grounding_delay_frames=options.delay)
-
-
-def main() -> None:
-    """Prints a table and writes results.json."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--model", type=Path, help="folder of weights; the packaged tiny ones")
-    parser.add_argument("--split", default="test", choices=("train", "valid", "test"))
-    parser.add_argument("--videos", type=int, default=60)
-    parser.add_argument("--frames", type=int, default=60)
-    parser.add_argument("--fps", type=float, default=10.0)
-    parser.add_argument("--height", type=int, default=240)
-    parser.add_argument("--width", type=int, default=320)
-    parser.add_argument("--delay", type=int, default=1, help="frames that a grounding takes")
-    parser.add_argument("--threads", type=int, default=2)
-    parser.add_argument("--out", type=Path, default=Path("out/evaluate"))
-    options = parser.parse_args()
-    torch.set_num_threads(options.threads)
-    results = evaluate(load(options.model), options)
-    options.out.mkdir(parents=True, exist_ok=True)
-    (options.out / "results.json").write_text(json.dumps(results, indent=1))
-    sys.stdout.write(table(results))
+def _session_options(run: SceneRun) -> SessionOptions:
+    return SessionOptions(sync=True, grounding_delay_frames=run.delay)
 
 
 def table(results: dict) -> str:
@@ -153,7 +146,3 @@ def table(results: dict) -> str:
     swaps = results["swap"]
     lines.append(f"\nSwaps followed: {swaps['followed']} % of {swaps['swaps']}.")
     return "\n".join(lines) + "\n"
-
-
-if __name__ == "__main__":
-    main()

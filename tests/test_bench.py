@@ -1,0 +1,126 @@
+"""The bench runs at minimum length; its structure is looked at, never its times."""
+
+import json
+
+import pytest
+from streams import real_model, smallest
+import torch
+
+from virst_model.bench import growth
+from virst_model.bench.__main__ import main, random_model
+from virst_model.bench.machine import share_of_peak, work
+from virst_model.bench.measure import Load, parts
+from virst_model.bench.parts import Stopwatch, listening
+from virst_model.session import SessionOptions
+
+PARTS = {
+    "preprocess",
+    "image encoder",
+    "clip encoder",
+    "LLM",
+    "fusion",
+    "memory attention",
+    "decoder",
+    "memory encoder",
+    "postprocess",
+    "the rest",
+}
+
+
+@pytest.fixture(autouse=True)
+def threads():
+    before = torch.get_num_threads()
+    yield
+    torch.set_num_threads(before)
+
+
+def test_the_program_writes_what_it_prints(tmp_path, capsys):
+    path = tmp_path / "bench.json"
+
+    assert main(["--frames", "8", "--queries", "1,2", "--json", str(path)]) == 0
+
+    found = json.loads(path.read_text())
+    for numbers in found["queries"].values():
+        assert numbers["max_fps"] > 0 and numbers["offline_fps"] > 0
+        assert numbers["tracked_percent"] == 100  # what is measured is tracking
+        assert 0 <= numbers["dropped"] <= 8
+        assert set(numbers["parts"]) == PARTS
+        assert numbers["parts"]["image encoder"]["calls a frame"] == 1  # encoded once
+    assert found["memory"]["weights_mib"] > 1 and found["gflop"]["frame"] > 0
+    said = capsys.readouterr().out
+    assert "max_fps" in said and "memory attention" in said
+
+
+def test_random_weights_of_a_preset_are_followed_too(tmp_path):
+    path = tmp_path / "bench.json"
+    arguments = ["--random-weights", "--frames", "4", "--mode", "streaming", "--json", str(path)]
+
+    assert main(arguments) == 0
+
+    found = json.loads(path.read_text())
+    assert found["queries"]["1"]["tracked_percent"] == 100
+    assert "offline_fps" not in found["queries"]["1"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["--preset", "7b"], "--random-weights"),
+        (["--frames", "0"], "above 0"),
+        (["--model", "/nowhere"], "/nowhere: no such folder"),
+        (["--device", "cuda:99"], "--device cuda:99"),
+    ],
+)
+def test_bad_options_are_one_line_and_exit_status_2(arguments, said, capsys):
+    assert main(arguments) == 2
+    error = capsys.readouterr().err
+    assert said in error and error.count("\n") == 1
+
+
+@pytest.mark.parametrize("arguments", [["--size", "640"], ["--queries", "0,17"]])
+def test_values_that_do_not_parse_are_refused(arguments):
+    with pytest.raises(SystemExit) as stopped:
+        main(arguments)
+    assert stopped.value.code == 2
+
+
+def test_the_model_is_as_before_after_listening():
+    model = real_model(smallest())
+    with listening(model, Stopwatch(model.device)):
+        assert "encode" in vars(model.segmenter)
+    assert "encode" not in vars(model.segmenter) and "frame_pixels" not in vars(model)
+
+
+def test_parts_of_a_frame_are_counted_once_a_frame():
+    found = parts(real_model(smallest()), Load(48, 64, frames=6), SessionOptions(sync=True))
+    assert set(found) == PARTS
+    assert found["memory attention"]["calls a frame"] == pytest.approx(1, abs=0.4)  # anchors
+
+
+def test_every_sweep_gives_points_and_a_plot(tmp_path, monkeypatch):
+    monkeypatch.setattr(growth, "MEASURED", 2)
+    small = {name: (points[:2], change) for name, (points, change) in growth.sweeps(100).items()}
+    monkeypatch.setattr(growth, "sweeps", lambda most: small)
+
+    found = growth.measure(real_model(smallest()))
+
+    assert set(found) == {"frames of the stream", "window size", "alpha", "queries", "image width"}
+    for name, points in found.items():
+        growth.plot(tmp_path / "plot.svg", name, points)
+        assert (tmp_path / "plot.svg").read_text().count("<polyline") == 2
+
+
+def test_the_share_of_the_peak_is_known_for_known_devices_only():
+    assert share_of_peak("NVIDIA H200", 989.0, 0.001) == pytest.approx(100)
+    assert share_of_peak("AMD EPYC", 1.0, 1.0) is None
+
+
+def test_a_longer_window_is_more_work():
+    model = real_model(smallest())
+    assert work(model, 32)["grounding"] > work(model, 8)["grounding"]
+
+
+def test_random_weights_are_the_same_each_time():
+    one, other = (random_model("tiny", "cpu", torch.float32) for _ in range(2))
+    for a, b in zip(one.parameters(), other.parameters(), strict=True):
+        assert torch.equal(a, b)

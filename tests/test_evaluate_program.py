@@ -1,0 +1,150 @@
+"""python -m virst_model.evaluate on data sets in their own layouts."""
+
+import json
+import zipfile
+
+from image_miniatures import make_reason_seg, make_refer
+from miniatures import make_mevis, make_ref_davis17, make_ref_youtube_vos, make_revos
+import pytest
+from streams import real_model, smallest
+
+from virst_model.evaluate.__main__ import main
+from virst_model.virst import save
+
+
+@pytest.fixture(scope="module")
+def weights(tmp_path_factory):
+    """A folder with a smallest model that has learned nothing."""
+    folder = tmp_path_factory.mktemp("weights")
+    save(real_model(smallest()), folder)
+    return folder
+
+
+@pytest.fixture
+def evaluate(tmp_path, weights):
+    """evaluate("mevis", "--split", ...) -> exit status; results lie in tmp_path / "out"."""
+
+    def run(dataset, *arguments):
+        places = ["--root", str(tmp_path), "--out", str(tmp_path / "out"), "--model", str(weights)]
+        return main(["--dataset", dataset, *places, *arguments])
+
+    return run
+
+
+def results(tmp_path):
+    return json.loads((tmp_path / "out" / "results.json").read_text())
+
+
+@pytest.mark.parametrize("mode", ["offline", "streaming"])
+def test_mevis_is_scored_packed_and_shown(evaluate, tmp_path, capsys, mode):
+    make_mevis(tmp_path)
+
+    assert evaluate("mevis", "--split", "valid_u", "--mode", mode) == 0
+
+    found = results(tmp_path)
+    assert found["table"]["overall"]["expressions"] == 4
+    assert {one["text"] for one in found["expressions"]} >= {"it disappears", "lizard turning"}
+    assert "| overall |" in capsys.readouterr().out
+    assert "it disappears" in (tmp_path / "out" / "report.html").read_text()
+    with zipfile.ZipFile(tmp_path / "out" / "mevis.zip") as archive:
+        assert "d56a6ec78cfa/0/00007.png" in archive.namelist()
+
+
+def test_a_split_without_truth_gives_masks_and_no_score(evaluate, tmp_path, capsys):
+    make_mevis(tmp_path)
+
+    assert evaluate("mevis", "--split", "valid") == 0
+
+    assert "no truth in this split" in capsys.readouterr().out
+    assert (tmp_path / "out" / "mevis.zip").exists()
+    assert not (tmp_path / "out" / "results.json").exists()
+
+
+def test_ref_youtube_vos_is_packed_below_annotations(evaluate, tmp_path):
+    make_ref_youtube_vos(tmp_path)
+
+    assert evaluate("ref-youtube-vos", "--split", "valid") == 0
+
+    with zipfile.ZipFile(tmp_path / "out" / "ref-youtube-vos.zip") as archive:
+        assert all(name.startswith("Annotations/") for name in archive.namelist())
+
+
+def test_revos_has_kinds_and_their_mean(evaluate, tmp_path):
+    make_revos(tmp_path)
+
+    assert evaluate("revos", "--split", "train") == 0
+
+    rows = results(tmp_path)["table"]
+    assert list(rows) == ["none", "reasoning", "referring", "overall"]
+    mean = (rows["referring"]["J&F"] + rows["reasoning"]["J&F"]) / 2
+    assert rows["overall"]["J&F"] == pytest.approx(mean)
+
+
+def test_revos_valid_has_accuracy_and_robustness(evaluate, tmp_path):
+    make_revos(tmp_path)
+
+    assert evaluate("revos") == 0
+
+    row = results(tmp_path)["table"]["overall"]
+    assert 0 <= row["R"] <= 100 and 0 < row["A"] <= 100
+
+
+def test_ref_davis17_says_which_of_its_protocols_it_is(evaluate, tmp_path):
+    make_ref_davis17(tmp_path)
+
+    assert evaluate("ref-davis17") == 0
+    assert "as the released code" in results(tmp_path)["note"]
+
+    assert evaluate("ref-davis17", "--annotators", "4", "--out", str(tmp_path / "four")) == 0
+    found = json.loads((tmp_path / "four" / "results.json").read_text())
+    assert "4 annotators" in found["note"]
+    assert found["table"]["overall"]["expressions"] == 16
+
+
+def test_images_have_giou_and_ciou(evaluate, tmp_path):
+    make_refer(tmp_path)
+    make_reason_seg(tmp_path)
+
+    assert evaluate("refcoco", "--split", "train") == 0
+    assert set(results(tmp_path)["table"]["overall"]) == {"expressions", "gIoU", "cIoU"}
+
+    out = ("--out", str(tmp_path / "reason"))
+    assert evaluate("reason-seg", "--split", "train", *out) == 0
+
+
+def test_a_second_run_does_nothing_twice(evaluate, tmp_path):
+    make_mevis(tmp_path)
+    evaluate("mevis", "--split", "valid_u")
+    before = {p: p.stat().st_mtime_ns for p in (tmp_path / "out" / "Annotations").rglob("*.png")}
+
+    assert evaluate("mevis", "--split", "valid_u") == 0
+
+    after = {p: p.stat().st_mtime_ns for p in (tmp_path / "out" / "Annotations").rglob("*.png")}
+    assert before == after
+
+
+def test_results_of_another_run_are_not_mixed_in(evaluate, tmp_path, capsys):
+    make_mevis(tmp_path)
+    evaluate("mevis", "--split", "valid_u")
+
+    assert evaluate("mevis", "--split", "valid_u", "--mode", "streaming") == 2
+
+    assert "holds results of another run" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["--split", "valid"], "no mevis here"),
+        (["--split", "test"], "no split 'test'"),
+    ],
+)
+def test_bad_input_is_one_line_and_exit_status_2(evaluate, arguments, said, capsys):
+    assert evaluate("mevis", *arguments) == 2
+    error = capsys.readouterr().err
+    assert said in error and error.count("\n") == 1
+
+
+def test_a_data_set_needs_to_be_found(capsys):
+    assert main(["--dataset", "mevis"]) == 2
+    assert "--root" in capsys.readouterr().err

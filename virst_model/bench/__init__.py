@@ -1,0 +1,1 @@
+"""Where each millisecond goes: rates, latencies, parts and memory of a model on this machine."""

@@ -1,0 +1,184 @@
+"""python -m virst_model.bench: mask rate, latency, parts and memory of a model on this machine.
+
+python -m virst_model.bench                                  the packaged model
+python -m virst_model.bench --preset 7b --random-weights --device cuda --size 1280x720
+python -m virst_model.bench --growth docs/growth             plots of what grows with what
+"""
+
+import argparse
+from collections.abc import Sequence
+import dataclasses
+import json
+from pathlib import Path
+import re
+import sys
+
+from tokenizers import Tokenizer
+import torch
+from tqdm import tqdm
+
+from virst_model.bench import growth, measure
+from virst_model.bench.machine import machine, share_of_peak, work
+from virst_model.checkpoints import WeightsError
+from virst_model.command_line import DTYPES, UsageError, add_model_options, fail, load_model
+from virst_model.config import full, tiny
+from virst_model.session import SessionOptions
+from virst_model.virst import TINY, Virst, empty, settle
+
+PRESETS = {"tiny": tiny, "7b": full}
+PRESENT = 5.0  # object score of random weights: there is something to follow
+
+
+def random_model(preset: str, device: str, dtype: torch.dtype) -> Virst:
+    """A preset with random weights, made where it runs; it always sees an object."""
+    config = PRESETS[preset]()
+    model = empty(config, Tokenizer.from_file(str(TINY / "tokenizer.json")))
+    generator = torch.Generator(device).manual_seed(0)
+    values = {}
+    for name, tensor in model.state_dict().items():
+        if name.endswith("bias"):
+            value = torch.zeros(tensor.shape, device=device, dtype=dtype)
+        elif tensor.ndim == 1:
+            value = torch.ones(tensor.shape, device=device, dtype=dtype)
+        else:
+            value = torch.empty(tensor.shape, device=device, dtype=dtype)
+            value.normal_(0.0, 0.02, generator=generator)
+        values[name] = value
+    model.load_state_dict(values, assign=True)
+    head = model.segmenter.sam_mask_decoder.pred_obj_score_head.layers[-1]
+    torch.nn.init.zeros_(head.weight)
+    torch.nn.init.constant_(head.bias, PRESENT)
+    return settle(model, device, dtype)
+
+
+def bench(model: Virst, load: measure.Load, modes: Sequence[str], counts: Sequence[int]) -> dict:
+    """All that is measured, as JSON has it."""
+    found: dict = {"machine": machine(model), "load": dataclasses.asdict(load), "queries": {}}
+    options = SessionOptions()
+    for count in tqdm(counts, desc="queries", leave=False):
+        one = dataclasses.replace(load, queries=count)
+        numbers: dict = {}
+        if "streaming" in modes:
+            numbers |= measure.streaming(model, one, options)
+            sync = dataclasses.replace(options, sync=True)
+            numbers["parts"] = measure.parts(model, one, sync)
+        if "offline" in modes:
+            numbers |= measure.offline(model, one)
+        found["queries"][str(count)] = numbers
+    found["gflop"] = work(model, options.window_size)
+    found["memory"] = measure.memory(model)
+    fps = found["queries"][str(counts[0])].get("max_fps")
+    if fps:
+        device = str(found["machine"]["device"])
+        found["percent_of_peak"] = share_of_peak(device, found["gflop"]["frame"], 1 / fps)
+    return found
+
+
+def table(found: dict) -> str:
+    """For people: a column for each number of queries, then the parts, then memory."""
+    counts = list(found["queries"])
+    names = [n for n in found["queries"][counts[0]] if n != "parts"]
+    lines = [" ".join(f"{key} {value}" for key, value in found["machine"].items()), ""]
+    lines.append("| |" + "|".join(f" {c} queries " for c in counts) + "|")
+    lines.append("|---" * (len(counts) + 1) + "|")
+    for name in names:
+        cells = [f" {found['queries'][c][name]:.1f} " for c in counts]
+        lines.append(f"| {name} |" + "|".join(cells) + "|")
+    parts = found["queries"][counts[0]].get("parts", {})
+    if parts:
+        lines += ["", "| part | ms a call | calls a frame | ms a frame |", "|---|---|---|---|"]
+    for part, one in sorted(parts.items(), key=lambda item: -item[1]["ms a frame"]):
+        numbers = (one["ms a call"], one["calls a frame"], one["ms a frame"])
+        lines.append(f"| {part} |" + "|".join(f" {number:.2f} " for number in numbers) + "|")
+    lines += ["", *(f"{name}: {value:.0f}" for name, value in found["memory"].items())]
+    gflop = ", ".join(f"{name} {value:.1f}" for name, value in found["gflop"].items())
+    lines.append(f"GFLOP: {gflop}")
+    share = found.get("percent_of_peak")
+    if share is not None:
+        lines.append(f"percent of the device's peak at the fastest rate: {share:.1f}")
+    return "\n".join(lines) + "\n"
+
+
+def _size(text: str) -> tuple[int, int]:
+    match = re.fullmatch(r"([1-9]\d*)x([1-9]\d*)", text)
+    if match is None:
+        raise argparse.ArgumentTypeError(f"{text!r} is not WIDTHxHEIGHT, as 640x480")
+    return int(match[1]), int(match[2])
+
+
+def _counts(text: str) -> list[int]:
+    counts = [int(part) if part.isdecimal() else 0 for part in text.split(",")]
+    if not all(1 <= count <= 16 for count in counts):
+        raise argparse.ArgumentTypeError(f"{text!r} is not a list of 1..16, as 1,4,16")
+    return counts
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m virst_model.bench",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--preset", choices=PRESETS, default="tiny", help="of random weights")
+    parser.add_argument("--random-weights", action="store_true", help="instead of a folder's")
+    parser.add_argument("--size", type=_size, default=(640, 480), help="of the camera's frames")
+    parser.add_argument("--frames", type=int, default=150, help="measured, after the warm-up")
+    parser.add_argument("--rate", type=float, default=15.0, help="of the camera, in Hz")
+    parser.add_argument("--queries", type=_counts, default=[1], metavar="N,N", help="as 1,4,16")
+    parser.add_argument("--mode", choices=("offline", "streaming"), help="default: both")
+    parser.add_argument("--threads", type=int, default=1, help="CPU threads of the tracker")
+    parser.add_argument("--json", type=Path, metavar="FILE")
+    parser.add_argument("--growth", type=Path, metavar="DIR", help="sweeps; SVG plots into DIR")
+    parser.add_argument("--growth-frames", type=int, default=10_000, help="of the longest stream")
+    add_model_options(parser)
+    return parser
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """The program; 2 where an option cannot be used, said in one line."""
+    options = _parser().parse_args(arguments)
+    torch.set_num_threads(options.threads)
+    try:
+        if options.frames < 1 or options.rate <= 0:
+            raise UsageError("--frames and --rate must be above 0")
+        model = _model(options)
+    except (UsageError, WeightsError) as error:
+        return fail(error)
+    if options.growth:
+        return _grow(model, options)
+    width, height = options.size
+    load = measure.Load(height, width, options.frames, options.rate)
+    modes = (options.mode,) if options.mode else ("streaming", "offline")
+    found = bench(model, load, modes, options.queries)
+    if options.json:
+        options.json.parent.mkdir(parents=True, exist_ok=True)
+        options.json.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
+    sys.stdout.write(table(found))
+    return 0
+
+
+def _model(options: argparse.Namespace) -> Virst:
+    if not options.random_weights:
+        if options.preset != "tiny":
+            raise UsageError(f"--preset {options.preset}: needs --random-weights, or give --model")
+        return load_model(options)
+    device = options.device or ("cuda" if torch.cuda.is_available() else "cpu")
+    default = torch.bfloat16 if device.startswith("cuda") else torch.float32
+    return random_model(options.preset, device, DTYPES.get(options.dtype, default))
+
+
+def _grow(model: Virst, options: argparse.Namespace) -> int:
+    options.growth.mkdir(parents=True, exist_ok=True)
+    found = growth.measure(model, options.growth_frames)
+    for name, points in found.items():
+        growth.plot(options.growth / f"{name.replace(' ', '_')}.svg", name, points)
+        for x, point in points:
+            said = ", ".join(f"{value:.1f} {key}" for key, value in point.items())
+            sys.stdout.write(f"{name} {x}: {said}\n")
+    text = json.dumps({"machine": machine(model), "growth": found}, indent=1)
+    (options.growth / "growth.json").write_text(text + "\n", encoding="utf-8")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

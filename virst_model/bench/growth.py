@@ -1,0 +1,106 @@
+"""How cost grows with the stream's length, the window, alpha, the queries and the image."""
+
+from collections.abc import Callable, Sequence
+import dataclasses
+import html
+from pathlib import Path
+import time
+
+import torch
+from tqdm import tqdm
+
+from virst_model.bench.measure import Load, pictures, queries
+from virst_model.session import Session, SessionOptions
+from virst_model.virst import Virst
+
+# Camera frames that are measured at each point, on a full window.
+MEASURED = 60
+
+Point = dict[str, float]
+
+
+def _stream(model: Virst, load: Load, options: SessionOptions) -> Point:
+    """A synchronous stream: milliseconds of a frame, groundings included, and of a grounding."""
+    images = pictures(load)
+    full = round(options.window_size * options.window_period_s * load.rate_hz) + 1
+    with torch.inference_mode(), Session(model, options) as session:
+        session.set_queries(queries(load.queries))
+        for t in range(full + load.frames):
+            if t == full:
+                start_s = time.perf_counter()
+            session.step(images[t % len(images)], t / load.rate_hz)
+        ms = 1000 * (time.perf_counter() - start_s) / load.frames
+        return {"ms a frame": ms, "ms a grounding": session.stats()["grounding_ms_p50"]}
+
+
+def sweeps(most_frames: int = 10_000) -> dict[str, tuple[Sequence[int], Callable]]:
+    """Name -> the points, and what each changes: (load, options, x) -> (load, options)."""
+    lengths = [x for x in (100, 1_000, 10_000) if x <= most_frames]
+
+    def changed(field: str) -> Callable:
+        return lambda load, options, x: (load, dataclasses.replace(options, **{field: x}))
+
+    def loaded(**of: Callable[[int], int]) -> Callable:
+        return lambda load, options, x: (
+            dataclasses.replace(load, **{name: value(x) for name, value in of.items()}),
+            options,
+        )
+
+    return {
+        "frames of the stream": (lengths, loaded(frames=lambda x: x)),
+        "window size": ((8, 16, 24, 32), changed("window_size")),
+        "alpha": ((2, 3, 4, 6, 8), changed("alpha")),
+        "queries": ((1, 2, 4, 8, 16), loaded(queries=lambda x: x)),
+        "image width": (
+            (320, 640, 1280, 1920),
+            loaded(width=lambda x: x, height=lambda x: x * 3 // 4),
+        ),
+    }
+
+
+def measure(model: Virst, most_frames: int = 10_000) -> dict[str, list[tuple[int, Point]]]:
+    """All sweeps; each changes one thing and leaves the rest as it is by default."""
+    found: dict[str, list[tuple[int, Point]]] = {}
+    load, options = Load(frames=MEASURED), SessionOptions(sync=True)
+    for name, (points, change) in sweeps(most_frames).items():
+        found[name] = [
+            (x, _stream(model, *change(load, options, x))) for x in tqdm(points, desc=name)
+        ]
+    return found
+
+
+def plot(path: Path, name: str, points: Sequence[tuple[int, Point]]) -> None:
+    """An SVG with one line for each measure, from 0 up."""
+    width, height, left, low = 420, 260, 50, 40
+    xs = [x for x, _ in points]
+    most = max(max(point.values()) for _, point in points) or 1.0
+    parts = [
+        f'<svg xmlns="http://www.w3.org/2000/svg" width="{width}" height="{height}" '
+        'font-family="sans-serif" font-size="12"><rect width="100%" height="100%" fill="white"/>'
+    ]
+
+    def place(index: int, value: float) -> tuple[float, float]:
+        along = index / max(1, len(xs) - 1)
+        x = left + along * (width - left - 20)
+        return round(x, 1), round(20 + (1 - value / most) * (height - low - 20), 1)
+
+    for index, x in enumerate(xs):
+        at, bottom = place(index, 0.0)
+        parts.append(f'<text x="{at}" y="{bottom + 16}" text-anchor="middle">{x}</text>')
+    for value in (0.0, most / 2, most):
+        _, at = place(0, value)
+        parts.append(f'<line x1="{left}" x2="{width - 20}" y1="{at}" y2="{at}" stroke="#ddd"/>')
+        parts.append(f'<text x="{left - 6}" y="{at + 4}" text-anchor="end">{value:.0f}</text>')
+    for number, measure_name in enumerate(points[0][1]):
+        colour = ("#c0178c", "#1f6fb4")[number % 2]
+        line = [place(i, point[measure_name]) for i, (_, point) in enumerate(points)]
+        text = " ".join(f"{x},{y}" for x, y in line)
+        parts.append(f'<polyline points="{text}" fill="none" stroke="{colour}" stroke-width="2"/>')
+        parts.append(
+            f'<text x="{left + 8}" y="{16 + 14 * number}" fill="{colour}">'
+            f"{html.escape(measure_name)}</text>"
+        )
+    parts.append(
+        f'<text x="{width / 2}" y="{height - 6}" text-anchor="middle">{html.escape(name)}</text>'
+    )
+    path.write_text("".join(parts) + "</svg>\n", encoding="utf-8")

@@ -1,0 +1,230 @@
+"""Measures a model on a stream of camera frames and on whole videos."""
+
+from collections.abc import Iterator, Sequence
+import dataclasses
+from dataclasses import dataclass
+import resource
+import sys
+import time
+
+import numpy as np
+import torch
+
+from virst_model.bench.parts import Stopwatch, listening
+from virst_model.data.synthetic import DEMO_QUERIES, demo_scene
+from virst_model.frames import Frame
+from virst_model.session import Session, SessionOptions
+from virst_model.structs import TRACKING, Query
+from virst_model.video import segment_video
+from virst_model.virst import Virst
+
+# Pictures that a stream repeats, back and forth: drawing them is no part of the time.
+PICTURES = 48
+
+
+@dataclass(frozen=True)
+class Load:
+    """What is asked of the model.
+
+    Attributes:
+        height, width: of the camera's frames.
+        frames: measured, after the warm-up.
+        rate_hz: of the camera.
+        queries: how many sentences at a time, 1..16.
+    """
+
+    height: int = 480
+    width: int = 640
+    frames: int = 150
+    rate_hz: float = 15.0
+    queries: int = 1
+
+
+def pictures(load: Load) -> list[np.ndarray]:
+    """The stream's pictures, uint8 RGB; the same for the same load."""
+    scene = demo_scene()
+    once = [scene.render(i / load.rate_hz, load.height, load.width)[0] for i in range(PICTURES)]
+    return once + once[-2:0:-1]
+
+
+def queries(count: int, first_id: int = 1) -> tuple[Query, ...]:
+    """So many sentences about what the pictures show; other ids begin with another one."""
+    texts = DEMO_QUERIES
+    return tuple(
+        Query(first_id + i, texts[(first_id + i) % len(texts)], i + 1) for i in range(count)
+    )
+
+
+def streaming(model: Virst, load: Load, options: SessionOptions) -> dict[str, float]:
+    """A stream as a robot has it: rates, latencies and the way to the first mask.
+
+    The window is filled before anything is measured. Then: frames as fast as the model takes
+    them; frames at the camera's rate, where one that comes while the model is busy waits and is
+    replaced by the next (the node's mailbox); and a new query on the full window.
+
+    Returns:
+        max_fps: masks a second, as fast as possible, with the grounder running beside it.
+        tracked_percent: how many of these masks were of a tracked object: a lost one costs less.
+        latency_ms p50, p95, p99, dropped, fps: at the camera's rate; from frame to mask.
+        first_mask_ms: from a new query on a full window to its first mask, at the camera's rate.
+        grounding_ms: median of a grounding.
+    """
+    images = pictures(load)
+    with torch.inference_mode(), Session(model, options) as session:
+        session.warm_up(load.height, load.width)
+        session.set_queries(queries(load.queries))
+        # The window's worth of camera frames, at stamps that run as fast as the model.
+        full = round(options.window_size * options.window_period_s * load.rate_hz) + 1
+        count = 0
+        for _ in range(full):
+            session.step(images[count % len(images)], count / load.rate_hz)
+            count += 1
+        _settle(model)
+        tracked = 0
+        start_s = time.perf_counter()
+        for _ in range(load.frames):
+            result = session.step(images[count % len(images)], count / load.rate_hz)
+            tracked += sum(one.state == TRACKING for one in result.results)
+            count += 1
+        _settle(model)
+        fastest = load.frames / (time.perf_counter() - start_s)
+        live = _Camera(session, images, count, load.rate_hz)
+        latencies_ms = live.run(load.frames)
+        session.set_queries(queries(load.queries, first_id=100))
+        first_ms = live.until_tracking(limit_s=30.0)
+        grounding_ms = session.stats()["grounding_ms_p50"]
+    p50, p95, p99 = np.percentile(latencies_ms, (50, 95, 99)).tolist()
+    return {
+        "max_fps": fastest,
+        "tracked_percent": 100 * tracked / (load.frames * load.queries),
+        "fps": len(latencies_ms) / (load.frames / load.rate_hz),
+        "latency_ms p50": p50,
+        "latency_ms p95": p95,
+        "latency_ms p99": p99,
+        "dropped": load.frames - len(latencies_ms),
+        "first_mask_ms": first_ms,
+        "grounding_ms": grounding_ms,
+    }
+
+
+class _Camera:
+    """Frames in real time; while the model is busy the newest waits, and others are dropped."""
+
+    def __init__(
+        self, session: Session, images: Sequence[np.ndarray], count: int, rate_hz: float
+    ) -> None:
+        self._session, self._images, self._rate_hz = session, images, rate_hz
+        self._count = count
+        self._start_s = time.perf_counter() - count / rate_hz
+
+    def run(self, frames: int) -> list[float]:
+        """Latency of each frame that was not dropped, in milliseconds."""
+        last, latencies_ms = self._count + frames, []
+        while self._count < last:
+            _, latency_ms = self._next()
+            latencies_ms.append(latency_ms)
+        return latencies_ms
+
+    def until_tracking(self, limit_s: float) -> float:
+        """Milliseconds from now until every query is tracked; infinite after `limit_s`."""
+        start_s = time.perf_counter()
+        while time.perf_counter() - start_s < limit_s:
+            result, _ = self._next()
+            if all(one.state == TRACKING for one in result.results):
+                return 1000 * (time.perf_counter() - start_s)
+        return float("inf")
+
+    def _next(self) -> tuple:
+        now_s = time.perf_counter() - self._start_s
+        due = max(self._count, int(now_s * self._rate_hz))
+        time.sleep(max(0.0, due / self._rate_hz - now_s))
+        result = self._session.step(self._images[due % len(self._images)], due / self._rate_hz)
+        self._count = due + 1
+        # Masks are on the CPU by now: nothing is left to wait for.
+        return result, 1000 * (time.perf_counter() - self._start_s - due / self._rate_hz)
+
+
+def parts(model: Virst, load: Load, options: SessionOptions) -> dict[str, dict[str, float]]:
+    """Milliseconds of each part, a call and a camera frame, and calls a frame; one after another.
+
+    Measured on a full window over whole periods of re-grounding (`load.frames` or a little more),
+    without a thread beside it, waiting for the device at each part.
+    """
+    images = pictures(load)
+    watch = Stopwatch(model.device)
+    full = round(options.window_size * options.window_period_s * load.rate_hz) + 1
+    period = max(1, round(options.reground_every * options.window_period_s * load.rate_hz))
+    frames = period * -(-load.frames // period)
+    with torch.inference_mode(), Session(model, options) as session:
+        session.warm_up(load.height, load.width)
+        session.set_queries(queries(load.queries))
+        for t in range(full):
+            session.step(images[t % len(images)], t / load.rate_hz)
+        start_s = time.perf_counter()
+        with listening(model, watch):
+            for t in range(full, full + frames):
+                session.step(images[t % len(images)], t / load.rate_hz)
+        whole_ms = 1000 * (time.perf_counter() - start_s)
+    found = {
+        part: {
+            "ms a call": float(np.median(times)),
+            "ms a frame": sum(times) / frames,
+            "calls a frame": len(times) / frames,
+        }
+        for part, times in watch.calls_ms.items()
+    }
+    rest = whole_ms / frames - sum(one["ms a frame"] for one in found.values())
+    found["the rest"] = {"ms a call": rest, "ms a frame": rest, "calls a frame": 1.0}
+    return found
+
+
+def offline(model: Virst, load: Load) -> dict[str, float]:
+    """A whole video of `load.frames` frames, from the first look to the last mask."""
+    video = _Video(pictures(load), load)
+    for _ in segment_video(
+        model, _Video(pictures(load), dataclasses.replace(load, frames=8)), DEMO_QUERIES[:1]
+    ):
+        pass
+    _settle(model)
+    texts = [query.text for query in queries(load.queries)]
+    start_s = time.perf_counter()
+    for _ in segment_video(model, video, texts):
+        pass
+    _settle(model)
+    seconds = time.perf_counter() - start_s
+    return {"offline_fps": load.frames / seconds, "offline_s": seconds}
+
+
+class _Video:
+    """Pictures in memory as a video."""
+
+    path = "pictures"
+
+    def __init__(self, images: Sequence[np.ndarray], load: Load) -> None:
+        self._images = images
+        self.length, self.rate_hz = load.frames, load.rate_hz
+
+    def __iter__(self) -> Iterator[Frame]:
+        for index in range(self.length):
+            image = self._images[index % len(self._images)]
+            yield Frame(index, f"{index:05d}", lambda image=image: image)
+
+
+def memory(model: Virst) -> dict[str, float]:
+    """MiB: of the device where there is one, peak and now; of the process; of the weights."""
+    weights = sum(p.numel() * p.element_size() for p in model.parameters()) / 2**20
+    found = {"weights_mib": weights, "process_peak_mib": _peak_mib()}
+    if model.device.type == "cuda":
+        found["gpu_peak_mib"] = torch.cuda.max_memory_allocated() / 2**20
+        found["gpu_steady_mib"] = torch.cuda.memory_allocated() / 2**20
+    return found
+
+
+def _peak_mib() -> float:
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak / (2**20 if sys.platform == "darwin" else 2**10)
+
+
+def _settle(model: Virst) -> None:
+    if model.device.type == "cuda":
+        torch.cuda.synchronize()

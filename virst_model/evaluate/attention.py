@@ -1,0 +1,45 @@
+"""Where the fusion looks, patch by patch and over time, as in Figure 5 of arXiv 2603.27060."""
+
+import numpy as np
+import torch
+
+from virst_model.data.record import DataError, Record
+from virst_model.frames import ImageFiles, VideoError
+from virst_model.fusion import SecondFusion
+from virst_model.prompt import plain_sentence
+from virst_model.video import view_video
+from virst_model.virst import Virst
+
+
+@torch.inference_mode()
+def patch_attention(
+    model: Virst, record: Record, text: str, seed: int = 0
+) -> dict[int, np.ndarray]:
+    """Attention of the Second ST-Fusion's last layer to each patch of the frames that it sees.
+
+    A mean over heads, [ST] tokens and their copies in time.
+
+    Returns:
+        Frame number -> (grid, grid) float32; all frames' patches together sum to 1. Empty for a
+        model whose fusion is an MLP, which looks at nothing.
+
+    Raises:
+        DataError: no frame can be read.
+    """
+    if not isinstance(model.second_fusion, SecondFusion):
+        return {}
+    try:
+        view = view_video(model, ImageFiles(record.id, list(record.frames)), seed=seed)
+    except VideoError as error:
+        raise DataError(error.path, error.reason) from None
+    s2_1TChw = torch.cat([view.features[index].s2 for index in view.fused])[None]
+    prompt = model.prompter.ask(plain_sentence(text))
+    states, _, _ = model.st_states([torch.cat(view.clips)], s2_1TChw, [prompt])
+    _, looks = model.second_fusion.look(states, s2_1TChw)
+    paid_TS = looks[-1][0].float().mean(dim=(0, 1, 2))
+    grid = model.second_fusion.grid
+    maps = paid_TS.unflatten(1, (grid, grid)).cpu().numpy()
+    found: dict[int, np.ndarray] = {}
+    for index, one in zip(view.fused, maps, strict=True):  # padding repeats a frame
+        found[index] = found.get(index, 0) + one
+    return found

@@ -1,0 +1,113 @@
+"""Runs a model over a record: the whole video at once, or frame by frame as a robot sees it."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from virst_model.data.record import DataError, Expression, Record
+from virst_model.evaluate.predictions import Answer, Predictions, write_mask
+from virst_model.frames import ImageFiles, VideoError
+from virst_model.session import Session, SessionOptions
+from virst_model.structs import SEARCHING, Query, StepResult
+from virst_model.video import MAX_QUERIES, segment_video
+from virst_model.virst import Virst
+
+MODES = ("offline", "streaming")
+
+
+@dataclass(frozen=True)
+class Pass:
+    """How a record is run.
+
+    Attributes:
+        mode: "offline" looks at the whole video first; "streaming" is strictly causal.
+        fps: frames a second of a stream; the data sets' frames come at 5 or 6.
+        delay: frames that a grounding takes in a stream.
+        seed: of whatever is drawn by lot offline.
+        annotators: 0, or how many people described each object in turn (Ref-DAVIS17: 4); then the
+            masks of one person's sentences exclude each other, the higher logit wins.
+    """
+
+    mode: str = "offline"
+    fps: float = 6.0
+    delay: int = 1
+    seed: int = 0
+    annotators: int = 0
+
+    def __post_init__(self) -> None:
+        if self.mode not in MODES:
+            raise ValueError(f"mode is {self.mode!r}; known are {', '.join(MODES)}")
+        if self.fps <= 0:
+            raise ValueError(f"fps must be above 0, not {self.fps}")
+
+
+def predict(model: Virst, record: Record, predictions: Predictions, run: Pass) -> int:
+    """Does what is not done of a record; how many expressions that were.
+
+    All of them share the frames' features, so that a frame is encoded once.
+
+    Raises:
+        DataError: a frame cannot be read, or a mask not be written.
+    """
+    todo = predictions.missing(record)
+    most = SessionOptions().max_queries if run.mode == "streaming" else MAX_QUERIES
+    groups = [todo[start : start + most] for start in range(0, len(todo), most)]
+    if run.annotators:
+        # Exclusive masks are made together: a group that lacks one is done anew.
+        whole = [record.expressions[person :: run.annotators] for person in range(run.annotators)]
+        groups = [list(group) for group in whole if set(group) & set(todo)]
+        if any(len(group) > most for group in groups):
+            raise DataError(record.id, f"more than {most} objects for a {run.mode} run")
+    for group in groups:
+        _predict(model, record, group, predictions, run)
+    return sum(map(len, groups))
+
+
+def _predict(
+    model: Virst,
+    record: Record,
+    expressions: list[Expression],
+    predictions: Predictions,
+    run: Pass,
+) -> None:
+    folders = [predictions.begin(record, expression) for expression in expressions]
+    steps = _stream if run.mode == "streaming" else _whole
+    first: list[int | None] = [None] * len(expressions)
+    count = 0
+    try:
+        for index, result in enumerate(steps(model, record, expressions, run)):
+            count += 1
+            for place, answer in enumerate(result.results):
+                mask_HW = answer.mask_HW
+                if run.annotators:
+                    mask_HW = result.labels_HW == answer.label
+                write_mask(folders[place], record.frames[index], mask_HW)
+                if first[place] is None and answer.state != SEARCHING:
+                    first[place] = index
+    except VideoError as error:
+        raise DataError(error.path, error.reason) from None
+    if count < len(record.frames):
+        raise DataError(record.id, f"{count} answers for {len(record.frames)} frames")
+    for expression, answered in zip(expressions, first, strict=True):
+        predictions.end(record, expression, Answer(count, answered))
+
+
+def _whole(
+    model: Virst, record: Record, expressions: list[Expression], run: Pass
+) -> Iterator[StepResult]:
+    frames = ImageFiles(record.id, list(record.frames))
+    texts = [expression.text for expression in expressions]
+    for _, result in segment_video(model, frames, texts, run.seed):
+        yield result
+
+
+def _stream(
+    model: Virst, record: Record, expressions: list[Expression], run: Pass
+) -> Iterator[StepResult]:
+    queries = tuple(Query(i + 1, e.text, i + 1) for i, e in enumerate(expressions))
+    options = SessionOptions(sync=True, grounding_delay_frames=run.delay)
+    with Session(model, options) as session:
+        session.set_queries(queries)
+        for frame in ImageFiles(record.id, list(record.frames)):
+            result = session.step(frame.read(), frame.index / run.fps)
+            assert result is not None  # there are queries
+            yield result

@@ -1,0 +1,103 @@
+"""Masks on disk, in the layout that the evaluation servers of MeViS and Ref-YouTube-VOS take.
+
+FOLDER/Annotations/RECORD/EXPRESSION/FRAME.png, 0/255, and FOLDER/answers/RECORD/EXPRESSION.json,
+which is written last: an expression that has it is done, one without it is done again.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass
+import json
+import os
+from pathlib import Path, PurePosixPath
+import shutil
+
+import cv2
+import numpy as np
+
+from virst_model.data.record import DataError, Expression, Record
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What is known of an expression that is done.
+
+    Attributes:
+        frames: how many masks there are.
+        first: the first frame that was answered, not searched on; None: never.
+    """
+
+    frames: int
+    first: int | None
+
+
+class Predictions:
+    """The masks of one run."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.masks = folder / "Annotations"
+        self._answers = folder / "answers"
+
+    def answer(self, record: Record, expression: Expression) -> Answer | None:
+        """What is known of it; None where it is not done."""
+        path = self._answer_file(record, expression)
+        try:
+            said = json.loads(path.read_text(encoding="utf-8"))
+            return Answer(said["frames"], said["first"])
+        except FileNotFoundError:
+            return None
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise DataError(path, f"is no answer ({error}); delete it to do it again") from None
+
+    def mask(self, record: Record, expression: Expression, index: int) -> np.ndarray | None:
+        """bool (H, W) of a frame; None where there is none."""
+        path = self._folder(record, expression) / f"{record.frames[index].stem}.png"
+        mask_HW = cv2.imread(str(path), cv2.IMREAD_GRAYSCALE) if path.exists() else None
+        return None if mask_HW is None else mask_HW > 127
+
+    def missing(self, record: Record) -> list[Expression]:
+        """The expressions of a record that are not done."""
+        return [e for e in record.expressions if self.answer(record, e) is None]
+
+    def begin(self, record: Record, expression: Expression) -> Path:
+        """An empty folder for the masks of an expression; what a killed run left goes."""
+        folder = self._folder(record, expression)
+        shutil.rmtree(folder, ignore_errors=True)
+        folder.mkdir(parents=True)
+        return folder
+
+    def end(self, record: Record, expression: Expression, answer: Answer) -> None:
+        """Says that all masks of an expression are there."""
+        path = self._answer_file(record, expression)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        part = path.with_suffix(".part")
+        part.write_text(json.dumps(asdict(answer)), encoding="utf-8")
+        os.replace(part, path)
+
+    def _folder(self, record: Record, expression: Expression) -> Path:
+        return self.masks / _inside(record.id) / _inside(expression.id)
+
+    def _answer_file(self, record: Record, expression: Expression) -> Path:
+        return self._answers / _inside(record.id) / f"{_inside(expression.id)}.json"
+
+
+def write_mask(folder: Path, frame: Path, mask_HW: np.ndarray) -> None:
+    """A bool mask as a 0/255 PNG with its frame's name; DataError where it cannot be written."""
+    path = folder / f"{frame.stem}.png"
+    try:
+        path.write_bytes(cv2.imencode(".png", mask_HW.astype(np.uint8) * 255)[1].tobytes())
+    except OSError as error:
+        raise DataError(path, f"cannot be written ({error.strerror})") from None
+
+
+def share(records: Sequence[Record], process: int, processes: int) -> Iterator[Record]:
+    """The records of one of several processes: every `processes`-th."""
+    return iter(records[process::processes])
+
+
+def _inside(name: str) -> PurePosixPath:
+    """A data set's name as a path below our folder, whatever the data set says."""
+    path = PurePosixPath(name)
+    if path.is_absolute() or ".." in path.parts or not path.parts:
+        raise DataError(name, "is a name that leads out of the folder of results")
+    return path

@@ -1,0 +1,64 @@
+"""How each data set is scored and handed in, as data."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+import os
+from pathlib import Path
+import tempfile
+import zipfile
+
+from virst_model.evaluate.score import Row, Score, image_row, video_row
+
+
+@dataclass(frozen=True)
+class Protocol:
+    """A data set's own rules.
+
+    Attributes:
+        row: what is printed of some scores.
+        parts: kinds whose mean is "overall"; none: all expressions.
+        archive: name of the zip that its server takes; empty: there is none.
+        inside: folder within the zip; MeViS takes the videos' folders at the top.
+        note: which of several usual protocols this is.
+    """
+
+    row: Callable[[Sequence[Score]], Row] = video_row
+    parts: tuple[str, ...] = ()
+    archive: str = ""
+    inside: str = ""
+    note: str = "J and F an expression over all frames, then the mean over expressions."
+
+
+_IMAGES = Protocol(row=image_row, note="One mask a sentence: gIoU over images, cIoU over pixels.")
+PROTOCOLS = {
+    "mevis": Protocol(archive="mevis.zip"),
+    "ref-youtube-vos": Protocol(archive="ref-youtube-vos.zip", inside="Annotations"),
+    "ref-davis17": Protocol(
+        note="J and F an expression (as the released code); the protocol of four annotators, "
+        "whose figures are not comparable, is --annotators 4."
+    ),
+    "revos": Protocol(
+        parts=("referring", "reasoning"),
+        note="Overall is the mean of referring and reasoning; A and R on 0/1 masks.",
+    ),
+    "refcoco": _IMAGES,
+    "refcoco+": _IMAGES,
+    "refcocog": _IMAGES,
+    "reason-seg": _IMAGES,
+}
+
+
+def protocol(name: str) -> Protocol:
+    """Of a data set; that of videos where it has none of its own."""
+    return PROTOCOLS.get(name, Protocol())
+
+
+def pack(masks: Path, archive: Path, inside: str = "") -> None:
+    """Zips a folder of masks as the servers take it, `INSIDE/VIDEO/EXPRESSION/FRAME.png`."""
+    files = sorted(masks.rglob("*.png"))
+    with tempfile.TemporaryDirectory(dir=archive.parent, prefix=f".{archive.name}-") as folder:
+        part = Path(folder) / archive.name
+        with zipfile.ZipFile(part, "w", zipfile.ZIP_STORED) as packed:
+            for file in files:
+                packed.write(file, Path(inside) / file.relative_to(masks))
+        os.replace(part, archive)

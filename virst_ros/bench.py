@@ -1,0 +1,171 @@
+"""From camera stamp to mask, end to end: camera, DDS, node and a subscriber, at several loads.
+
+python -m virst_ros.bench --json out/bench_ros.json
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+import json
+from pathlib import Path
+import signal
+import sys
+import time
+
+from diagnostic_msgs.msg import DiagnosticArray
+import numpy as np
+import rclpy
+from rclpy.node import Node
+from rclpy.signals import SignalHandlerOptions
+from sensor_msgs.msg import Image
+from tqdm import tqdm
+
+from virst_interfaces.msg import SegmentationArray
+from virst_model.data.synthetic import DEMO_QUERIES
+from virst_model.structs import TRACKING
+from virst_ros import report
+from virst_ros.demo import DemoError, Director, Processes, set_environment
+from virst_ros.meter import Meter
+from virst_ros.recorder import ANSWERS
+
+# Before anything is counted, with the query set: the first answers and a full pipeline.
+WARM_UP_S = 4.0
+
+
+@dataclass(frozen=True)
+class Case:
+    """One load."""
+
+    width: int
+    height: int
+    rate_hz: float
+
+
+CASES = (Case(640, 480, 15.0), Case(640, 480, 30.0), Case(1280, 720, 15.0))
+
+
+class Listener(Node):
+    """A subscriber as a robot has it: masks and their states; counts camera frames by the node."""
+
+    def __init__(self) -> None:
+        super().__init__("virst_bench")
+        self.meter = Meter()
+        self.latencies_ms: list[float] = []
+        self.tracking = 0
+        self.memory_mib = 0.0
+        self.last = None
+        self.create_subscription(Image, "/virst/masks", self._on_mask, ANSWERS)
+        self.create_subscription(
+            SegmentationArray, "/virst/segmentations", self._on_segmentations, ANSWERS
+        )
+        self.create_subscription(DiagnosticArray, "/diagnostics", self._on_diagnostics, 10)
+
+    def reset(self) -> None:
+        """Counts from here on."""
+        self.latencies_ms.clear()
+        self.tracking = 0
+
+    def _on_mask(self, message: Image) -> None:
+        stamp_s = message.header.stamp.sec + message.header.stamp.nanosec * 1e-9
+        self.latencies_ms.append(1000 * (time.time() - stamp_s))
+
+    def _on_segmentations(self, message: SegmentationArray) -> None:
+        self.tracking += all(one.state == TRACKING for one in message.segmentations)
+
+    def _on_diagnostics(self, message: DiagnosticArray) -> None:
+        values = {v.key: v.value for status in message.status for v in status.values}
+        if int(values.get("received_frames", 0)):
+            self.meter.count("frames")
+        self.memory_mib = float(values.get("memory_mib", 0.0))
+
+
+def measure(case: Case, seconds: float, out: Path, model: str = "") -> dict[str, float]:
+    """Starts everything, counts for `seconds`, ends everything.
+
+    Returns:
+        fps, tracking_percent, latency_ms p50/p95/p99, dropped (of the camera's frames), and the
+        node's memory.
+
+    Raises:
+        DemoError: a process ended, or nothing came.
+    """
+    processes = Processes(out)
+    rclpy.init(signal_handler_options=SignalHandlerOptions.NO)
+    try:
+        listener = Listener()
+        director = Director(listener, processes)
+        chosen = ["-p", f"model:={model}"] if model else []
+        processes.start("virst-segment", "-r", "image:=/camera/image_raw", *chosen)
+        sizes = ("-p", f"width:={case.width}", "-p", f"height:={case.height}")
+        processes.start("virst-camera", "-p", f"rate_hz:={case.rate_hz}", *sizes)
+        director.wait_until_active()
+        director.ask(DEMO_QUERIES[0])
+        director.spin_for(WARM_UP_S)
+        listener.reset()
+        director.spin_for(seconds)
+        latencies_ms, tracking = list(listener.latencies_ms), listener.tracking
+        director.close()
+    finally:
+        processes.stop()
+        rclpy.try_shutdown()
+    if not latencies_ms:
+        raise DemoError(f"{case}: no mask came in {seconds:g} s")
+    p50, p95, p99 = np.percentile(latencies_ms, (50, 95, 99)).tolist()
+    return {
+        "fps": len(latencies_ms) / seconds,
+        "tracking_percent": min(100.0, 100 * tracking / len(latencies_ms)),
+        "latency_ms p50": p50,
+        "latency_ms p95": p95,
+        "latency_ms p99": p99,
+        "dropped": max(0, round(case.rate_hz * seconds) - len(latencies_ms)),
+        "node_mib": listener.memory_mib,
+    }
+
+
+def table(found: Sequence[dict]) -> str:
+    """For people: a row a load."""
+    names = [name for name in found[0] if name not in ("width", "height", "rate_hz")]
+    lines = ["| camera |" + "|".join(f" {name} " for name in names) + "|"]
+    lines.append("|---" * (len(names) + 1) + "|")
+    for one in found:
+        cells = "|".join(f" {one[name]:.1f} " for name in names)
+        lines.append(f"| {one['width']}x{one['height']} at {one['rate_hz']:g} Hz |{cells}|")
+    return "\n".join(lines) + "\n"
+
+
+def main(args: list[str] | None = None) -> int:
+    """The exit status: 0, or 1 with the reason on stderr."""
+    parser = argparse.ArgumentParser(prog="python -m virst_ros.bench", description=__doc__)
+    parser.add_argument("--seconds", type=float, default=15.0, help="counted, each load")
+    parser.add_argument("--cases", type=int, default=len(CASES), help="how many of the loads")
+    parser.add_argument("--model", default="", help="folder with weights; default: the package's")
+    parser.add_argument("--out", type=Path, default=Path("out/bench_ros"))
+    parser.add_argument("--json", type=Path, metavar="FILE")
+    options = parser.parse_args(args)
+    options.out.mkdir(parents=True, exist_ok=True)
+    set_environment(options.out)
+    # Python's own handler: a kill ends the processes as Ctrl-C does.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    found = []
+    try:
+        for case in tqdm(CASES[: options.cases], unit="load"):
+            numbers = measure(case, options.seconds, options.out, options.model)
+            found.append(asdict(case) | numbers)
+    except (DemoError, OSError) as error:
+        sys.stderr.write(f"bench: {error}\n")
+        return 1
+    except KeyboardInterrupt:
+        sys.stderr.write("bench: interrupted\n")
+        return 130
+    if options.json:
+        options.json.parent.mkdir(parents=True, exist_ok=True)
+        whole = {"machine": report.machine(), "loads": found}
+        options.json.write_text(json.dumps(whole, indent=1) + "\n", encoding="utf-8")
+    sys.stdout.write(table(found))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
