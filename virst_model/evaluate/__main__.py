@@ -1,11 +1,13 @@
 """python -m virst_model.evaluate: how well a model does on a data set, or on synthetic scenes.
 
     python -m virst_model.evaluate --videos 60
+    python -m virst_model.evaluate --stories 100 --mode offline
     python -m virst_model.evaluate --dataset mevis --root DATA --split valid_u
 
-Without --dataset, synthetic scenes are streamed, with a query swap. A data set's masks are written
-as its server takes them, with results.json, table.md and report.html beside them; a run that was
-stopped goes on where it was. Many GPUs: `accelerate launch -m virst_model.evaluate ...`.
+Without --dataset or --stories, synthetic scenes are streamed, with a query swap. Stories are
+scenes in which things happen (virst_model/data/stories). A data set's masks are written as its
+server takes them, with results.json, table.md and report.html beside them; a run that was stopped
+goes on where it was. Many GPUs: `accelerate launch -m virst_model.evaluate ...`.
 """
 
 import argparse
@@ -31,7 +33,7 @@ from virst_model.command_line import (
 )
 from virst_model.data.catalogue import CATALOGUE, open_dataset
 from virst_model.data.record import DataError, Expression, Record, Records
-from virst_model.evaluate import scenes
+from virst_model.evaluate import scenes, stories
 from virst_model.evaluate.attention import patch_attention
 from virst_model.evaluate.page import Case, write_page
 from virst_model.evaluate.predict import MODES, Pass, predict
@@ -130,7 +132,9 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--dataset", choices=list(CATALOGUE), help="default: synthetic scenes")
     parser.add_argument("--root", type=Path, metavar="DIR", help="where the data sets lie")
     parser.add_argument("--split", help="default: the scenes' test, else a data set's second")
-    parser.add_argument("--mode", choices=MODES, default="offline", help="of a data set")
+    parser.add_argument(
+        "--mode", choices=MODES, default="offline", help="of a data set or of stories"
+    )
     parser.add_argument("--out", type=Path, default=Path("out/evaluate"), metavar="DIR")
     parser.add_argument("--fps", type=float, help="of a stream (default: 6; scenes: 10)")
     parser.add_argument("--delay", type=int, default=1, help="frames that a grounding takes")
@@ -144,6 +148,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--threads", type=int, default=2, help="CPU threads")
     group = parser.add_argument_group("synthetic scenes")
     group.add_argument("--videos", type=int, default=60)
+    group.add_argument("--stories", type=int, metavar="N", help="so many stories instead")
     group.add_argument("--frames", type=int, default=60, help="of each video")
     group.add_argument("--height", type=int, default=240)
     group.add_argument("--width", type=int, default=320)
@@ -159,6 +164,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         if options.dataset:
             text = _evaluate_dataset(options)
+        elif options.stories:
+            text = _evaluate_stories(options)
         else:
             text = _evaluate_scenes(options)
     except (UsageError, WeightsError, DataError) as error:
@@ -187,6 +194,22 @@ def _evaluate_dataset(options: argparse.Namespace) -> str:
     return f"{found}\n{options.out}\n" if PartialState().is_main_process else ""
 
 
+def _evaluate_stories(options: argparse.Namespace) -> str:
+    how = stories.StoryRun(
+        split=options.split or "test",
+        videos=options.stories,
+        frames=options.frames,
+        fps=options.fps or 10.0,
+        height=options.height,
+        width=options.width,
+        mode=options.mode,
+        delay=options.delay,
+    )
+    results = stories.evaluate(load_model(options), how)
+    _write_json(options.out, dataclasses.asdict(how) | results)
+    return stories.table(results, how)
+
+
 def _evaluate_scenes(options: argparse.Namespace) -> str:
     how = scenes.SceneRun(
         split=options.split or "test",
@@ -198,9 +221,14 @@ def _evaluate_scenes(options: argparse.Namespace) -> str:
         delay=options.delay,
     )
     results = scenes.evaluate(load_model(options), how)
-    options.out.mkdir(parents=True, exist_ok=True)
-    (options.out / "results.json").write_text(json.dumps(results, indent=1) + "\n")
+    _write_json(options.out, results)
     return scenes.table(results)
+
+
+def _write_json(out: Path, results: dict) -> None:
+    out.mkdir(parents=True, exist_ok=True)
+    text = json.dumps(results, indent=1) + "\n"
+    (out / "results.json").write_text(text, encoding="utf-8")
 
 
 if __name__ == "__main__":

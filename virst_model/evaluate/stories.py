@@ -1,0 +1,282 @@
+"""How well a model follows stories: things that happen, and sentences about them.
+
+Beside J and F by kind of sentence: whether nothing is found where nothing is meant, whether a mask
+comes back with its object, and whether it goes over when a sentence's referent does.
+"""
+
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+from tqdm import tqdm
+
+from virst_model.data.stories.sentence import Sentence
+from virst_model.data.stories.story import Story, make_story
+from virst_model.evaluate.predict import MODES
+from virst_model.evaluate.score import Row
+from virst_model.frames import Frame
+from virst_model.metrics import boundary, region
+from virst_model.session import Session, SessionOptions
+from virst_model.structs import SEARCHING, Query
+from virst_model.video import Scorer, segment_video
+from virst_model.virst import Virst
+
+FOUND = 0.5  # IoU from which on a mask is on its object
+# An object is hidden where nothing of it is seen for so many frames, and back where a quarter of
+# its largest area is.
+HIDDEN_FRAMES, BACK_SHARE = 3, 0.25
+RETURN_FRAMES = 5
+SHIFT_S = 2.0
+
+
+@dataclass(frozen=True)
+class StoryRun:
+    """Which stories, how they are filmed, and how they are run.
+
+    Attributes:
+        per_kind: sentences of each kind about a story.
+        kinds: those that are asked; none: all.
+        mode: "offline" or "streaming", a synchronous session; `delay`: frames that a grounding
+            takes in it.
+    """
+
+    split: str = "test"
+    videos: int = 100
+    frames: int = 60
+    fps: float = 10.0
+    height: int = 240
+    width: int = 320
+    per_kind: int = 1
+    kinds: tuple[str, ...] = ()
+    mode: str = "streaming"
+    delay: int = 1
+
+    def __post_init__(self) -> None:
+        if self.mode not in MODES:
+            raise ValueError(f"mode is {self.mode!r}; known are {', '.join(MODES)}")
+
+
+@dataclass
+class Tally:
+    """What is counted over all stories; each list has an entry a sentence or an event."""
+
+    scores: dict[str, list[tuple[float, float, float]]] = field(
+        default_factory=lambda: defaultdict(list)
+    )
+    empties: list[float] = field(default_factory=list)
+    returns: list[bool] = field(default_factory=list)
+    shifts: list[bool] = field(default_factory=list)
+    swaps: list[bool] = field(default_factory=list)
+    delays_s: list[float] = field(default_factory=list)
+
+
+def evaluate(model: Virst, run: StoryRun, scorer: Scorer | None = None) -> dict:
+    """Rows by kind of sentence and over all (percent), and the share of events that went right.
+
+    Returns:
+        "rows": J&F over the frames that count (in a stream from the first answer on, and for a
+        sentence about time from its event on) and over all frames. "events": percent and number
+        of: frames without a mask where nothing is meant; masks back within 5 frames of their
+        object; masks on the new referent within 2 s; in a stream, swapped queries followed.
+    """
+    tally = Tally()
+    for seed in tqdm(range(run.videos), unit="story"):
+        story = make_story(seed, run.split, duration_s=run.frames / run.fps)
+        said = [
+            s
+            for s in story.sentences(per_kind=run.per_kind)
+            if s.kind in run.kinds or not run.kinds
+        ]
+        if not said:
+            continue
+        film = _Film(story, run)
+        masks, first = follow(model, film, [s.text for s in said], run, scorer)
+        for sentence, mask_THW, start in zip(said, masks, first, strict=True):
+            _count(tally, sentence, mask_THW, film, start, run)
+        pair = _different(said)
+        if pair and run.mode == "streaming":
+            tally.swaps.append(swap(model, film, pair, run))
+    rows = {kind: _row(values) for kind, values in sorted(tally.scores.items())}
+    rows["overall"] = _row([one for values in tally.scores.values() for one in values])
+    events = {
+        "empty frames where nothing is meant": tally.empties,
+        f"back within {RETURN_FRAMES} frames": tally.returns,
+        f"on the new referent within {SHIFT_S:g} s": tally.shifts,
+        "swaps followed": tally.swaps,
+    }
+    return {
+        "rows": rows,
+        "events": {name: _share(values) for name, values in events.items() if values},
+        "first_answer_s": float(np.mean(tally.delays_s)) if tally.delays_s else None,
+    }
+
+
+class _Film:
+    """A story's frames, as a video in memory, and the truth."""
+
+    def __init__(self, story: Story, run: StoryRun) -> None:
+        self.path, self.length, self.rate_hz = f"story {story.seed}", run.frames, run.fps
+        self.times = [t / run.fps for t in range(run.frames)]
+        shots = [story.render(t, run.height, run.width) for t in self.times]
+        self.images = [image for image, _ in shots]
+        self.ids_THW = np.stack([ids for _, ids in shots])
+
+    def __iter__(self) -> Iterator[Frame]:
+        for index, image in enumerate(self.images):
+            yield Frame(index, f"{index:05d}", lambda image=image: image)
+
+    def truth(self, sentence: Sentence) -> np.ndarray:
+        """bool (T, H, W)."""
+        return np.stack(
+            [
+                np.isin(ids_HW, sentence.object_ids(t))
+                for ids_HW, t in zip(self.ids_THW, self.times, strict=True)
+            ]
+        )
+
+
+def follow(
+    model: Virst,
+    film: _Film,
+    texts: Sequence[str],
+    run: StoryRun,
+    scorer: Scorer | None = None,
+) -> tuple[np.ndarray, list[int | None]]:
+    """Masks (Q, T, H, W) bool, and the first answered frame of each sentence or None."""
+    masks = np.zeros((len(texts), *film.ids_THW.shape), bool)
+    first: list[int | None] = [None] * len(texts)
+    if run.mode == "offline":
+        for picture, result in segment_video(model, film, texts, scorer=scorer):
+            for place, one in enumerate(result.results):
+                masks[place, picture.index] = one.mask_HW
+        return masks, [0] * len(texts)
+    most = SessionOptions().max_queries
+    for start in range(0, len(texts), most):
+        part = texts[start : start + most]
+        with Session(model, _options(run)) as session:
+            session.set_queries(tuple(Query(i + 1, text, i + 1) for i, text in enumerate(part)))
+            for t, image in enumerate(film.images):
+                for place, one in enumerate(session.step(image, film.times[t]).results, start):
+                    masks[place, t] = one.mask_HW
+                    if first[place] is None and one.state != SEARCHING:
+                        first[place] = t
+    return masks, first
+
+
+def swap(model: Virst, film: _Film, pair: tuple[Sentence, Sentence], run: StoryRun) -> bool:
+    """Whether, after a change of the query half-way, the last quarter is on the new object."""
+    half = film.length // 2
+    masks = []
+    with Session(model, _options(run)) as session:
+        for t, image in enumerate(film.images):
+            if t in (0, half):
+                session.set_queries((Query(1 + int(t == half), pair[int(t == half)].text, 1),))
+            masks.append(session.step(image, film.times[t]).results[0].mask_HW)
+    last = slice(half + half // 2, None)
+    old, new = (region(film.truth(one)[last], np.stack(masks)[last]).mean() for one in pair)
+    return bool(new >= FOUND and new > old)
+
+
+def _count(
+    tally: Tally,
+    sentence: Sentence,
+    mask_THW: np.ndarray,
+    film: _Film,
+    first: int | None,
+    run: StoryRun,
+) -> None:
+    truth_THW = film.truth(sentence)
+    j, f = region(truth_THW, mask_THW), boundary(truth_THW, mask_THW)
+    start = first or 0
+    if run.mode == "streaming":
+        tally.delays_s += [] if first is None else [first / run.fps]
+        start = min(max(start, round(sentence.decided_s * run.fps)), film.length - 1)
+    counted = (j + f)[start:].mean() / 2
+    tally.scores[sentence.kind].append((j[start:].mean(), counted, (j + f).mean() / 2))
+    if sentence.kind == "none":
+        tally.empties.append(float((~mask_THW[start:].any(axis=(1, 2))).mean()))
+    elif sentence.kind == "shift":
+        tally.shifts += shifts(sentence, film, mask_THW, start, run)
+    elif len(sentence.object_ids(0.0)) == 1:
+        tally.returns += returns(truth_THW.sum(axis=(1, 2)), j, start)
+
+
+def returns(area_T: np.ndarray, iou_T: np.ndarray, start: int) -> list[bool]:
+    """Of every time after `start` that the object was hidden: whether its mask came back."""
+    found, hidden = [], 0
+    for t in range(1, len(area_T)):
+        if area_T[t] == 0:
+            hidden += 1
+        elif hidden and area_T[t] >= BACK_SHARE * area_T.max():
+            seen_before = area_T[: t - hidden].any()
+            if hidden >= HIDDEN_FRAMES and seen_before and t - hidden >= start:
+                found.append(bool((iou_T[t : t + RETURN_FRAMES + 1] >= FOUND).any()))
+            hidden = 0
+    return found
+
+
+def shifts(
+    sentence: Sentence, film: _Film, mask_THW: np.ndarray, start: int, run: StoryRun
+) -> list[bool]:
+    """Of every change of the referent after `start`: whether the mask moved within SHIFT_S.
+
+    Changes that do not last that long, or are from or to nobody, do not count.
+    """
+    found = []
+    means = [sentence.object_ids(t) for t in film.times]
+    within = round(SHIFT_S * run.fps)
+    for t in range(max(1, start), film.length - within):
+        old, new = means[t - 1], means[t]
+        if old == new or not old or not new or len(set(means[t : t + within])) > 1:
+            continue
+        chosen = slice(t, t + within + 1)
+        ids_THW, masks = film.ids_THW[chosen], mask_THW[chosen]
+        on_new, on_old = (region(np.isin(ids_THW, ids), masks) for ids in (new, old))
+        found.append(bool(((on_new >= FOUND) & (on_new > on_old)).any()))
+    return found
+
+
+def table(results: dict, run: StoryRun) -> str:
+    """The results as Markdown."""
+    lines = [f"{run.videos} stories of the split {run.split}, {run.mode}", ""]
+    lines += ["| kind | sentences | J | J&F | J&F all frames |", "|---|---|---|---|---|"]
+    for kind, row in results["rows"].items():
+        cells = [f"{value:.1f}" if isinstance(value, float) else value for value in row.values()]
+        lines.append(f"| {kind} |" + "|".join(f" {cell} " for cell in cells) + "|")
+    lines.append("")
+    for name, (percent, number) in results["events"].items():
+        lines.append(f"{name}: {percent:.1f} % of {number}")
+    if results["first_answer_s"] is not None:
+        lines.append(f"first answer after {results['first_answer_s']:.2f} s")
+    return "\n".join(lines) + "\n"
+
+
+def with_behaviour(model: Virst, **changes: object) -> Virst:
+    """The same weights with other switches; they stay so."""
+    behaviour = replace(model.config.behaviour, **changes)
+    model.config = replace(model.config, behaviour=behaviour)
+    return model
+
+
+def _row(values: Sequence[tuple[float, float, float]]) -> Row:
+    j, jf, jf_all = 100 * np.mean(values, axis=0)
+    return {"sentences": len(values), "J": float(j), "J&F": float(jf), "all": float(jf_all)}
+
+
+def _share(values: Sequence[float]) -> tuple[float, int]:
+    return 100 * float(np.mean(values)), len(values)
+
+
+def _different(said: Sequence[Sentence]) -> tuple[Sentence, Sentence] | None:
+    """Two sentences about different single objects by what they look like."""
+    single = [s for s in said if s.kind in ("attribute", "superlative", "relation")]
+    for one in single:
+        for other in single:
+            if one.object_ids(0.0) != other.object_ids(0.0):
+                return one, other
+    return None
+
+
+def _options(run: StoryRun) -> SessionOptions:
+    return SessionOptions(sync=True, grounding_delay_frames=run.delay)
