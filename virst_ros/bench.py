@@ -10,7 +10,6 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 import json
 from pathlib import Path
-import signal
 import sys
 import time
 
@@ -26,7 +25,7 @@ from virst_interfaces.msg import SegmentationArray
 from virst_model.data.synthetic import DEMO_QUERIES
 from virst_model.structs import TRACKING
 from virst_ros import report
-from virst_ros.demo import DemoError, Director, Processes, set_environment
+from virst_ros.demo import DemoError, Director, Interrupts, Processes, set_environment
 from virst_ros.meter import Meter
 from virst_ros.recorder import ANSWERS
 
@@ -81,7 +80,9 @@ class Listener(Node):
         self.memory_mib = float(values.get("memory_mib", 0.0))
 
 
-def measure(case: Case, seconds: float, out: Path, model: str = "") -> dict[str, float]:
+def measure(
+    case: Case, seconds: float, out: Path, interrupts: Interrupts, model: str = ""
+) -> dict[str, float]:
     """Starts everything, counts for `seconds`, ends everything.
 
     Returns:
@@ -91,7 +92,7 @@ def measure(case: Case, seconds: float, out: Path, model: str = "") -> dict[str,
     Raises:
         DemoError: a process ended, or nothing came.
     """
-    processes = Processes(out)
+    processes = Processes(out, interrupts)
     rclpy.init(signal_handler_options=SignalHandlerOptions.NO)
     try:
         listener = Listener()
@@ -146,13 +147,12 @@ def main(args: list[str] | None = None) -> int:
     options = parser.parse_args(args)
     options.out.mkdir(parents=True, exist_ok=True)
     set_environment(options.out)
-    # Python's own handler: a kill ends the processes as Ctrl-C does.
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
     found = []
     try:
-        for case in tqdm(CASES[: options.cases], unit="load"):
-            numbers = measure(case, options.seconds, options.out, options.model)
-            found.append(asdict(case) | numbers)
+        with Interrupts() as interrupts:
+            for case in tqdm(CASES[: options.cases], unit="load"):
+                numbers = measure(case, options.seconds, options.out, interrupts, options.model)
+                found.append(asdict(case) | numbers)
     except (DemoError, OSError) as error:
         sys.stderr.write(f"bench: {error}\n")
         return 1

@@ -53,7 +53,8 @@ def main(args: list[str] | None = None) -> int:
     set_environment(options.out)
     options.out.mkdir(parents=True, exist_ok=True)
     try:
-        measured, faults = _run(options)
+        with Interrupts() as interrupts:
+            measured, faults = _run(options, interrupts)
     except (DemoError, OSError) as error:
         sys.stderr.write(f"demo: {error}\n")
         return 1
@@ -113,32 +114,45 @@ def _command(name: str) -> list[str]:
     return [found] if found else [sys.executable, "-m", MODULES[name]]
 
 
-@contextmanager
-def _interrupts_held_back() -> Iterator[None]:
-    """Ctrl-C and SIGTERM take effect at the end of the block."""
-    came = []
-    numbers = (signal.SIGINT, signal.SIGTERM)
-    before = [signal.signal(number, lambda *_: came.append(True)) for number in numbers]
-    try:
-        yield
-    finally:
-        for number, handler in zip(numbers, before, strict=True):
+class Interrupts:
+    """Ctrl-C and SIGTERM, noted while it is entered and acted on where `check` is called.
+
+    As exceptions out of nowhere they may be raised within a callback of a library, which swallows
+    them, or between a fork and the line that notes the child.
+    """
+
+    def __init__(self) -> None:
+        self._came = False
+
+    def __enter__(self) -> Interrupts:
+        numbers = (signal.SIGINT, signal.SIGTERM)
+        self._before = [(number, signal.signal(number, self._note)) for number in numbers]
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        for number, handler in self._before:
             signal.signal(number, handler)
-    if came:
-        raise KeyboardInterrupt
+
+    def check(self) -> None:
+        """Raises KeyboardInterrupt where one came."""
+        if self._came:
+            raise KeyboardInterrupt
+
+    def _note(self, *received: object) -> None:
+        self._came = True
 
 
 class Processes:
     """Our children; each writes its output to a file of its name."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, interrupts: Interrupts) -> None:
         self._folder = folder
+        self._interrupts = interrupts
         self._running: dict[str, subprocess.Popen] = {}
 
     def start(self, name: str, *arguments: str) -> None:
         """With ROS arguments."""
-        # An interrupt between the fork and the assignment would leave a child that nobody stops.
-        with open(self._log(name), "wb") as log, _interrupts_held_back():
+        with open(self._log(name), "wb") as log:
             self._running[name] = subprocess.Popen(
                 [*_command(name), "--ros-args", *arguments],
                 stdin=subprocess.DEVNULL,
@@ -148,7 +162,8 @@ class Processes:
             )
 
     def check(self) -> None:
-        """Raises DemoError where one has ended by itself."""
+        """Raises DemoError where one has ended by itself, KeyboardInterrupt after a Ctrl-C."""
+        self._interrupts.check()
         for name, process in self._running.items():
             if process.poll() is not None:
                 tail = self._log(name).read_text(errors="replace")[-2000:].strip()
@@ -157,10 +172,8 @@ class Processes:
     def stop(self) -> None:
         """By SIGINT, so that shared memory is given back; by force only after ten seconds.
 
-        Asked again every second: an import that is under way can swallow an interrupt. A second
-        Ctrl-C is ignored meanwhile.
+        Asked again every second: an import that is under way can swallow an interrupt.
         """
-        signal.signal(signal.SIGINT, signal.SIG_IGN)
         last = time.monotonic() + 10.0
         running = list(self._running.values())
         while any(process.poll() is None for process in running) and time.monotonic() < last:
@@ -172,7 +185,6 @@ class Processes:
         for process in running:
             process.kill()  # does nothing to one that has ended
             process.wait()
-        signal.signal(signal.SIGINT, signal.default_int_handler)
 
     def _log(self, name: str) -> Path:
         return self._folder / f"{name}.log"
@@ -245,12 +257,12 @@ class Director:
 
 
 @contextmanager
-def _stage(options: argparse.Namespace, video: OverlayVideo) -> Iterator[Director]:
+def _stage(
+    options: argparse.Namespace, video: OverlayVideo, interrupts: Interrupts
+) -> Iterator[Director]:
     """Camera and node as processes, and our own node; all ended and joined afterwards."""
-    processes = Processes(options.out)
+    processes = Processes(options.out, interrupts)
     source = str(options.video) if options.video else "scene"
-    # Python's own handler: Ctrl-C is a KeyboardInterrupt here, and a kill is no different.
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
     rclpy.init(signal_handler_options=SignalHandlerOptions.NO)
     try:
         recorder = Recorder(video)
@@ -270,11 +282,11 @@ def _node_arguments(options: argparse.Namespace) -> list[str]:
     return ["-r", "image:=/camera/image_raw", *model]
 
 
-def _run(options: argparse.Namespace) -> tuple[list[dict], list[str]]:
+def _run(options: argparse.Namespace, interrupts: Interrupts) -> tuple[list[dict], list[str]]:
     """Films, asks and writes the files; the reports of the queries, and what is wrong."""
     machine = report.machine()
     video = OverlayVideo(str(options.out / "overlay.mp4"), RATE_HZ)
-    with _stage(options, video) as director:
+    with _stage(options, video, interrupts) as director:
         director.wait_until_active()
         if not options.video:
             known = lambda: director.recorder.scene is not None  # noqa: E731
