@@ -258,7 +258,7 @@ def test_topics_follow_remapping_and_namespace(start_scripted, robot, ros_node):
     topics = ("/arm/masks", "/arm/labels", "/arm/segmentations", "/arm/overlay")
 
     assert robot.spin_until(lambda: ros_node.count_subscribers("/eye/color/compressed") == 1)
-    assert all(ros_node.count_publishers(topic) == 1 for topic in topics)
+    assert robot.spin_until(lambda: all(ros_node.count_publishers(t) == 1 for t in topics))
     services = {name for name, _ in ros_node.get_service_names_and_types()}
     assert {"/arm/set_query", "/arm/segment/change_state"} <= services
 
