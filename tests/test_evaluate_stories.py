@@ -40,13 +40,16 @@ def test_a_mask_that_comes_back_within_five_frames_counts():
     area = np.array([9, 9, 0, 0, 0, 9, 9, 9, 9, 9, 9, 9], float)
     at_once, late, never = np.zeros((3, 12))
     at_once[5:] = late[11:] = 1.0
+    at_once[:2] = late[:2] = never[:2] = 1.0
 
     assert returns(area, at_once, 0) == [True]
     assert returns(area, late, 0) == [False]
     assert returns(area, never, 0) == [False]
 
 
-def test_an_object_that_was_never_seen_or_hardly_hidden_does_not_count():
+def test_an_object_that_was_never_found_never_seen_or_hardly_hidden_does_not_count():
+    area = np.array([9, 9, 0, 0, 0, 9, 9], float)
+    assert returns(area, np.array([0, 0, 1, 1, 1, 1, 1.0]), 0) == []
     late = np.array([0, 0, 0, 0, 9, 9, 9], float)
     blink = np.array([9, 9, 0, 9, 9, 9, 9], float)
     assert returns(late, np.ones(7), 0) == [] == returns(blink, np.ones(7), 0)

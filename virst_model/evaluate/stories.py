@@ -203,15 +203,18 @@ def _count(
 
 
 def returns(area_T: np.ndarray, iou_T: np.ndarray, start: int) -> list[bool]:
-    """Of every time after `start` that the object was hidden: whether its mask came back."""
+    """Of every time that an object with a mask on it was hidden: whether the mask came back.
+
+    An object that had no mask before it hid, from `start` on, does not count.
+    """
     found, hidden = [], 0
+    on_it_T = (iou_T >= FOUND) & (area_T > 0)
     for t in range(1, len(area_T)):
         if area_T[t] == 0:
             hidden += 1
         elif hidden and area_T[t] >= BACK_SHARE * area_T.max():
-            seen_before = area_T[: t - hidden].any()
-            if hidden >= HIDDEN_FRAMES and seen_before and t - hidden >= start:
-                found.append(bool((iou_T[t : t + RETURN_FRAMES + 1] >= FOUND).any()))
+            if hidden >= HIDDEN_FRAMES and on_it_T[start : t - hidden].any():
+                found.append(bool(on_it_T[t : t + RETURN_FRAMES + 1].any()))
             hidden = 0
     return found
 
