@@ -177,3 +177,15 @@ def spin_until(ros_context, ros_node) -> Iterator[Callable[..., bool]]:
 
     yield spin
     executor.shutdown()
+
+
+@pytest.fixture(scope="session")
+def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with a model of the least size that has learned nothing."""
+    from streams import real_model, smallest
+
+    from virst_model.virst import save
+
+    folder = tmp_path_factory.mktemp("weights")
+    save(real_model(smallest()), folder)
+    return folder

@@ -6,18 +6,8 @@ import zipfile
 from image_miniatures import make_reason_seg, make_refer
 from miniatures import make_mevis, make_ref_davis17, make_ref_youtube_vos, make_revos
 import pytest
-from streams import real_model, smallest
 
 from virst_model.evaluate.__main__ import main
-from virst_model.virst import save
-
-
-@pytest.fixture(scope="module")
-def weights(tmp_path_factory):
-    """A folder with a smallest model that has learned nothing."""
-    folder = tmp_path_factory.mktemp("weights")
-    save(real_model(smallest()), folder)
-    return folder
 
 
 @pytest.fixture

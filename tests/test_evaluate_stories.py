@@ -10,16 +10,8 @@ from virst_model.data.stories.sentence import Sentence
 from virst_model.evaluate import tables
 from virst_model.evaluate.__main__ import main
 from virst_model.evaluate.stories import StoryRun, _Film, evaluate, returns, shifts, table
-from virst_model.virst import save
 
 SMALL = {"videos": 2, "frames": 24, "height": 48, "width": 64}
-
-
-@pytest.fixture(scope="module")
-def weights(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("weights")
-    save(real_model(smallest()), folder)
-    return folder
 
 
 @pytest.mark.parametrize("mode", ["offline", "streaming"])

@@ -9,13 +9,12 @@ import cv2
 import numpy as np
 from PIL import Image
 import pytest
-from streams import noise_frames, real_model, smallest
+from streams import noise_frames
 import torch
 
 from virst_model import segment
 from virst_model.overlay import draw_overlay
 from virst_model.structs import TRACKING, QueryResult, StepResult
-from virst_model.virst import save
 
 ROOT = Path(__file__).resolve().parents[1]
 FRAMES = noise_frames(10)
@@ -27,14 +26,6 @@ def _one_torch_thread():
     torch.set_num_threads(1)
     yield
     torch.set_num_threads(before)
-
-
-@pytest.fixture(scope="module")
-def weights(tmp_path_factory):
-    """A folder of random weights of the least size."""
-    folder = tmp_path_factory.mktemp("weights")
-    save(real_model(smallest()), folder)
-    return folder
 
 
 @pytest.fixture

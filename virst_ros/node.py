@@ -42,7 +42,7 @@ ANSWERS = QoSProfile(depth=1, reliability=ReliabilityPolicy.RELIABLE)
 WARN_EVERY_S = 5.0
 # How long a thread may keep Python's interpreter while others wait; the default is 5 ms. Taking a
 # camera message wants it some twenty times, which with the tracker and the grounder at work was
-# longer than a frame: up to half of the images were gone before anybody could count them.
+# longer than a frame: a third of the images were gone before anybody could count them.
 SWITCH_INTERVAL_S = 0.0005
 UNCONFIGURED = 1  # lifecycle_msgs/State.PRIMARY_STATE_UNCONFIGURED
 

@@ -195,34 +195,23 @@ def _evaluate_dataset(options: argparse.Namespace) -> str:
 
 
 def _evaluate_stories(options: argparse.Namespace) -> str:
-    how = stories.StoryRun(
-        split=options.split or "test",
-        videos=options.stories,
-        frames=options.frames,
-        fps=options.fps or 10.0,
-        height=options.height,
-        width=options.width,
-        mode=options.mode,
-        delay=options.delay,
-    )
+    how = stories.StoryRun(videos=options.stories, mode=options.mode, **_filming(options))
     results = stories.evaluate(load_model(options), how)
     _write_json(options.out, dataclasses.asdict(how) | results)
     return stories.table(results, how)
 
 
 def _evaluate_scenes(options: argparse.Namespace) -> str:
-    how = scenes.SceneRun(
-        split=options.split or "test",
-        videos=options.videos,
-        frames=options.frames,
-        fps=options.fps or 10.0,
-        height=options.height,
-        width=options.width,
-        delay=options.delay,
-    )
+    how = scenes.SceneRun(videos=options.videos, **_filming(options))
     results = scenes.evaluate(load_model(options), how)
     _write_json(options.out, results)
     return scenes.table(results)
+
+
+def _filming(options: argparse.Namespace) -> dict:
+    """What scenes and stories are told alike."""
+    chosen = {name: getattr(options, name) for name in ("frames", "height", "width", "delay")}
+    return chosen | {"split": options.split or "test", "fps": options.fps or 10.0}
 
 
 def _write_json(out: Path, results: dict) -> None:

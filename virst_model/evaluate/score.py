@@ -108,6 +108,7 @@ def score(
     )
 
 
+ALL = "J&F all frames"  # a column: what the benchmarks print
 # A row of a table: the name of a column -> its value, percent or a number.
 Row = dict[str, float]
 
@@ -117,7 +118,7 @@ def video_row(scores: Sequence[Score]) -> Row:
     j, f = _percent(s.j for s in scores), _percent(s.f for s in scores)
     j_all, f_all = _percent(s.j_all for s in scores), _percent(s.f_all for s in scores)
     row = {"expressions": len(scores), "J": j, "F": f, "J&F": (j + f) / 2}
-    row["J&F all frames"] = (j_all + f_all) / 2
+    row[ALL] = (j_all + f_all) / 2
     if all(s.a is not None for s in scores):
         row |= {"A": _percent(s.a for s in scores), "R": _percent(s.r for s in scores)}
     row["never answered"] = sum(s.first is None for s in scores)

@@ -14,7 +14,7 @@ from tqdm import tqdm
 from virst_model.data.stories.sentence import Sentence
 from virst_model.data.stories.story import Story, make_story
 from virst_model.evaluate.predict import MODES
-from virst_model.evaluate.score import Row
+from virst_model.evaluate.score import ALL, Row, markdown
 from virst_model.frames import Frame
 from virst_model.metrics import boundary, region
 from virst_model.session import Session, SessionOptions
@@ -242,12 +242,8 @@ def shifts(
 
 def table(results: dict, run: StoryRun) -> str:
     """The results as Markdown."""
-    lines = [f"{run.videos} stories of the split {run.split}, {run.mode}", ""]
-    lines += ["| kind | sentences | J | J&F | J&F all frames |", "|---|---|---|---|---|"]
-    for kind, row in results["rows"].items():
-        cells = [f"{value:.1f}" if isinstance(value, float) else value for value in row.values()]
-        lines.append(f"| {kind} |" + "|".join(f" {cell} " for cell in cells) + "|")
-    lines.append("")
+    head = f"{run.videos} stories of the split {run.split}, {run.mode}\n"
+    lines = [head, markdown(results["rows"])]
     for name, (percent, number) in results["events"].items():
         lines.append(f"{name}: {percent:.1f} % of {number}")
     if results["first_answer_s"] is not None:
@@ -264,7 +260,7 @@ def with_behaviour(model: Virst, **changes: object) -> Virst:
 
 def _row(values: Sequence[tuple[float, float, float]]) -> Row:
     j, jf, jf_all = 100 * np.mean(values, axis=0)
-    return {"sentences": len(values), "J": float(j), "J&F": float(jf), "all": float(jf_all)}
+    return {"sentences": len(values), "J": float(j), "J&F": float(jf), ALL: float(jf_all)}
 
 
 def _share(values: Sequence[float]) -> tuple[float, int]:
