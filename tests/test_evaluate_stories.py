@@ -9,7 +9,8 @@ from streams import real_model, smallest
 from virst_model.data.stories.sentence import Sentence
 from virst_model.evaluate import tables
 from virst_model.evaluate.__main__ import main
-from virst_model.evaluate.stories import StoryRun, _Film, evaluate, returns, shifts, table
+from virst_model.evaluate.film import Film
+from virst_model.evaluate.stories import StoryRun, evaluate, returns, shifts, table
 
 SMALL = {"videos": 2, "frames": 24, "height": 48, "width": 64}
 
@@ -47,7 +48,7 @@ def test_an_object_that_was_never_found_never_seen_or_hardly_hidden_does_not_cou
     assert returns(late, np.ones(7), 0) == [] == returns(blink, np.ones(7), 0)
 
 
-class Halves(_Film):
+class Halves(Film):
     """Object 1 is the left half of the picture, object 2 the right one."""
 
     def __init__(self, frames, fps):

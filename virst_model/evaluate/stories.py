@@ -5,24 +5,21 @@ comes back with its object, and whether it goes over when a sentence's referent 
 """
 
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
 from tqdm import tqdm
 
 from virst_model.data.stories.sentence import Sentence
-from virst_model.data.stories.story import Story, make_story
+from virst_model.data.stories.story import make_story
+from virst_model.evaluate.film import FOUND, Film, follow, swap, whole
 from virst_model.evaluate.predict import MODES
 from virst_model.evaluate.score import ALL, Row, markdown
-from virst_model.frames import Frame
 from virst_model.metrics import boundary, region
-from virst_model.session import Session, SessionOptions
-from virst_model.structs import SEARCHING, Query
-from virst_model.video import Scorer, segment_video
+from virst_model.video import Scorer
 from virst_model.virst import Virst
 
-FOUND = 0.5  # IoU from which on a mask is on its object
 # An object is hidden where nothing of it is seen for so many frames, and back where a quarter of
 # its largest area is.
 HIDDEN_FRAMES, BACK_SHARE = 3, 0.25
@@ -90,13 +87,18 @@ def evaluate(model: Virst, run: StoryRun, scorer: Scorer | None = None) -> dict:
         ]
         if not said:
             continue
-        film = _Film(story, run)
-        masks, first = follow(model, film, [s.text for s in said], run, scorer)
+        film = Film(story.render, run.frames, run.fps, (run.height, run.width))
+        texts = [s.text for s in said]
+        if run.mode == "offline":
+            masks, first = whole(model, film, texts, scorer), [0] * len(texts)
+        else:
+            masks, first = follow(model, film, texts, run.delay)
         for sentence, mask_THW, start in zip(said, masks, first, strict=True):
             _count(tally, sentence, mask_THW, film, start, run)
         pair = _different(said)
         if pair and run.mode == "streaming":
-            tally.swaps.append(swap(model, film, pair, run))
+            asked = tuple((one.text, truth(film, one)) for one in pair)
+            tally.swaps.append(swap(model, film, *asked, run.delay))
     rows = {kind: _row(values) for kind, values in sorted(tally.scores.items())}
     rows["overall"] = _row([one for values in tally.scores.values() for one in values])
     events = {
@@ -112,81 +114,25 @@ def evaluate(model: Virst, run: StoryRun, scorer: Scorer | None = None) -> dict:
     }
 
 
-class _Film:
-    """A story's frames, as a video in memory, and the truth."""
-
-    def __init__(self, story: Story, run: StoryRun) -> None:
-        self.path, self.length, self.rate_hz = f"story {story.seed}", run.frames, run.fps
-        self.times = [t / run.fps for t in range(run.frames)]
-        shots = [story.render(t, run.height, run.width) for t in self.times]
-        self.images = [image for image, _ in shots]
-        self.ids_THW = np.stack([ids for _, ids in shots])
-
-    def __iter__(self) -> Iterator[Frame]:
-        for index, image in enumerate(self.images):
-            yield Frame(index, f"{index:05d}", lambda image=image: image)
-
-    def truth(self, sentence: Sentence) -> np.ndarray:
-        """bool (T, H, W)."""
-        return np.stack(
-            [
-                np.isin(ids_HW, sentence.object_ids(t))
-                for ids_HW, t in zip(self.ids_THW, self.times, strict=True)
-            ]
-        )
-
-
-def follow(
-    model: Virst,
-    film: _Film,
-    texts: Sequence[str],
-    run: StoryRun,
-    scorer: Scorer | None = None,
-) -> tuple[np.ndarray, list[int | None]]:
-    """Masks (Q, T, H, W) bool, and the first answered frame of each sentence or None."""
-    masks = np.zeros((len(texts), *film.ids_THW.shape), bool)
-    first: list[int | None] = [None] * len(texts)
-    if run.mode == "offline":
-        for picture, result in segment_video(model, film, texts, scorer=scorer):
-            for place, one in enumerate(result.results):
-                masks[place, picture.index] = one.mask_HW
-        return masks, [0] * len(texts)
-    most = SessionOptions().max_queries
-    for start in range(0, len(texts), most):
-        part = texts[start : start + most]
-        with Session(model, _options(run)) as session:
-            session.set_queries(tuple(Query(i + 1, text, i + 1) for i, text in enumerate(part)))
-            for t, image in enumerate(film.images):
-                for place, one in enumerate(session.step(image, film.times[t]).results, start):
-                    masks[place, t] = one.mask_HW
-                    if first[place] is None and one.state != SEARCHING:
-                        first[place] = t
-    return masks, first
-
-
-def swap(model: Virst, film: _Film, pair: tuple[Sentence, Sentence], run: StoryRun) -> bool:
-    """Whether, after a change of the query half-way, the last quarter is on the new object."""
-    half = film.length // 2
-    masks = []
-    with Session(model, _options(run)) as session:
-        for t, image in enumerate(film.images):
-            if t in (0, half):
-                session.set_queries((Query(1 + int(t == half), pair[int(t == half)].text, 1),))
-            masks.append(session.step(image, film.times[t]).results[0].mask_HW)
-    last = slice(half + half // 2, None)
-    old, new = (region(film.truth(one)[last], np.stack(masks)[last]).mean() for one in pair)
-    return bool(new >= FOUND and new > old)
+def truth(film: Film, sentence: Sentence) -> np.ndarray:
+    """bool (T, H, W): whom it means, where to be seen."""
+    return np.stack(
+        [
+            np.isin(ids_HW, sentence.object_ids(t))
+            for ids_HW, t in zip(film.ids_THW, film.times, strict=True)
+        ]
+    )
 
 
 def _count(
     tally: Tally,
     sentence: Sentence,
     mask_THW: np.ndarray,
-    film: _Film,
+    film: Film,
     first: int | None,
     run: StoryRun,
 ) -> None:
-    truth_THW = film.truth(sentence)
+    truth_THW = truth(film, sentence)
     j, f = region(truth_THW, mask_THW), boundary(truth_THW, mask_THW)
     start = first or 0
     if run.mode == "streaming":
@@ -220,7 +166,7 @@ def returns(area_T: np.ndarray, iou_T: np.ndarray, start: int) -> list[bool]:
 
 
 def shifts(
-    sentence: Sentence, film: _Film, mask_THW: np.ndarray, start: int, run: StoryRun
+    sentence: Sentence, film: Film, mask_THW: np.ndarray, start: int, run: StoryRun
 ) -> list[bool]:
     """Of every change of the referent after `start`: whether the mask moved within SHIFT_S.
 
@@ -275,7 +221,3 @@ def _different(said: Sequence[Sentence]) -> tuple[Sentence, Sentence] | None:
             if one.object_ids(0.0) != other.object_ids(0.0):
                 return one, other
     return None
-
-
-def _options(run: StoryRun) -> SessionOptions:
-    return SessionOptions(sync=True, grounding_delay_frames=run.delay)

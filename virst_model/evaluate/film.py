@@ -1,0 +1,99 @@
+"""Synthetic videos in memory, and a model that watches them."""
+
+from collections.abc import Callable, Iterator, Sequence
+
+import numpy as np
+
+from virst_model.frames import Frame
+from virst_model.metrics import region
+from virst_model.session import Session, SessionOptions
+from virst_model.structs import SEARCHING, Query
+from virst_model.video import Scorer, segment_video
+from virst_model.virst import Virst
+
+FOUND = 0.5  # IoU from which on a mask is on its object
+
+# (t_s, height, width) -> a picture, uint8 RGB, and the ids of what is visible, uint8.
+Render = Callable[[float, int, int], tuple[np.ndarray, np.ndarray]]
+
+
+class Film:
+    """What was filmed of a scene or a story.
+
+    Attributes:
+        times: of each frame, in s.
+        images: uint8 RGB (H, W, 3) of each frame.
+        ids_THW: uint8, the ids of what is visible.
+    """
+
+    def __init__(self, render: Render, frames: int, fps: float, size: tuple[int, int]) -> None:
+        self.path, self.length, self.rate_hz = "film", frames, fps
+        self.times = [t / fps for t in range(frames)]
+        shots = [render(t, *size) for t in self.times]
+        self.images = [image for image, _ in shots]
+        self.ids_THW = np.stack([ids for _, ids in shots])
+
+    def __iter__(self) -> Iterator[Frame]:
+        for index, image in enumerate(self.images):
+            yield Frame(index, f"{index:05d}", lambda image=image: image)
+
+
+def whole(
+    model: Virst, film: Film, texts: Sequence[str], scorer: Scorer | None = None
+) -> np.ndarray:
+    """Masks (Q, T, H, W) bool of a film that is looked at whole."""
+    masks = np.zeros((len(texts), *film.ids_THW.shape), bool)
+    for picture, result in segment_video(model, film, texts, scorer=scorer):
+        for place, one in enumerate(result.results):
+            masks[place, picture.index] = one.mask_HW
+    return masks
+
+
+def follow(
+    model: Virst, film: Film, texts: Sequence[str], delay: int
+) -> tuple[np.ndarray, list[int | None]]:
+    """Masks (Q, T, H, W) bool of a stream, and the first answered frame of each text or None.
+
+    `delay`: frames that a grounding takes.
+    """
+    masks = np.zeros((len(texts), *film.ids_THW.shape), bool)
+    first: list[int | None] = [None] * len(texts)
+    most = SessionOptions().max_queries
+    for start in range(0, len(texts), most):
+        part = texts[start : start + most]
+        with Session(model, _options(delay)) as session:
+            session.set_queries(tuple(Query(i + 1, text, i + 1) for i, text in enumerate(part)))
+            for t, image in enumerate(film.images):
+                for place, one in enumerate(session.step(image, film.times[t]).results, start):
+                    masks[place, t] = one.mask_HW
+                    if first[place] is None and one.state != SEARCHING:
+                        first[place] = t
+    return masks, first
+
+
+def swap(
+    model: Virst,
+    film: Film,
+    old: tuple[str, np.ndarray],
+    new: tuple[str, np.ndarray],
+    delay: int,
+) -> bool:
+    """Whether, after a change of the query half-way, the last quarter is on the new object.
+
+    `old` and `new` are a text and its truth, bool (T, H, W).
+    """
+    half = film.length // 2
+    masks = []
+    with Session(model, _options(delay)) as session:
+        for t, image in enumerate(film.images):
+            if t in (0, half):
+                text = new[0] if t == half else old[0]
+                session.set_queries((Query(1 + int(t == half), text, 1),))
+            masks.append(session.step(image, film.times[t]).results[0].mask_HW)
+    last = slice(half + half // 2, None)
+    on_old, on_new = (region(one[1][last], np.stack(masks)[last]).mean() for one in (old, new))
+    return bool(on_new >= FOUND and on_new > on_old)
+
+
+def _options(delay: int) -> SessionOptions:
+    return SessionOptions(sync=True, grounding_delay_frames=delay)
