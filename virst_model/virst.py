@@ -188,17 +188,21 @@ class Virst(nn.Module):
             norm; labels (B, L) on the merged sequence, `IGNORE` at visual tokens and padding.
         """
         embeds_BLD, mask_BL, labels_BL = self._merged(visual, prompts)
-        places = []
-        for tokens, prompt in zip(visual, prompts, strict=True):
-            st = (prompt.ids == self.prompter.st_id).nonzero()[:, 0]
-            places.append(st + (len(tokens) - 1) * (st > prompt.image_at))
-        places_BN = torch.stack(places).to(self.device)
-        row = torch.arange(len(places), device=self.device)[:, None]
+        places_BN = self.st_places(visual, prompts)
+        row = torch.arange(len(places_BN), device=self.device)[:, None]
         if self.config.fusion.initial:
             fused = self.initial_fusion(embeds_BLD[row, places_BN], s2_BTChw)
             embeds_BLD = embeds_BLD.index_put((row, places_BN), fused.to(embeds_BLD.dtype))
         hidden = self.vlm.hidden(embeds_BLD, mask_BL)
         return hidden[row, places_BN], hidden, labels_BL
+
+    def st_places(self, visual: Sequence[torch.Tensor], prompts: Sequence[Prompt]) -> torch.Tensor:
+        """Where the [ST] tokens are among each conversation's tokens, (B, N)."""
+        places = []
+        for tokens, prompt in zip(visual, prompts, strict=True):
+            st = (prompt.ids == self.prompter.st_id).nonzero()[:, 0]
+            places.append(st + (len(tokens) - 1) * (st > prompt.image_at))
+        return torch.stack(places).to(self.device)
 
     def word_states(
         self, visual: Sequence[torch.Tensor], prompts: Sequence[Prompt]

@@ -24,8 +24,9 @@ class Batch:
         kinds: of each, what sort of sentence it is, for the log.
         truth: (B, F, side, side) uint8 0/1; None where answers are in words.
         answers: B answers in words, or None; with them F is 0.
-        shapes, colours: (S, F, side/4, side/4) class numbers, 0 background, for the auxiliary
-            heads; None without them.
+        clip_frames: indices of F in each of the K clips; empty where they are not known.
+        shapes, colours, motions: (S, F, side/4, side/4) class numbers, 0 background, for the
+            auxiliary heads; motions are those within a frame's clip. None without heads.
     """
 
     pixels: torch.Tensor
@@ -43,6 +44,8 @@ class Batch:
     answers: tuple[str, ...] | None = None
     shapes: torch.Tensor | None = None
     colours: torch.Tensor | None = None
+    motions: torch.Tensor | None = None
+    clip_frames: tuple[tuple[int, ...], ...] = ()
 
     def to(self, device: torch.device) -> "Batch":
         """The same batch there."""

@@ -11,11 +11,15 @@ from virst_model.structs import Decoded, FrameFeatures
 from virst_model.train.batches import Batch
 from virst_model.train.heads import Heads, look_loss
 from virst_model.train.order import segment_window
+from virst_model.train.reading import read_loss, reading, target_share
 from virst_model.train.stages import Objective
 from virst_model.virst import Virst
 
 WEIGHTS = {"bce": 1.0, "dice": 1.0, "ce": 1.0, "occ": 0.05, "iou": 0.05}  # eq. (15), (16)
-HEAD_TERMS = ("shape", "colour", "phrase", "match")
+HEAD_TERMS = (
+    *("shape", "colour", "clip_shape", "clip_colour", "clip_motion"),
+    *("words", "present", "match"),
+)
 # Pixels that go through the image encoder at once: 8 frames of the paper's size.
 ENCODED_PIXELS = 8 * 1024**2
 
@@ -45,10 +49,13 @@ def losses(
     if heads is not None:
         shapes, colours = batch.shapes[:, needed], batch.colours[:, needed]
         terms |= heads.dense_losses(features.s2, shapes.flatten(0, 1), colours.flatten(0, 1))
+    seen = model.vlm.umt(batch.clips.flatten(0, 1)) if batch.clips.shape[1] else None
+    if heads is not None and batch.clip_frames:
+        terms |= heads.clip_losses(seen, _clip_truths(batch, model.vlm.umt.grid))
     if not batch.texts:
         return terms, {}
     window = [place[f] for f in batch.window]
-    prompts_BNTC, asked = _prompts(model, batch, features, window, objective, heads)
+    prompts_BNTC, asked = _prompts(model, batch, seen, features, window, objective, heads)
     terms |= asked
 
     shown = sorted({*(batch.window[a] for a in batch.anchors), *batch.tracked})
@@ -76,7 +83,8 @@ def losses(
 def total(terms: Terms, objective: Objective, iou_twice: bool = False) -> torch.Tensor:
     """The weighted sum that is minimised: eq. (15), and what helps a model without a past."""
     heads = dict.fromkeys(HEAD_TERMS, objective.heads)
-    weights = {**WEIGHTS, **heads, "look": objective.look, "occ": objective.occ}
+    weights = {**WEIGHTS, **heads, "look": objective.look, "read": objective.read}
+    weights["occ"] = objective.occ
     together: Terms = {}
     for name, value in terms.items():
         name = name.removesuffix("_tracked")
@@ -151,12 +159,21 @@ def _watched(
     }
 
 
-def _visual(model: Virst, batch: Batch) -> torch.Tensor:
-    """Visual tokens (S, L, D) of each scene's clips."""
-    scenes = len(batch.clips)
-    return (
-        model.vlm.encode_clips(batch.clips.flatten(0, 1)).unflatten(0, (scenes, -1)).flatten(1, 2)
-    )
+def _clip_truths(batch: Batch, grid: int) -> Terms:
+    """What is at the centre of each patch of the clips: class numbers (S * K, 4 * grid * grid)."""
+    frames = torch.tensor(batch.clip_frames, device=batch.shapes.device)
+    truths = {"shape": batch.shapes, "colour": batch.colours, "motion": batch.motions}
+    step = batch.shapes.shape[-1] // grid
+    centres = slice(step // 2, None, step)
+    return {
+        name: truth[:, frames][..., centres, centres].flatten(0, 1).flatten(1)
+        for name, truth in truths.items()
+    }
+
+
+def _projected(model: Virst, batch: Batch, seen_SLC: torch.Tensor) -> torch.Tensor:
+    """Visual tokens (S, L, D) of each scene's clips, from the clip encoder's."""
+    return model.vlm.projector(seen_SLC).unflatten(0, (len(batch.clips), -1)).flatten(1, 2)
 
 
 def _answer_loss(model: Virst, batch: Batch) -> torch.Tensor:
@@ -165,13 +182,16 @@ def _answer_loss(model: Virst, batch: Batch) -> torch.Tensor:
         model.prompter.tell(text, answer)
         for text, answer in zip(batch.texts, batch.answers, strict=True)
     ]
-    hidden, labels = model.word_states(list(_visual(model, batch)[batch.scene]), prompts)
+    seen = model.vlm.umt(batch.clips.flatten(0, 1))
+    visual = list(_projected(model, batch, seen)[batch.scene])
+    hidden, labels = model.word_states(visual, prompts)
     return token_loss(model.vlm.logits(hidden), labels)
 
 
 def _prompts(
     model: Virst,
     batch: Batch,
+    seen_SLC: torch.Tensor,
     features: FrameFeatures,
     window: list[int],
     objective: Objective,
@@ -184,9 +204,14 @@ def _prompts(
         model.prompter.ask(text, *wording)
         for text, wording in zip(batch.texts, batch.wordings, strict=True)
     ]
-    visual = list(_visual(model, batch)[batch.scene])
-    states, hidden, labels = model.st_states(visual, s2_BTChw, asked)
+    visual = list(_projected(model, batch, seen_SLC)[batch.scene])
     terms = {}
+    with reading(model) if objective.read else contextlib.nullcontext() as noted:
+        states, hidden, labels = model.st_states(visual, s2_BTChw, asked)
+    if objective.read:
+        weights = noted.weights(model.st_places(visual, asked))
+        share = target_share(model, batch, seen_SLC)
+        terms["read"] = read_loss(weights, share, asked[0].image_at)
     if heads is not None and objective.look:
         prompts_BNTC, looks = model.second_fusion.look(states, s2_BTChw)
         truth_BTHW = batch.truth[:, batch.window]
@@ -195,7 +220,9 @@ def _prompts(
         prompts_BNTC = model.second_fusion(states, s2_BTChw)
     terms["ce"] = token_loss(model.vlm.logits(hidden), labels)
     if heads is not None:
-        terms["phrase"] = heads.phrase_loss(states, batch.texts)
+        words = [model.tokenizer.encode(f" {text}").ids for text in batch.texts]
+        terms["words"] = heads.words_loss(states, words)
+        terms["present"] = heads.present_loss(states, batch.truth[:, batch.window])
     return prompts_BNTC, terms
 
 

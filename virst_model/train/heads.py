@@ -6,18 +6,13 @@ import torch
 from torch import nn
 import torch.nn.functional as F
 
-from virst_model.data.grammar import COLOURS, MOTIONS, RANKS, SHAPES, SIZES, parse
+from virst_model.config import VirstConfig
+from virst_model.data.grammar import COLOURS, MOTIONS
+from virst_model.data.stories.figures import SHAPES
 from virst_model.losses import bce_each, dice_each
 
-# What a sentence of the synthetic language can say, for the auxiliary head.
-SAID = (
-    ("colour", COLOURS),
-    ("shape", SHAPES),
-    ("size", SIZES),
-    ("rank", RANKS),
-    ("motion", MOTIONS),
-    ("plural", (False, True)),
-)
+UNKNOWN = -100  # a class that nobody can tell; it is not learned
+CLASSES = {"shape": 1 + len(SHAPES), "colour": 1 + len(COLOURS), "motion": 1 + len(MOTIONS)}
 
 
 class Heads(nn.Module):
@@ -27,42 +22,41 @@ class Heads(nn.Module):
     over a hundred tokens to [ST] when only masks tell it that the word mattered.
     """
 
-    def __init__(self, dim: int, hidden: int) -> None:
+    def __init__(self, config: VirstConfig) -> None:
         super().__init__()
-        self.classes = (len(SHAPES) + 1, len(COLOURS) + 1)
-        self.dense = nn.Conv2d(dim, 16 * sum(self.classes), 1)
-        self.said = [1 + len(names) for _, names in SAID]
-        self.phrase = nn.Linear(hidden, sum(self.said))
+        dim = config.segmenter.dim
+        self.dense = nn.Conv2d(dim, 16 * (CLASSES["shape"] + CLASSES["colour"]), 1)
+        self.clip = nn.Linear(config.umt.dim, sum(CLASSES.values()))
+        self.words = nn.Linear(config.llm.hidden, config.llm.vocab)
+        self.present = nn.Linear(config.llm.hidden, 1)
         self.match = nn.Linear(dim, 16)
 
     def dense_losses(
         self, s2: torch.Tensor, shapes: torch.Tensor, colours: torch.Tensor
     ) -> dict[str, torch.Tensor]:
-        """Shape and colour of every stride-4 cell from the stride-16 features.
-
-        Cross entropy; objects and background have half of the weight each.
-        """
-        scores = F.pixel_shuffle(self.dense(s2), 4).split(self.classes, dim=1)
+        """Shape and colour of every stride-4 cell from the stride-16 features."""
+        scores = F.pixel_shuffle(self.dense(s2), 4)
         truths = {"shape": shapes, "colour": colours}
-        found = {}
-        for score, (name, truth) in zip(scores, truths.items(), strict=True):
-            each = F.cross_entropy(score, truth, reduction="none")
-            thing = (truth > 0).float()
-            things = (each * thing).sum() / thing.sum().clamp(min=1)
-            rest = (each * (1 - thing)).sum() / (1 - thing).sum().clamp(min=1)
-            found[name] = (things + rest) / 2
-        return found
+        return _class_losses(scores, truths, "")
 
-    def phrase_loss(self, states_BND: torch.Tensor, texts: Sequence[str]) -> torch.Tensor:
-        """What each sentence says (colour, shape, ...) from its mean [ST] state; cross entropy."""
-        scores = self.phrase(states_BND.mean(dim=1)).split(self.said, dim=1)
-        phrases = [parse(text) for text in texts]
-        loss = states_BND.new_zeros(())
-        for score, (name, values) in zip(scores, SAID, strict=True):
-            words = [getattr(phrase, name) for phrase in phrases]
-            truth = [0 if word is None else 1 + values.index(word) for word in words]
-            loss = loss + F.cross_entropy(score, torch.tensor(truth, device=score.device))
-        return loss / len(SAID)
+    def clip_losses(
+        self, tokens_KLC: torch.Tensor, truths: dict[str, torch.Tensor]
+    ) -> dict[str, torch.Tensor]:
+        """Shape, colour and motion (K, L) of what each of the clip encoder's tokens shows."""
+        return _class_losses(self.clip(tokens_KLC).mT, truths, "clip_")
+
+    def words_loss(self, states_BND: torch.Tensor, words: Sequence[Sequence[int]]) -> torch.Tensor:
+        """Which words each sentence has, by their ids, from its mean [ST] state; -log of each."""
+        scores = self.words(states_BND.mean(dim=1)).log_softmax(dim=1)
+        each = [-row[sorted(set(ids))].mean() for row, ids in zip(scores, words, strict=True)]
+        return torch.stack(each).mean()
+
+    def present_loss(self, states_BND: torch.Tensor, truth_BTHW: torch.Tensor) -> torch.Tensor:
+        """Whether the window shows the target at all, from the mean [ST] state; BCE."""
+        truth_B = truth_BTHW.flatten(1).any(dim=1).float()
+        return F.binary_cross_entropy_with_logits(
+            self.present(states_BND.mean(dim=1))[:, 0], truth_B
+        )
 
     def match_loss(self, cells_BSC: torch.Tensor, truth_BHW: torch.Tensor) -> torch.Tensor:
         """BCE and Dice of a mask read from the mask decoder's image tokens alone.
@@ -77,6 +71,21 @@ class Heads(nn.Module):
         seen = (truth.flatten(1).amax(1) > 0).float()
         dice = (dice_each(logits, truth) * seen).sum() / seen.sum().clamp(min=1)
         return bce_each(logits, truth).mean() + dice
+
+
+def _class_losses(
+    scores: torch.Tensor, truths: dict[str, torch.Tensor], prefix: str
+) -> dict[str, torch.Tensor]:
+    """Cross entropy of scores (B, classes of all truths, ...); things and background alike."""
+    found = {}
+    parts = scores.split([CLASSES[name] for name in truths], dim=1)
+    for score, (name, truth) in zip(parts, truths.items(), strict=True):
+        each = F.cross_entropy(score, truth, reduction="none", ignore_index=UNKNOWN)
+        thing, rest = (truth > 0).float(), (truth == 0).float()
+        things = (each * thing).sum() / thing.sum().clamp(min=1)
+        others = (each * rest).sum() / rest.sum().clamp(min=1)
+        found[prefix + name] = (things + others) / 2
+    return found
 
 
 def look_loss(looks: list[torch.Tensor], truth_BTHW: torch.Tensor, grid: int) -> torch.Tensor:

@@ -1,18 +1,27 @@
-"""Batches of synthetic scenes, for a model that starts from nothing."""
+"""Batches of synthetic scenes and stories, for a model that starts from nothing."""
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import torch
 
 from virst_model.anchors import anchor_indices
-from virst_model.data.grammar import COLOURS, SHAPES
-from virst_model.data.synthetic import Scene, Sentence, make_scene
+from virst_model.data.grammar import COLOURS, MOTIONS
+from virst_model.data.shown import Said, draw_shown, say
+from virst_model.data.stories.figures import SHAPES
+from virst_model.data.stories.story import Story
+from virst_model.data.synthetic import Scene
+from virst_model.prompt import plain_sentence
 from virst_model.train.batches import Batch
+from virst_model.train.heads import UNKNOWN
 from virst_model.train.stages import SceneDraws
 from virst_model.virst import IMAGE_MEAN, IMAGE_STD
 
 DURATION_S = 7.0
+PERIODS_S = (0.2, 0.3)  # between the frames of a window
+APART_S = 2.0
+STILL = 0.03  # sides of the picture; what moves less within a clip stands still
 
 
 class SceneBatches:
@@ -42,53 +51,57 @@ def draw_batch(draws: SceneDraws, side: int, seed: int, number: int) -> Batch:
     """Batch `number`: a function of its arguments alone."""
     rng = np.random.default_rng([seed, number])
     plan = _plan(draws, rng)
-    scenes = [
-        make_scene(int(rng.integers(2**31)), "train", duration_s=DURATION_S)
-        for _ in range(draws.scenes)
-    ]
-    start = float(rng.uniform(0, DURATION_S - plan.seconds[-1]))
-    pictures, ids = zip(*[_render(s, start, plan.seconds, side) for s in scenes], strict=True)
-    sentences, scene = [], []
-    for index, one in enumerate(scenes):
-        drawn = _draw_sentences(one, draws, rng)
-        sentences += drawn
+    scenes = [draw_shown(draws.stories, DURATION_S, rng) for _ in range(draws.scenes)]
+    start = float(rng.uniform(0, max(0.0, DURATION_S - plan.seconds[-1])))
+    seconds = [start + s for s in plan.seconds]
+    shown = [_render(scene, seconds, side) for scene in scenes]
+    pictures, ids_SFHW = (np.stack(part) for part in zip(*shown, strict=True))
+    said, scene = [], []
+    for index, one in enumerate(scenes if draws.sentences else ()):
+        last = seconds[len(seconds) - len(plan.tracked) - 1]
+        drawn = _draw_sentences(say(one, start, last, rng), draws, rng)
+        said += drawn
         scene += [index] * len(drawn)
-    ids_SFHW = np.stack(ids)
-    truth = np.zeros((len(sentences), *ids_SFHW.shape[1:]), np.uint8)
-    for row, index, sentence in zip(truth, scene, sentences, strict=True):
-        row[:] = np.isin(ids_SFHW[index], sentence.object_ids)
+    truth = np.zeros((len(said), *ids_SFHW.shape[1:]), np.uint8)
+    for row, index, sentence in zip(truth, scene, said, strict=True):
+        for mask, ids, second in zip(row, ids_SFHW[index], seconds, strict=True):
+            mask[:] = np.isin(ids, sentence.object_ids(second))
     small = ids_SFHW[:, :, 2::4, 2::4]
     mean, std = (torch.tensor(v).view(3, 1, 1) for v in (IMAGE_MEAN, IMAGE_STD))
-    pixels = torch.from_numpy(np.stack(pictures)).permute(0, 1, 4, 2, 3).float() / 255
+    pixels = torch.from_numpy(pictures).permute(0, 1, 4, 2, 3).float() / 255
     pixels = (pixels - mean) / std
     return Batch(
         pixels=pixels,
-        clips=pixels[:, torch.tensor(plan.clips)] if sentences else pixels[:, :0, None],
+        clips=pixels[:, torch.tensor(plan.clips)] if plan.clips else pixels[:, :0, None],
+        clip_frames=tuple(tuple(clip) for clip in plan.clips),
         window=plan.window,
         anchors=plan.anchors,
         tracked=plan.tracked,
         times=plan.times,
         stream=True,
         scene=torch.tensor(scene),
-        texts=tuple(sentence.text for sentence in sentences),
-        wordings=((0, 0),) * len(sentences),
-        kinds=tuple(sentence.kind for sentence in sentences),
+        texts=tuple(plain_sentence(sentence.text) for sentence in said),
+        wordings=((0, 0),) * len(said),
+        kinds=tuple(sentence.kind for sentence in said),
         truth=torch.from_numpy(truth),
-        shapes=_classes(small, scenes, "shape", SHAPES),
-        colours=_classes(small, scenes, "colour", COLOURS),
+        shapes=_classes(small, scenes, _shape),
+        colours=_classes(small, scenes, _colour),
+        motions=_motions(ids_SFHW, small, plan.clips),
     )
 
 
 def _plan(draws: SceneDraws, rng: np.random.Generator) -> _Plan:
     count = int(rng.choice(draws.windows))
-    period = float(rng.uniform(0.2, 0.3))
+    # The longest window, and a little to track, is no longer than a scene.
+    widest = (DURATION_S - 0.5) / count
+    period = float(min(rng.uniform(*PERIODS_S), widest))
     rate = float(rng.uniform(7, 18))  # the camera's frames a second
     seconds = [i * period for i in range(count)]
     clips = [list(range(i, i + 4)) for i in range(0, count, 4)]
     window, anchors = list(range(count)), anchor_indices(count)
-    if not draws.sentences:  # pictures alone: the further apart, the more there is to learn
-        seconds = [i * 2.0 for i in range(count)]
-    if draws.fused:
+    if count % 4:  # pictures alone: the further apart, the more there is to learn
+        seconds, clips = [i * APART_S for i in range(count)], []
+    elif draws.fused:
         window = sorted(rng.choice(count, draws.fused, replace=False).tolist())
         anchors = list(range(draws.fused))
     elif count < 8:
@@ -111,30 +124,68 @@ def _plan(draws: SceneDraws, rng: np.random.Generator) -> _Plan:
 
 
 def _render(
-    scene: Scene, start: float, seconds: list[float], side: int
+    scene: Scene | Story, seconds: list[float], side: int
 ) -> tuple[np.ndarray, np.ndarray]:
-    frames, ids = zip(*[scene.render(start + s, side, side) for s in seconds], strict=True)
+    frames, ids = zip(*[scene.render(second, side, side) for second in seconds], strict=True)
     return np.stack(frames), np.stack(ids)
 
 
-def _draw_sentences(scene: Scene, draws: SceneDraws, rng: np.random.Generator) -> list[Sentence]:
-    if not draws.sentences:
-        return []
+def _draw_sentences(
+    options: list[Said], draws: SceneDraws, rng: np.random.Generator
+) -> list[Said]:
     weights = dict(draws.kinds)
-    options = scene.sentences(rng, per_kind=1)
-    weight = np.array([weights.get(s.kind, 1.0) for s in options])
+    weight = np.array([weights.get(one.kind, 1.0) for one in options])
     count = min(draws.sentences, len(options))
     chosen = rng.choice(len(options), count, replace=False, p=weight / weight.sum())
     return [options[i] for i in chosen]
 
 
 def _classes(
-    ids: np.ndarray, scenes: list[Scene], attribute: str, names: tuple[str, ...]
+    ids_SFhw: np.ndarray, scenes: Sequence[Scene | Story], class_of: Callable[[object], int]
 ) -> torch.Tensor:
-    out = np.zeros_like(ids, dtype=np.int64)
+    out = np.zeros_like(ids_SFhw, dtype=np.int64)
     for index, scene in enumerate(scenes):
         table = np.zeros(256, np.int64)
-        for thing in scene.objects:
-            table[thing.id] = 1 + names.index(getattr(thing, attribute))
-        out[index] = table[ids[index]]
+        for thing in scene.objects if isinstance(scene, Scene) else scene.actors:
+            table[thing.id] = class_of(thing)
+        out[index] = table[ids_SFhw[index]]
     return torch.from_numpy(out)
+
+
+def _shape(thing: object) -> int:
+    return 1 + SHAPES.index(thing.shape)
+
+
+def _colour(thing: object) -> int:
+    """Of what has two colours, nobody can tell."""
+    colours = getattr(thing, "colours", None) or (thing.colour,)
+    return 1 + COLOURS.index(colours[0]) if len(colours) == 1 else UNKNOWN
+
+
+def _motions(
+    ids_SFHW: np.ndarray, small_SFhw: np.ndarray, clips: Sequence[Sequence[int]]
+) -> torch.Tensor:
+    """Which way each object goes within each clip, by where its pixels are at both ends."""
+    out = np.zeros_like(small_SFhw, dtype=np.int64)
+    for scene, ids_FHW in enumerate(ids_SFHW):
+        for clip in clips:
+            if len(set(clip)) == 1:
+                continue  # A repeated frame has no motion, and its frame has one of its own.
+            for thing in np.unique(ids_FHW[list(clip)]):
+                if thing:
+                    way = _way(ids_FHW[clip[0]] == thing, ids_FHW[clip[-1]] == thing)
+                    for frame in clip:
+                        out[scene, frame][small_SFhw[scene, frame] == thing] = way
+    return torch.from_numpy(out)
+
+
+def _way(before_HW: np.ndarray, after_HW: np.ndarray) -> int:
+    """Class of a motion between two masks of one object."""
+    if not before_HW.any() or not after_HW.any():
+        return UNKNOWN
+    y, x = (np.mean(b) - np.mean(a) for a, b in zip(before_HW.nonzero(), after_HW.nonzero()))
+    if max(abs(x), abs(y)) < STILL * before_HW.shape[0]:
+        return 1 + MOTIONS.index("still")
+    if abs(x) > abs(y):
+        return 1 + MOTIONS.index("left" if x < 0 else "right")
+    return 1 + MOTIONS.index("up" if y < 0 else "down")

@@ -13,9 +13,11 @@ class SceneDraws:
 
     Attributes:
         scenes: synthetic scenes in a micro-batch.
-        sentences: sentences about each scene; 0 trains the image encoder alone, with the heads.
+        sentences: sentences about each scene; 0 trains the encoders alone, with the heads.
         windows: numbers of window frames to draw from, multiples of 4; 4 is padded to 8 with the
-            newest frame, as a stream does.
+            newest frame, as a stream does. Without sentences any number is possible; what is no
+            multiple of 4 makes no clips, and its frames are far apart.
+        stories: share of the scenes that are stories.
         fused: window frames that the fusion and the decoder see; 0 is all of them.
         tracked: frames after the window that are tracked through memory; 0 trains prompts alone.
         track_share: share of the steps that track at all; tracking costs more than prompts do.
@@ -25,6 +27,7 @@ class SceneDraws:
     scenes: int
     sentences: int
     windows: tuple[int, ...]
+    stories: float = 0.5
     fused: int = 2
     tracked: int = 0
     track_share: float = 1.0
@@ -58,6 +61,7 @@ class Objective:
         occ: weight of the occlusion term; the paper's 0.05 makes "not there" slow to learn.
         heads: weight of the auxiliary heads' terms; 0 leaves the heads out.
         look: weight of the term on where the fusion looks; needs the heads.
+        read: weight of the term on which visual tokens the language model reads for [ST].
         raw_masks: the mask terms read the logits before the rule of absent objects, and masks
             without truth are left to the occlusion term; else as in the release.
         tracked_apart: frames through memory have means of their own, which are added; else
@@ -67,6 +71,7 @@ class Objective:
     occ: float = 0.05
     heads: float = 0.0
     look: float = 0.0
+    read: float = 0.0
     raw_masks: bool = False
     tracked_apart: bool = False
 
@@ -157,7 +162,7 @@ _SCRATCH = Stage(
     draws=SceneDraws(
         scenes=8, sentences=4, windows=(4,), kinds=(("motion", 0.3), ("position", 0.7))
     ),
-    objective=Objective(heads=1.0, raw_masks=True, tracked_apart=True),
+    objective=Objective(heads=1.0, look=0.5, read=0.5, raw_masks=True, tracked_apart=True),
     steps=1300,
     lr=6e-4,
     schedule="cosine",
@@ -167,7 +172,12 @@ _SCRATCH = Stage(
     weight_decay=0.02,
     betas=(0.9, 0.98),
 )
-_NO_ENCODER = replace(_SCRATCH, frozen=("segmenter.image_encoder.*",))
+_NO_ENCODER = replace(
+    _SCRATCH,
+    frozen=("segmenter.image_encoder.*",),
+    lr=1e-3,
+    warmup=50,
+)
 
 # What the tiny model learns before it can take the paper's stages, in order.
 TRUNKS = (
@@ -175,40 +185,35 @@ TRUNKS = (
     replace(
         _SCRATCH,
         name="encoder",
-        draws=SceneDraws(scenes=16, sentences=0, windows=(3,), fused=0),
+        draws=SceneDraws(scenes=16, sentences=0, windows=(3,), stories=0.7),
         steps=1500,
         lr=1e-3,
         final=0.3,
     ),
     replace(
         _NO_ENCODER,
-        name="alignment",
-        objective=replace(_SCRATCH.objective, look=0.5),
-        steps=900,
-        lr=1e-3,
-        final=0.4,
+        name="clips",
+        trains=("vlm.umt.*",),
+        frozen=(),
+        draws=SceneDraws(scenes=24, sentences=0, windows=(4,), stories=0.7),
+        steps=800,
+        final=0.3,
     ),
+    replace(_NO_ENCODER, name="alignment", steps=900, final=0.6),
     replace(
         _NO_ENCODER,
         name="tracking",
-        draws=replace(_SCRATCH.draws, tracked=3, track_share=0.3),
-        objective=replace(_SCRATCH.objective, heads=0.7, look=0.5),
-        steps=900,
-        lr=1e-3,
-        warmup=50,
-        final=0.5,
-    ),
-    replace(
-        _NO_ENCODER,
-        name="propagation",
         draws=SceneDraws(
-            scenes=4, sentences=4, windows=(4, 4, 8, 16), fused=0, tracked=3, track_share=0.7
+            scenes=6,
+            sentences=6,
+            windows=(4, 4, 8, 16, 24),
+            stories=0.6,
+            fused=3,
+            tracked=3,
+            track_share=0.3,
         ),
-        objective=replace(_SCRATCH.objective, heads=0.5, look=0.3, occ=0.3),
-        steps=600,
-        lr=7e-4,
-        warmup=50,
-        final=0.05,
+        steps=2500,
+        final=0.3,
     ),
 )
 

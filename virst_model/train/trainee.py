@@ -12,16 +12,14 @@ from torch import nn
 
 from virst_model.checkpoints import WeightsError, read_weights
 from virst_model.config import tiny
-from virst_model.data.grammar import KNOWN_WORDS
 from virst_model.train.batches import Batch
 from virst_model.train.forward import Terms, losses, total
 from virst_model.train.heads import Heads
 from virst_model.train.settings import Run, SettingsError
 from virst_model.train.stages import Stage
-from virst_model.train.tokenizer import train_tokenizer
+from virst_model.train.vocabulary import VOCAB, known_words, teach_words, train_tokenizer
 from virst_model.virst import Virst, build, load, save
 
-VOCAB = 512  # of a model that starts from nothing
 HEADS = "heads.safetensors"
 # The language model's layers with adapters.
 ADAPTED = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj")
@@ -87,8 +85,11 @@ def make_trainee(run: Run, stage: Stage, dtype: torch.dtype = torch.float32) -> 
     model, known_heads = _start(run, stage, dtype)
     heads = None
     if stage.objective.heads or stage.objective.look:
-        heads = Heads(model.config.segmenter.dim, model.config.llm.hidden)
-        heads.load_state_dict(known_heads, strict=False)  # of an earlier set of heads
+        heads = Heads(model.config)
+        own = heads.state_dict()
+        # Of an earlier set of heads, what is still there.
+        kept = {n: x for n, x in known_heads.items() if n in own and x.shape == own[n].shape}
+        heads.load_state_dict(kept, strict=False)
     trainee = Trainee(model, heads, stage)
     for parameter in trainee.trained().values():
         parameter.data = parameter.data.float()
@@ -111,7 +112,8 @@ def _start(run: Run, stage: Stage, dtype: torch.dtype) -> tuple[Virst, dict[str,
     start = Path(run.start)
     if run.start and start.suffix != ".pt":
         heads = read_weights(start / HEADS) if (start / HEADS).exists() else {}
-        return load(start, dtype=dtype), heads
+        model = load(start, dtype=dtype)
+        return (model if stage.adapters else teach_words(model)), heads
     if not run.start and stage.adapters:
         if run.preset != "tiny":
             raise SettingsError(
@@ -119,8 +121,7 @@ def _start(run: Run, stage: Stage, dtype: torch.dtype) -> tuple[Virst, dict[str,
                 "`python -m virst_model.checkpoints --help` says how to make one"
             )
         return load(dtype=dtype), {}
-    words = tuple(sorted(set(KNOWN_WORDS)))
-    model = build(tiny(VOCAB, words), run.seed, train_tokenizer(VOCAB))
+    model = build(tiny(VOCAB, known_words()), run.seed, train_tokenizer())
     if not run.start:
         return model, {}
     state = _read_pt(start)

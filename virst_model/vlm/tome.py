@@ -37,16 +37,27 @@ class TomeProjector(nn.Module):
 
     def merge(self, tokens_KLC: Tensor) -> Tensor:
         """(K,L,C) -> (K,min(L,tokens),C): means of merged tokens. Works in float32 inside."""
+        return self._means(tokens_KLC.float()).to(tokens_KLC.dtype)
+
+    @torch.no_grad()
+    def share(self, tokens_KLC: Tensor, marked_KL: Tensor) -> Tensor:
+        """Of each token that `merge` would return, how much of it is marked, (K,tokens) 0..1."""
+        return self._means(tokens_KLC.float(), marked_KL[..., None].float())[..., -1]
+
+    def _means(self, tokens: Tensor, carried: Tensor | None = None) -> Tensor:
+        """(K,tokens,C and what is carried); only the tokens' own channels say who is alike."""
         # Sums with the count as last channel: the cosine does not see the scale, so one division
         # at the end is enough.
-        sums = F.pad(tokens_KLC.float(), (0, 1), value=1.0)
+        width = tokens.shape[-1]
+        channels = tokens if carried is None else torch.cat((tokens, carried), dim=-1)
+        sums = F.pad(channels, (0, 1), value=1.0)
         while (excess := sums.shape[1] - self.tokens) > 0:
-            sums = self._merge_once(sums, min(excess, sums.shape[1] // 2))
-        return (sums[..., :-1] / sums[..., -1:]).to(tokens_KLC.dtype)
+            sums = self._merge_once(sums, width, min(excess, sums.shape[1] // 2))
+        return sums[..., :-1] / sums[..., -1:]
 
-    def _merge_once(self, sums: Tensor, pairs: int) -> Tensor:
+    def _merge_once(self, sums: Tensor, width: int, pairs: int) -> Tensor:
         """Adds the `pairs` even tokens that are most similar to an odd one to that one."""
-        left, into, target = self._match(sums[..., :-1].detach(), pairs)
+        left, into, target = self._match(sums[..., :width].detach(), pairs)
         even, odd = sums[:, ::2], sums[:, 1::2]
         merged = odd.scatter_add(1, _rows(target, odd), even.gather(1, _rows(into, even)))
         return torch.cat((even.gather(1, _rows(left, even)), merged), dim=1)

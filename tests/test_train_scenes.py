@@ -1,0 +1,176 @@
+"""What a model that starts from nothing is shown and told: scenes, stories, words, and helps."""
+
+import numpy as np
+import pytest
+from streams import real_model, smallest
+import torch
+
+from virst_model.data.grammar import MOTIONS, parse
+from virst_model.data.scene_samples import SceneSamples
+from virst_model.data.shown import LONG_KINDS, LONG_S, say
+from virst_model.data.stories.story import make_story
+from virst_model.train.reading import read_loss, reading, target_share
+from virst_model.train.scenes import draw_batch
+from virst_model.train.stages import SceneDraws
+from virst_model.train.vocabulary import known_words, teach_words, train_tokenizer
+from virst_model.virst import build, load
+from virst_model.vlm.tome import TomeProjector
+
+# What is shown.
+
+
+@pytest.mark.parametrize("stories", [0.0, 1.0])
+def test_a_batch_is_of_scenes_or_of_stories(stories):
+    batch = draw_batch(SceneDraws(3, 3, (8,), stories=stories), 64, seed=0, number=0)
+
+    of_stories = [kind.startswith("story_") for kind in batch.kinds]
+    assert all(of_stories) if stories else not any(of_stories)
+    assert batch.truth.shape == (len(batch.texts), len(batch.times), 64, 64)
+    assert batch.truth.any()
+
+
+def test_pictures_for_the_encoder_alone_have_no_clips_and_no_sentences():
+    batch = draw_batch(SceneDraws(2, 0, (3,), fused=0), 64, seed=0, number=0)
+
+    assert batch.pixels.shape[:2] == (2, 3)
+    assert batch.clips.shape[1] == len(batch.texts) == 0
+
+
+def test_clips_alone_have_motions():
+    batch = draw_batch(SceneDraws(2, 0, (4,)), 64, seed=0, number=0)
+
+    assert batch.clips.shape[:3] == (2, 1, 4)
+    assert batch.motions.any()
+
+
+def test_a_motion_that_is_said_is_the_motion_of_those_pixels():
+    checked = 0
+    for number in range(8):
+        draws = SceneDraws(4, 8, (4,), stories=0.0, fused=4)
+        batch = draw_batch(draws, 128, seed=1, number=number)
+        for text, kind, scene, truth in zip(batch.texts, batch.kinds, batch.scene, batch.truth):
+            small = truth[:4, 2::4, 2::4] > 0
+            if kind == "motion" and small.sum() > 40:
+                classes = batch.motions[scene, :4][small]
+                most = MOTIONS[int(classes.clamp(min=0).mode().values) - 1]
+                checked += 1
+                assert most == parse(text).motion or _turns_round(classes), text
+    assert checked >= 5
+
+
+def _turns_round(classes):
+    """At the border of the picture, or hidden while it goes."""
+    return classes.unique().numel() > 1 or int(classes[0]) < 0
+
+
+def test_what_a_short_piece_of_a_story_cannot_show_is_not_said_of_it():
+    story = make_story(3, "train", duration_s=7.0)
+    rng = np.random.default_rng(0)
+
+    short = {one.kind for one in say(story, 1.0, 1.0 + LONG_S / 2, rng)}
+    whole = {one.kind for one in say(story, 0.0, 7.0, rng)}
+
+    assert not short & {f"story_{kind}" for kind in LONG_KINDS}
+    assert short < whole
+
+
+def test_an_event_that_is_still_to_come_is_not_asked_for():
+    late = 0
+    for seed in range(20):
+        story = make_story(seed, "train", duration_s=7.0)
+        told = story.sentences(np.random.default_rng(seed), per_kind=1)
+        to_come = {one.text for one in told if one.decided_s > 3.0}
+        said = {one.text for one in say(story, 0.0, 3.0, np.random.default_rng(seed))}
+        assert not to_come & said
+        late += len(to_come)
+    assert late > 0
+
+
+def test_samples_are_of_scenes_and_of_stories_and_follow_from_their_number():
+    source = SceneSamples(seed=0, sentences=4, in_words=0.3, stories=0.5)
+    samples = [source.draw(number, 8) for number in range(12)]
+
+    assert {sample.answers is None for sample in samples} == {True, False}
+    again = source.draw(5, 8)
+    assert again.texts == samples[5].texts
+    assert all((a == b).all() for a, b in zip(again.frames_THW3, samples[5].frames_THW3))
+
+
+# What is said.
+
+
+def test_every_word_of_scenes_and_stories_is_one_token():
+    tokenizer = train_tokenizer()
+
+    several = [word for word in known_words() if len(tokenizer.encode(f" {word}").ids) > 1]
+
+    assert len(known_words()) > 200
+    assert several == []
+
+
+def test_a_model_that_is_taught_words_keeps_those_it_knew():
+    old = build(smallest(), seed=1)
+
+    new = teach_words(old)
+
+    assert {"honeycomb", "red", "circle"} <= set(new.config.known_words)
+    for token in ("Ġred", "[SEG]"):
+        rows = [
+            m.vlm.llm.get_input_embeddings().weight[m.tokenizer.token_to_id(token)]
+            for m in (old, new)
+        ]
+        assert torch.equal(*rows)
+    pieces = old.tokenizer.encode(" honeycomb").ids
+    mean = old.vlm.llm.lm_head.weight[pieces].mean(dim=0)
+    assert len(pieces) > 1
+    row = new.vlm.llm.lm_head.weight[new.tokenizer.token_to_id("Ġhoneycomb")]
+    assert torch.allclose(row, mean)
+    assert teach_words(new) is new
+
+
+# Where to read.
+
+
+def test_a_merged_token_knows_how_much_of_it_is_marked():
+    projector = TomeProjector(vision_dim=8, hidden=8, heads=2, tokens=2)
+    one, two = torch.randn(2, 8)
+    tokens = torch.stack([one, two, one, two, two, two, one, one])[None]
+
+    share = projector.share(tokens, torch.tensor([[1, 0, 1, 0, 0, 1, 1, 1]]))
+
+    assert sorted(share[0].tolist()) == pytest.approx([0.25, 1.0])
+
+
+def test_the_weights_that_are_computed_beside_are_those_of_the_attention():
+    model = real_model(smallest())
+    model.vlm.llm.set_attn_implementation("eager")
+    embeds = torch.randn(2, 9, model.config.llm.hidden)
+    places = torch.tensor([[4, 8], [2, 3]])
+
+    with reading(model) as noted:
+        out = model.vlm.llm.model(inputs_embeds=embeds, output_attentions=True)
+
+    for mine, theirs in zip(noted.weights(places), out.attentions[-2:], strict=True):
+        expected = torch.stack([theirs[row][:, where] for row, where in enumerate(places)])
+        assert torch.allclose(mine, expected, atol=1e-6)
+
+
+def test_reading_the_target_costs_nothing_and_reading_beside_it_does():
+    share = torch.tensor([[0.0, 1.0, 0.0], [0.0, 0.0, 0.0]])  # the second is not there
+    on, beside = torch.zeros(2, 2, 2, 1, 5)
+    on[..., 2], beside[..., 1] = 1, 1
+
+    assert read_loss([on], share, visual_at=1) == pytest.approx(0, abs=1e-3)
+    assert read_loss([beside], share, visual_at=1) > 5
+
+
+def test_the_target_is_where_its_pixels_are_in_the_clips():
+    model = load()
+    batch = draw_batch(SceneDraws(2, 4, (4,)), 128, seed=2, number=0)
+    tokens = model.vlm.umt(batch.clips.flatten(0, 1))
+
+    share = target_share(model, batch, tokens)
+
+    assert share.shape == (len(batch.texts), 64)
+    shown = batch.truth[:, :4].flatten(1).any(dim=1)
+    assert torch.equal(share.amax(dim=1) > 0, shown)

@@ -1,0 +1,104 @@
+"""Which visual tokens the language model reads for its [ST] tokens."""
+
+from collections.abc import Iterator, Sequence
+import contextlib
+
+import torch
+from torch import Tensor, nn
+import torch.nn.functional as F
+from transformers.models.qwen2.modeling_qwen2 import rotate_half
+
+from virst_model.train.batches import Batch
+from virst_model.virst import Virst
+
+LAYERS = 2  # the last ones: before, [ST] has not read the sentence
+SEEN = 0.05  # a target that fills less of every token is not looked for
+
+
+class Reading:
+    """What the last layers' attention of a forward pass was given."""
+
+    def __init__(self, layers: Sequence[nn.Module]) -> None:
+        self._attentions = [layer.self_attn for layer in layers]
+        self._given: list[tuple[Tensor, Tensor, Tensor]] = []
+
+    def note(self, module: nn.Module, args: tuple, kwargs: dict) -> None:
+        """A hook before an attention's forward."""
+        cos, sin = kwargs["position_embeddings"]
+        self._given.append((kwargs["hidden_states"], cos, sin))
+
+    def weights(self, places_BN: Tensor) -> list[Tensor]:
+        """Of each layer, what the tokens at `places_BN` pay to all tokens, (B, heads, N, L).
+
+        Attention that is fused returns no weights; these are computed beside it.
+        """
+        each = zip(self._attentions, self._given, strict=True)
+        return [_weights(attention, *given, places_BN) for attention, given in each]
+
+
+@contextlib.contextmanager
+def reading(model: Virst) -> Iterator[Reading]:
+    """Notes the language model's next forward pass."""
+    layers = model.vlm.llm.model.layers[-LAYERS:]
+    noted = Reading(layers)
+    hooks = [
+        layer.self_attn.register_forward_pre_hook(noted.note, with_kwargs=True) for layer in layers
+    ]
+    try:
+        yield noted
+    finally:
+        for hook in hooks:
+            hook.remove()
+
+
+def target_share(model: Virst, batch: Batch, tokens_SLC: Tensor) -> Tensor:
+    """Of each sentence's visual tokens, how much of it is the target, (B, visual tokens).
+
+    Args:
+        tokens_SLC: the clip encoder's tokens of the clips of all videos, (S * K, L, C).
+    """
+    frames = torch.tensor(batch.clip_frames, device=batch.truth.device)  # (K, 4)
+    clips, grid = len(frames), model.vlm.umt.grid
+    truth = batch.truth[:, frames].flatten(0, 2).float()
+    marked = F.adaptive_avg_pool2d(truth, grid).view(len(batch.texts), clips, -1)
+    tokens = tokens_SLC.unflatten(0, (-1, clips))[batch.scene]
+    share = model.vlm.projector.share(tokens.flatten(0, 1), marked.flatten(0, 1))
+    return share.unflatten(0, (-1, clips)).flatten(1)
+
+
+def read_loss(weights: Sequence[Tensor], share_BV: Tensor, visual_at: int) -> Tensor:
+    """-log of what the [ST] tokens pay to the visual tokens of the target; half of the heads.
+
+    Sentences whose target fills no token do not count.
+    """
+    target_BV = (2 * share_BV).clamp(max=1)
+    seen_B = (share_BV.amax(dim=1) > SEEN).float()
+    loss = share_BV.new_zeros(())
+    for weight in weights:
+        half = weight[:, : weight.shape[1] // 2, :, visual_at : visual_at + share_BV.shape[1]]
+        paid_B = (half.mean(dim=(1, 2)) * target_BV).sum(dim=1)
+        loss = loss - ((paid_B + 1e-4).log() * seen_B).sum() / seen_B.sum().clamp(min=1)
+    return loss / len(weights)
+
+
+def _weights(
+    attention: nn.Module, hidden_BLD: Tensor, cos: Tensor, sin: Tensor, places_BN: Tensor
+) -> Tensor:
+    batch, length = hidden_BLD.shape[:2]
+    row = torch.arange(batch, device=hidden_BLD.device)[:, None]
+    cos, sin = (x.expand(batch, -1, -1) for x in (cos, sin))
+    q = _heads(attention.q_proj(hidden_BLD[row, places_BN]), attention.head_dim)
+    k = _heads(attention.k_proj(hidden_BLD), attention.head_dim)
+    q = _turned(q, cos[row, places_BN], sin[row, places_BN])
+    k = _turned(k, cos, sin).repeat_interleave(attention.num_key_value_groups, dim=1)
+    scores = (q @ k.mT).float() * attention.scaling
+    later = torch.arange(length, device=places_BN.device) > places_BN[:, None, :, None]
+    return scores.masked_fill(later, -torch.inf).softmax(dim=-1)
+
+
+def _heads(x_BLD: Tensor, head_dim: int) -> Tensor:
+    return x_BLD.unflatten(-1, (-1, head_dim)).transpose(1, 2)
+
+
+def _turned(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
+    return x * cos[:, None] + rotate_half(x) * sin[:, None]
