@@ -43,6 +43,7 @@ FLOORS = (
     (),  # the leaves: everything that is named nowhere here
     ("virst_model.virst",),
     (
+        "virst_model.compiled",
         "virst_model.session",
         "virst_model.window",
         "virst_model.grounder",

@@ -15,6 +15,7 @@ _HOMES = {
     "VirstConfig": "config",
     "WeightsError": "checkpoints",
     "build": "virst",
+    "compile_frames": "compiled",
     "load": "virst",
 }
 __all__ = sorted(_HOMES)

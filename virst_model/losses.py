@@ -1,6 +1,6 @@
 """The loss terms of eq. (15) and (16), each a mean over (frame, query) pairs."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 import torch
 import torch.nn.functional as F
@@ -75,8 +75,13 @@ def weighted_sum(
     return loss + weights["iou"] * terms["iou"] if iou_twice and "iou" in terms else loss
 
 
-def token_loss(logits_BLV: torch.Tensor, labels_BL: torch.Tensor) -> torch.Tensor:
-    """Next-token cross entropy, a mean over the labels that are not ignored."""
-    return F.cross_entropy(
-        logits_BLV[:, :-1].flatten(0, 1).float(), labels_BL[:, 1:].flatten(), ignore_index=IGNORE
-    )
+def token_loss(
+    head: Callable[[torch.Tensor], torch.Tensor], hidden_BLD: torch.Tensor, labels_BL: torch.Tensor
+) -> torch.Tensor:
+    """Next-token cross entropy, a mean over the labels that are not ignored.
+
+    `head` turns states into logits: only those before such a label, for the logits of a whole
+    sequence are the largest tensor of a full-size model.
+    """
+    learned = labels_BL[:, 1:] != IGNORE
+    return F.cross_entropy(head(hidden_BLD[:, :-1][learned]).float(), labels_BL[:, 1:][learned])

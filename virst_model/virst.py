@@ -313,8 +313,10 @@ def settle(model: Virst, device: str, dtype: torch.dtype) -> Virst:
     llm = model.vlm.llm
     # What is not stored in files was not assigned either.
     llm.model.rotary_emb = Qwen2RotaryEmbedding(llm.config)
-    for buffer in model.buffers():
-        buffer.data = buffer.data.to(device, torch.float32)
+    for module in model.modules():
+        for name, buffer in list(module.named_buffers(recurse=False)):
+            # A new one: what reads a buffer whose data changed its type cannot be compiled.
+            setattr(module, name, buffer.to(device, torch.float32))
     llm.tie_weights()
     return model
 

@@ -45,6 +45,9 @@ class Parameters:
         "Numbers of the model; auto: bfloat16 on a GPU, float32 elsewhere.",
         choices=("auto", "float32", "float16", "bfloat16"),
     )
+    compile: bool = _parameter(
+        False, "Compile what runs for every frame, for about a minute at `configure`."
+    )
     image_transport: str = _parameter(
         "raw",
         "raw: sensor_msgs/Image on `image`; compressed: CompressedImage on `image`/compressed.",

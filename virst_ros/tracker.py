@@ -90,6 +90,8 @@ def open_stream(parameters: Parameters) -> Stream:
         device = "cuda" if torch.cuda.is_available() else "cpu"
     dtype = None if parameters.dtype == "auto" else getattr(torch, parameters.dtype)
     model = virst_model.load(parameters.model or None, device=device, dtype=dtype)
+    if parameters.compile:
+        virst_model.compile_frames(model)
     options = virst_model.SessionOptions(
         window_size=parameters.window_size,
         window_period_s=parameters.window_period_s,

@@ -21,6 +21,7 @@ from virst_model.bench import growth, measure
 from virst_model.bench.machine import machine, share_of_peak, work
 from virst_model.checkpoints import WeightsError
 from virst_model.command_line import DTYPES, UsageError, add_model_options, fail, load_model
+from virst_model.compiled import compile_frames
 from virst_model.config import full, tiny
 from virst_model.session import SessionOptions
 from virst_model.virst import TINY, Virst, empty, settle
@@ -51,21 +52,36 @@ def random_model(preset: str, device: str, dtype: torch.dtype) -> Virst:
     return settle(model, device, dtype)
 
 
-def bench(model: Virst, load: measure.Load, modes: Sequence[str], counts: Sequence[int]) -> dict:
-    """All that is measured, as JSON has it."""
+def bench(
+    model: Virst,
+    load: measure.Load,
+    modes: Sequence[str],
+    counts: Sequence[int],
+    compiled: bool = False,
+) -> dict:
+    """All that is measured, as JSON has it.
+
+    Parts and their work are those of the model as it is; with `compiled` the rest is measured of
+    the compiled one, which `model` is afterwards.
+    """
     found: dict = {"machine": machine(model), "load": dataclasses.asdict(load), "queries": {}}
     options = SessionOptions()
-    for count in tqdm(counts, desc="queries", leave=False):
-        one = dataclasses.replace(load, queries=count)
+    found["gflop"] = work(model, options.window_size)
+    loads = {str(count): dataclasses.replace(load, queries=count) for count in counts}
+    sync = dataclasses.replace(options, sync=True)
+    streaming = "streaming" in modes
+    parts = {count: measure.parts(model, one, sync) for count, one in loads.items() if streaming}
+    if compiled:
+        found["machine"]["compiled"] = True
+        compile_frames(model)
+    for count, one in tqdm(loads.items(), desc="queries", leave=False):
         numbers: dict = {}
-        if "streaming" in modes:
+        if streaming:
             numbers |= measure.streaming(model, one, options)
-            sync = dataclasses.replace(options, sync=True)
-            numbers["parts"] = measure.parts(model, one, sync)
+            numbers["parts"] = parts[count]
         if "offline" in modes:
             numbers |= measure.offline(model, one)
-        found["queries"][str(count)] = numbers
-    found["gflop"] = work(model, options.window_size)
+        found["queries"][count] = numbers
     found["memory"] = measure.memory(model)
     fps = found["queries"][str(counts[0])].get("max_fps")
     if fps:
@@ -127,6 +143,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--queries", type=_counts, default=[1], metavar="N,N", help="as 1,4,16")
     parser.add_argument("--mode", choices=("offline", "streaming"), help="default: both")
     parser.add_argument("--threads", type=int, default=1, help="CPU threads of the tracker")
+    parser.add_argument("--compile", action="store_true", help="what runs for every frame")
     parser.add_argument("--json", type=Path, metavar="FILE")
     parser.add_argument("--growth", type=Path, metavar="DIR", help="sweeps; SVG plots into DIR")
     parser.add_argument("--growth-frames", type=int, default=10_000, help="of the longest stream")
@@ -149,7 +166,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     width, height = options.size
     load = measure.Load(height, width, options.frames, options.rate)
     modes = (options.mode,) if options.mode else ("streaming", "offline")
-    found = bench(model, load, modes, options.queries)
+    found = bench(model, load, modes, options.queries, options.compile)
     if options.json:
         options.json.parent.mkdir(parents=True, exist_ok=True)
         options.json.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")

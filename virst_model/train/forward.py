@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from virst_model.losses import mask_losses, token_loss, weighted_sum
 from virst_model.structs import Decoded, FrameFeatures
 from virst_model.train.batches import Batch
-from virst_model.train.heads import Heads, look_loss
+from virst_model.train.heads import CELLS, Heads, look_loss
 from virst_model.train.order import segment_window
 from virst_model.train.reading import read_loss, reading, target_share
 from virst_model.train.stages import Objective
@@ -17,7 +17,7 @@ from virst_model.virst import Virst
 
 WEIGHTS = {"bce": 1.0, "dice": 1.0, "ce": 1.0, "occ": 0.05, "iou": 0.05}  # eq. (15), (16)
 HEAD_TERMS = (
-    *("shape", "colour", "clip_shape", "clip_colour", "clip_motion"),
+    *("shape", "colour", "clip_shape", "clip_colour", "clip_motion", "clip_filled"),
     *("words", "present", "match"),
 )
 # Pixels that go through the image encoder at once: 8 frames of the paper's size.
@@ -42,16 +42,18 @@ def losses(
     """
     if batch.answers is not None:
         return {"ce": _answer_loss(model, batch)}, {}
+    seen = model.vlm.umt(batch.clips.flatten(0, 1)) if batch.clips.shape[1] else None
+    terms = {}
+    if heads is not None and batch.clip_frames:
+        terms |= heads.clip_losses(seen, *_clip_truths(batch, model.vlm.umt.grid))
+        if not batch.texts:
+            return terms, {}
     needed = sorted({*batch.window, *batch.tracked})
     place = {f: i for i, f in enumerate(needed)}
     features = _encode(model, batch.pixels[:, needed].flatten(0, 1))
-    terms = {}
     if heads is not None:
         shapes, colours = batch.shapes[:, needed], batch.colours[:, needed]
         terms |= heads.dense_losses(features.s2, shapes.flatten(0, 1), colours.flatten(0, 1))
-    seen = model.vlm.umt(batch.clips.flatten(0, 1)) if batch.clips.shape[1] else None
-    if heads is not None and batch.clip_frames:
-        terms |= heads.clip_losses(seen, _clip_truths(batch, model.vlm.umt.grid))
     if not batch.texts:
         return terms, {}
     window = [place[f] for f in batch.window]
@@ -159,16 +161,24 @@ def _watched(
     }
 
 
-def _clip_truths(batch: Batch, grid: int) -> Terms:
-    """What is at the centre of each patch of the clips: class numbers (S * K, 4 * grid * grid)."""
+def _clip_truths(batch: Batch, grid: int) -> tuple[Terms, torch.Tensor]:
+    """Of each patch of the clips, class numbers (S * K, L) at its centre, and where it is filled.
+
+    The latter is (S * K, L, 4 * CELLS**2) 0/1, of the patch's cells in all frames of the clip.
+    """
     frames = torch.tensor(batch.clip_frames, device=batch.shapes.device)
     truths = {"shape": batch.shapes, "colour": batch.colours, "motion": batch.motions}
     step = batch.shapes.shape[-1] // grid
     centres = slice(step // 2, None, step)
-    return {
+    classes = {
         name: truth[:, frames][..., centres, centres].flatten(0, 1).flatten(1)
         for name, truth in truths.items()
     }
+    things = (batch.shapes[:, frames] > 0).float().flatten(0, 2)
+    cells = F.adaptive_avg_pool2d(things, grid * CELLS).round()
+    cells = cells.view(-1, frames.shape[1], grid, CELLS, grid, CELLS)
+    filled = cells.permute(0, 2, 4, 1, 3, 5).flatten(3).flatten(1, 2)
+    return classes, filled.repeat(1, frames.shape[1], 1)
 
 
 def _projected(model: Virst, batch: Batch, seen_SLC: torch.Tensor) -> torch.Tensor:
@@ -185,7 +195,7 @@ def _answer_loss(model: Virst, batch: Batch) -> torch.Tensor:
     seen = model.vlm.umt(batch.clips.flatten(0, 1))
     visual = list(_projected(model, batch, seen)[batch.scene])
     hidden, labels = model.word_states(visual, prompts)
-    return token_loss(model.vlm.logits(hidden), labels)
+    return token_loss(model.vlm.logits, hidden, labels)
 
 
 def _prompts(
@@ -218,7 +228,7 @@ def _prompts(
         terms["look"] = look_loss(looks, truth_BTHW, model.config.fusion.grid)
     else:
         prompts_BNTC = model.second_fusion(states, s2_BTChw)
-    terms["ce"] = token_loss(model.vlm.logits(hidden), labels)
+    terms["ce"] = token_loss(model.vlm.logits, hidden, labels)
     if heads is not None:
         words = [model.tokenizer.encode(f" {text}").ids for text in batch.texts]
         terms["words"] = heads.words_loss(states, words)

@@ -11,6 +11,7 @@ from virst_model.data.grammar import COLOURS, MOTIONS
 from virst_model.data.stories.figures import SHAPES
 from virst_model.losses import bce_each, dice_each
 
+CELLS = 4  # a side, of a clip encoder's patch
 UNKNOWN = -100  # a class that nobody can tell; it is not learned
 CLASSES = {"shape": 1 + len(SHAPES), "colour": 1 + len(COLOURS), "motion": 1 + len(MOTIONS)}
 
@@ -27,6 +28,7 @@ class Heads(nn.Module):
         dim = config.segmenter.dim
         self.dense = nn.Conv2d(dim, 16 * (CLASSES["shape"] + CLASSES["colour"]), 1)
         self.clip = nn.Linear(config.umt.dim, sum(CLASSES.values()))
+        self.filled = nn.Linear(config.umt.dim, config.umt.clip_frames * CELLS**2)
         self.words = nn.Linear(config.llm.hidden, config.llm.vocab)
         self.present = nn.Linear(config.llm.hidden, 1)
         self.match = nn.Linear(dim, 16)
@@ -40,10 +42,17 @@ class Heads(nn.Module):
         return _class_losses(scores, truths, "")
 
     def clip_losses(
-        self, tokens_KLC: torch.Tensor, truths: dict[str, torch.Tensor]
+        self, tokens_KLC: torch.Tensor, truths: dict[str, torch.Tensor], filled: torch.Tensor
     ) -> dict[str, torch.Tensor]:
-        """Shape, colour and motion (K, L) of what each of the clip encoder's tokens shows."""
-        return _class_losses(self.clip(tokens_KLC).mT, truths, "clip_")
+        """What the clip encoder's tokens know of their places.
+
+        Classes (K, L) of what each shows; and, so that a token looks for its place in the other
+        frames, without which no motion is seen: which cells of the place are `filled` in which
+        frame, (K, L, frames * CELLS**2) 0/1.
+        """
+        terms = _class_losses(self.clip(tokens_KLC).mT, truths, "clip_")
+        scores = self.filled(tokens_KLC)
+        return terms | {"clip_filled": F.binary_cross_entropy_with_logits(scores, filled)}
 
     def words_loss(self, states_BND: torch.Tensor, words: Sequence[Sequence[int]]) -> torch.Tensor:
         """Which words each sentence has, by their ids, from its mean [ST] state; -log of each."""

@@ -13,7 +13,8 @@ class SceneDraws:
 
     Attributes:
         scenes: synthetic scenes in a micro-batch.
-        sentences: sentences about each scene; 0 trains the encoders alone, with the heads.
+        sentences: sentences about each scene; 0 trains an encoder alone, with its heads: of the
+            clips, or where there are none of the pictures.
         windows: numbers of window frames to draw from, multiples of 4; 4 is padded to 8 with the
             newest frame, as a stream does. Without sentences any number is possible; what is no
             multiple of 4 makes no clips, and its frames are far apart.
