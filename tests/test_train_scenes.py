@@ -43,8 +43,9 @@ def test_clips_alone_have_motions():
     assert batch.motions.any()
 
 
-def test_a_motion_that_is_said_is_the_motion_of_those_pixels():
-    checked = 0
+def test_a_motion_that_is_said_is_mostly_the_motion_of_those_pixels():
+    """Not always: an object may be hidden, or turn back at the border, while it goes."""
+    agree = []
     for number in range(8):
         draws = SceneDraws(4, 8, (4,), stories=0.0, fused=4)
         batch = draw_batch(draws, 128, seed=1, number=number)
@@ -53,14 +54,9 @@ def test_a_motion_that_is_said_is_the_motion_of_those_pixels():
             if kind == "motion" and small.sum() > 40:
                 classes = batch.motions[scene, :4][small]
                 most = MOTIONS[int(classes.clamp(min=0).mode().values) - 1]
-                checked += 1
-                assert most == parse(text).motion or _turns_round(classes), text
-    assert checked >= 5
-
-
-def _turns_round(classes):
-    """At the border of the picture, or hidden while it goes."""
-    return classes.unique().numel() > 1 or int(classes[0]) < 0
+                agree.append(most == parse(text).motion)
+    assert len(agree) >= 5
+    assert np.mean(agree) >= 0.8, agree
 
 
 def test_what_a_short_piece_of_a_story_cannot_show_is_not_said_of_it():
@@ -86,7 +82,7 @@ def test_an_event_that_is_still_to_come_is_not_asked_for():
     assert late > 0
 
 
-def test_samples_are_of_scenes_and_of_stories_and_follow_from_their_number():
+def test_samples_ask_for_masks_or_for_words_and_follow_from_their_number():
     source = SceneSamples(seed=0, sentences=4, in_words=0.3, stories=0.5)
     samples = [source.draw(number, 8) for number in range(12)]
 

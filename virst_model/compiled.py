@@ -61,11 +61,11 @@ def compile_frames(model: Virst, backend: str | Callable = "inductor") -> Virst:
 def _run_once(model: Virst) -> None:
     """Everything that a frame calls, for one query and for two."""
     side, width = model.config.segmenter.side, model.config.segmenter.dim
+    features = model.encode_frame(np.zeros((side, side, 3), np.uint8))
+    prompts_NC = torch.zeros(ST_TOKENS, width, device=model.device, dtype=model.dtype)
+    anchor = model.decode_anchor(features, prompts_NC)
+    memory = Memory(model.config)
+    memory.write_anchor(0, model.encode_memory(features, anchor))
     for queries in (1, 2):
-        features = model.encode_frame(np.zeros((side, side, 3), np.uint8))
-        prompts_NC = torch.zeros(ST_TOKENS, width, device=model.device, dtype=model.dtype)
-        anchor = model.decode_anchor(features, prompts_NC)
-        memory = Memory(model.config)
-        memory.write_anchor(0, model.encode_memory(features, anchor))
         tracked = model.propagate(features, [memory.read(1)] * queries)
         model.encode_memory(features, tracked)

@@ -70,7 +70,9 @@ def bench(
     loads = {str(count): dataclasses.replace(load, queries=count) for count in counts}
     sync = dataclasses.replace(options, sync=True)
     streaming = "streaming" in modes
-    parts = {count: measure.parts(model, one, sync) for count, one in loads.items() if streaming}
+    parts = {}
+    for count, one in tqdm(loads.items() if streaming else (), desc="parts", leave=False):
+        parts[count] = measure.parts(model, one, sync)
     if compiled:
         found["machine"]["compiled"] = True
         compile_frames(model)
@@ -162,6 +164,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except (UsageError, WeightsError) as error:
         return fail(error)
     if options.growth:
+        if options.compile:
+            compile_frames(model)
         return _grow(model, options)
     width, height = options.size
     load = measure.Load(height, width, options.frames, options.rate)

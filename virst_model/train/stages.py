@@ -62,7 +62,8 @@ class Objective:
         occ: weight of the occlusion term; the paper's 0.05 makes "not there" slow to learn.
         heads: weight of the auxiliary heads' terms; 0 leaves the heads out.
         look: weight of the term on where the fusion looks; needs the heads.
-        read: weight of the term on which visual tokens the language model reads for [ST].
+        read: weight of the term on which visual tokens the language model reads for [ST];
+            needs scenes, as the heads do.
         raw_masks: the mask terms read the logits before the rule of absent objects, and masks
             without truth are left to the occlusion term; else as in the release.
         tracked_apart: frames through memory have means of their own, which are added; else

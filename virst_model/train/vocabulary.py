@@ -61,7 +61,9 @@ def teach_words(model: Virst) -> Virst:
     return taught
 
 
-def _rows(known_VD: torch.Tensor, fresh_VD: torch.Tensor, old: Tokenizer, new: Tokenizer):
+def _rows(
+    known_VD: torch.Tensor, fresh_VD: torch.Tensor, old: Tokenizer, new: Tokenizer
+) -> torch.Tensor:
     rows = fresh_VD.clone()
     for token, number in new.get_vocab().items():
         same = old.token_to_id(token)
