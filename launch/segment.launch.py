@@ -20,7 +20,7 @@ PARAMETERS = {
     "model": (str, "Folder with weights; empty: the tiny model of the package."),
     "device": (str, "auto, cpu, cuda or cuda:N."),
     "dtype": (str, "auto, float32, float16 or bfloat16."),
-    "compile": (bool, "Compile what runs for every frame, for about a minute at `configure`."),
+    "compile": (bool, "Compile what runs for every frame, a minute or two at `configure`."),
     "image_transport": (str, "raw, or compressed for <image>/compressed."),
     "image_backend": (str, "auto, cv_bridge or rosbags: what turns images into arrays."),
     "query": (str, "The first sentence to follow; /virst/set_query changes it."),

@@ -45,8 +45,8 @@ def compile_frames(model: Virst, backend: str | Callable = "inductor") -> Virst:
     """Compiles what runs for every frame, in place; the language model stays as it is.
 
     Shapes are fixed, but for the number of queries: a second number is compiled once more, for
-    any number. Compiling takes about a minute, here and not with the first frames; what cannot
-    be compiled runs as it did, and a warning says so.
+    any number. Compiling takes a minute or two (100 s on two cores, 11 s when the compiler's
+    cache has it), here and not with the first frames; what cannot be compiled runs as it did, and a warning says so.
 
     Args:
         backend: torch.compile's.

@@ -46,7 +46,7 @@ class Parameters:
         choices=("auto", "float32", "float16", "bfloat16"),
     )
     compile: bool = _parameter(
-        False, "Compile what runs for every frame, for about a minute at `configure`."
+        False, "Compile what runs for every frame, a minute or two at `configure`."
     )
     image_transport: str = _parameter(
         "raw",
