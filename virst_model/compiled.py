@@ -46,7 +46,8 @@ def compile_frames(model: Virst, backend: str | Callable = "inductor") -> Virst:
 
     Shapes are fixed, but for the number of queries: a second number is compiled once more, for
     any number. Compiling takes a minute or two (100 s on two cores, 11 s when the compiler's
-    cache has it), here and not with the first frames; what cannot be compiled runs as it did, and a warning says so.
+    cache has it), here and not with the first frames; what cannot be compiled runs as it did, and
+    a warning says so.
 
     Args:
         backend: torch.compile's.
