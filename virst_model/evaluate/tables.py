@@ -4,6 +4,7 @@
     python -m virst_model.evaluate.tables 6                      alpha
     python -m virst_model.evaluate.tables 4 --steps 200          fusion, retrained
     python -m virst_model.evaluate.tables 8 --steps 200          after each stage of training
+    python -m virst_model.evaluate.tables 8 --trained out/train  after each stage of a training
     python -m virst_model.evaluate.tables 9 --steps 200          stages left out
 
 Tables 5 and 6 need no training. The rows of the others are trained from the same weights,
@@ -32,6 +33,7 @@ from virst_model.command_line import (
 )
 from virst_model.data.synthetic import RGB
 from virst_model.evaluate.stories import StoryRun, evaluate, with_behaviour
+from virst_model.train.stages import TRUNKS
 from virst_model.virst import TINY, Virst, build, load, save
 
 ALPHAS = (2, 3, 4, 6, 8)
@@ -90,15 +92,24 @@ def stage_rows(
     """Tables 8 and 9: the same start, trained by the stages of each row."""
     yield "none", load(start)
     for stages in rows:
-        name = " + ".join(stages)
-        yield name, load(_train(stages, start, out / "_".join(stages), steps))
+        yield " + ".join(stages), load(_train(stages, start, out, steps))
+
+
+def trained_rows(trained: Path) -> Iterator[Line]:
+    """Table 8 of a training that was run: what each stage left under its own folder."""
+    yield "none", load(trained / "trunks" / TRUNKS[-1].name / "weights")
+    for stages in AFTER_EACH_STAGE:
+        yield " + ".join(stages), load(trained / stages[-1] / "weights")
 
 
 def _train(stages: Sequence[str], start: Path, out: Path, steps: int) -> Path:
-    """Trains the stages, one from the other, as programs of their own; the last one's weights."""
+    """Trains the stages, one from the other, as programs of their own; the last one's weights.
+
+    A folder is named after all stages that led to it: what two rows share is trained once.
+    """
     configs = Path(__file__).parents[2] / "config" / "train"
-    for stage in stages:
-        folder = out / stage
+    for number, stage in enumerate(stages, start=1):
+        folder = out / "_".join(stages[:number])
         settings = ["preset=tiny", "data=synthetic", f"steps={steps}", f"warmup={steps // 10}"]
         command = [sys.executable, "-m", "virst_model.train", str(configs / f"{stage}.yaml")]
         ended = subprocess.run([*command, *settings, f"start={start}", f"out={folder}"])
@@ -126,6 +137,25 @@ def print_table(lines: Iterator[Line], run: StoryRun, title: str) -> None:
         sys.stdout.flush()
 
 
+def _chosen(options: argparse.Namespace) -> tuple[Iterator[Line], str]:
+    """The rows of the table that is asked for, and its title."""
+    model, start = load_model(options), options.model or TINY
+    out, size = options.out / f"{options.steps}_steps", f"{options.steps} steps a stage"
+    if options.table == 4:
+        return fusion_rows(model, out, options.steps), f"Table 4, fusion, {size}"
+    if options.table == 5:
+        return anchor_rows(model), "Table 5, anchor strategies"
+    if options.table == 6:
+        return alpha_rows(model), "Table 6, alpha"
+    if options.table == 9:
+        lines = stage_rows(start, out, LEFT_OUT, options.steps)
+        return lines, f"Table 9, stages left out, {size}"
+    if options.trained:
+        return trained_rows(options.trained), f"Table 8, after each stage, {options.trained}"
+    lines = stage_rows(start, out, AFTER_EACH_STAGE, options.steps)
+    return lines, f"Table 8, after each stage, {size}"
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """The program; 2 where an option cannot be used or a row not be trained, said in one line."""
     parser = argparse.ArgumentParser(
@@ -137,6 +167,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--videos", type=int, default=40)
     parser.add_argument("--kinds", default="attribute,motion,relation", help="a sentence of each")
     parser.add_argument("--steps", type=int, default=200, help="a stage, of retrained rows")
+    parser.add_argument(
+        "--trained",
+        type=Path,
+        metavar="DIR",
+        help="Table 8 of the stages that were trained to DIR/trunks, DIR/alignment, ...",
+    )
     parser.add_argument("--threads", type=int, default=2, help="CPU threads")
     parser.add_argument("--out", type=Path, default=Path("out/tables"), metavar="DIR")
     add_model_options(parser)
@@ -144,23 +180,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     set_up_logging()
     torch.set_num_threads(options.threads)
     run = StoryRun(videos=options.videos, kinds=tuple(options.kinds.split(",")), mode="offline")
-    out, start = options.out / f"table{options.table}", options.model or TINY
-    retrained = f"{options.steps} steps a stage"
     try:
-        model = load_model(options)
-        lines, title = {
-            4: lambda: (fusion_rows(model, out, options.steps), f"Table 4, fusion, {retrained}"),
-            5: lambda: (anchor_rows(model), "Table 5, anchor strategies"),
-            6: lambda: (alpha_rows(model), "Table 6, alpha"),
-            8: lambda: (
-                stage_rows(start, out, AFTER_EACH_STAGE, options.steps),
-                f"Table 8, after each stage, {retrained}",
-            ),
-            9: lambda: (
-                stage_rows(start, out, LEFT_OUT, options.steps),
-                f"Table 9, stages left out, {retrained}",
-            ),
-        }[options.table]()
+        lines, title = _chosen(options)
         print_table(lines, run, title)
     except (UsageError, WeightsError) as error:
         return fail(error)
