@@ -9,7 +9,11 @@ ST_TOKENS = 10  # N, Sec. 3.2
 
 @dataclass(frozen=True)
 class UmtConfig:
-    """UMT clip encoder. `depth` counts the blocks that run (23 of the released 24)."""
+    """UMT clip encoder. `depth` counts the blocks that run (23 of the released 24).
+
+    `stem` are the channels of the convolutions that come before the last one of a stem; none, as
+    in the release, is a projection of each patch.
+    """
 
     side: int
     patch: int
@@ -19,6 +23,7 @@ class UmtConfig:
     clip_frames: int = 4
     mlp_ratio: float = 4.0
     base_grid: int = 14  # grid of the position table that is resized to side / patch
+    stem: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -206,7 +211,9 @@ def tiny(vocab: int = 512, known_words: tuple[str, ...] = ()) -> VirstConfig:
     """The embedded default: real time on two CPU cores."""
     return VirstConfig(
         preset="tiny",
-        umt=UmtConfig(side=128, patch=16, dim=128, depth=3, heads=4, base_grid=8),
+        umt=UmtConfig(
+            side=128, patch=16, dim=128, depth=3, heads=4, base_grid=8, stem=(16, 32, 64)
+        ),
         tome=TomeConfig(heads=4),
         llm=LlmConfig(128, 3, 4, 2, 320, vocab, rope_theta=1e4, init_std=0.06),
         segmenter=SegmenterConfig(

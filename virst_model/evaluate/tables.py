@@ -33,7 +33,6 @@ from virst_model.command_line import (
 )
 from virst_model.data.synthetic import RGB
 from virst_model.evaluate.stories import StoryRun, evaluate, with_behaviour
-from virst_model.train.stages import TRUNKS
 from virst_model.virst import TINY, Virst, build, load, save
 
 ALPHAS = (2, 3, 4, 6, 8)
@@ -45,6 +44,8 @@ AFTER_EACH_STAGE = (
     ("alignment", "few_image"),
     ("alignment", "few_image", "propagation"),
 )
+# What config/train/trunks.yaml leaves of stage 0, below the folder of a training.
+TRUNKS = Path("trunks/tracking")
 LEFT_OUT = (
     ("propagation",),
     ("few_image", "propagation"),
@@ -97,7 +98,7 @@ def stage_rows(
 
 def trained_rows(trained: Path) -> Iterator[Line]:
     """Table 8 of a training that was run: what each stage left under its own folder."""
-    yield "none", load(trained / "trunks" / TRUNKS[-1].name / "weights")
+    yield "none", load(trained / TRUNKS / "weights")
     for stages in AFTER_EACH_STAGE:
         yield " + ".join(stages), load(trained / stages[-1] / "weights")
 

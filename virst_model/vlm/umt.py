@@ -4,6 +4,9 @@ Source: VideoChat-Flash's UMT-L tower (arXiv 2501.00574) as VIRST uses it. Param
 those of the released encoder.
 """
 
+from collections.abc import Sequence
+import itertools
+
 import torch
 from torch import Tensor, nn
 import torch.nn.functional as F
@@ -20,6 +23,8 @@ class Umt(nn.Module):
         depth: blocks that run. The release configures 24 and stops one short: 23.
         clip_frames: frames of a clip.
         base_grid, base_frames: size of the table that the weights were trained with.
+        stem: channels of the convolutions before the last one of a stem; none: the release's
+            projection of each patch.
     """
 
     def __init__(
@@ -33,6 +38,7 @@ class Umt(nn.Module):
         mlp_ratio: float = 4,
         base_grid: int = 14,
         base_frames: int = 4,
+        stem: Sequence[int] = (),
     ) -> None:
         super().__init__()
         if side % patch:
@@ -42,7 +48,7 @@ class Umt(nn.Module):
         self.clip_frames = clip_frames
         self.grid = side // patch
         self.base = (base_frames, base_grid)
-        self.patch_embed = _PatchEmbed(patch, dim)
+        self.patch_embed = _Stem(patch, stem, dim) if stem else _PatchEmbed(patch, dim)
         self.blocks = nn.ModuleList(_Block(dim, heads, int(dim * mlp_ratio)) for _ in range(depth))
         self.vision_layernorm = nn.LayerNorm(dim, eps=1e-12)
         self.apply(_init_weights)
@@ -62,8 +68,8 @@ class Umt(nn.Module):
             raise ValueError(
                 f"frames are {tuple(clips_KTCHW.shape[-2:])}, not ({self.side}, {self.side})"
             )
-        clips, frames = clips_KTCHW.shape[:2]
-        x = self.patch_embed(clips_KTCHW.flatten(0, 1)).unflatten(0, (clips, frames)).flatten(1, 2)
+        frames = clips_KTCHW.shape[1]
+        x = self.patch_embed(clips_KTCHW)
         # Made anew each time: next to the blocks it costs nothing, and there is no buffer to lose
         # when weights are loaded into a model that was built on the meta device.
         table = _positions(frames, self.grid, self.dim, base_frames, self.base[1], x.device)
@@ -74,16 +80,49 @@ class Umt(nn.Module):
 
 
 class _PatchEmbed(nn.Module):
-    """Frames (F,3,S,S) -> patches (F,n,dim)."""
+    """Clips (K,T,3,S,S) -> patches (K,T*n,dim), each by itself."""
 
     def __init__(self, patch: int, dim: int) -> None:
         super().__init__()
         self.proj = nn.Conv3d(3, dim, (1, patch, patch), stride=(1, patch, patch))
 
-    def forward(self, frames: Tensor) -> Tensor:
+    def forward(self, clips: Tensor) -> Tensor:
         # The kernel spans one frame, so this is a 2-D convolution, for which fast kernels exist.
         weight = self.proj.weight.squeeze(2)
-        return F.conv2d(frames, weight, self.proj.bias, weight.shape[-2:]).flatten(2).mT
+        frames = F.conv2d(clips.flatten(0, 1), weight, self.proj.bias, weight.shape[-2:])
+        return frames.unflatten(0, clips.shape[:2]).flatten(3).mT.flatten(1, 2)
+
+
+class _Stem(nn.Module):
+    """Clips (K,T,3,S,S) -> patches (K,T*n,dim), through convolutions that each halve the side.
+
+    All but the first see the frame before and the frame after. Not in the release: attention among
+    patches of a small encoder that starts from nothing learns colours and then neither shape nor
+    motion; convolutions learn both (arXiv 2106.14881 says so of the former).
+    """
+
+    def __init__(self, patch: int, stem: Sequence[int], dim: int) -> None:
+        super().__init__()
+        widths = (3, *stem, dim)
+        if patch != 2 ** (len(widths) - 1):
+            raise ValueError(
+                f"{len(widths) - 1} convolutions make patches of "
+                f"{2 ** (len(widths) - 1)} pixels, not {patch}"
+            )
+        self.layers = nn.ModuleList()
+        for before, after in itertools.pairwise(widths):
+            frames = 3 if self.layers else 1
+            kernel, padding = (frames, 3, 3), (frames // 2, 1, 1)
+            layer = nn.Conv3d(before, after, kernel, stride=(1, 2, 2), padding=padding)
+            nn.init.kaiming_normal_(layer.weight, nonlinearity="relu")
+            nn.init.zeros_(layer.bias)
+            self.layers.append(layer)
+
+    def forward(self, clips: Tensor) -> Tensor:
+        x = self.layers[0](clips.transpose(1, 2))
+        for layer in self.layers[1:]:
+            x = layer(F.gelu(x))
+        return x.flatten(2).mT
 
 
 class _Block(nn.Module):

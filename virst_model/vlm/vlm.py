@@ -85,6 +85,7 @@ def build_vlm(config: VirstConfig) -> Vlm:
             umt.clip_frames,
             umt.mlp_ratio,
             umt.base_grid,
+            stem=umt.stem,
         ),
         TomeProjector(umt.dim, config.llm.hidden, tome.heads, tome.tokens),
         build_llm(config.llm),
