@@ -1,6 +1,7 @@
 """Evaluation on stories: the events that are counted, and the tables of the paper."""
 
 import json
+import shutil
 
 import numpy as np
 import pytest
@@ -93,6 +94,18 @@ def test_tables_without_training_have_a_row_for_each_choice(weights, capsys, num
     assert tables.main([number, "--videos", "1", "--model", str(weights)]) == 0
     out = capsys.readouterr().out
     assert out.count("\n| ") == rows + 1  # and the head
+
+
+def test_table_8_has_a_row_for_what_each_stage_of_a_training_left(weights, capsys, tmp_path):
+    for stage in ("trunks/tracking", "alignment", "few_image", "propagation"):
+        shutil.copytree(weights, tmp_path / stage / "weights")
+
+    options = ["--videos", "1", "--model", str(weights)]
+    assert tables.main(["8", "--trained", str(tmp_path), *options]) == 0
+
+    rows = capsys.readouterr().out.split("\n| ")[2:]
+    last = "alignment + few_image + propagation"
+    assert [r.split(" |")[0] for r in rows] == ["none", "alignment", "alignment + few_image", last]
 
 
 @pytest.mark.slow

@@ -198,7 +198,7 @@ TRUNKS = (
         trains=("vlm.umt.*",),
         frozen=(),
         draws=SceneDraws(scenes=24, sentences=0, windows=(4,), stories=0.7),
-        steps=800,
+        steps=1200,
         final=0.3,
     ),
     replace(_NO_ENCODER, name="alignment", steps=900, final=0.6),
