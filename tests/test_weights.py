@@ -4,11 +4,12 @@ import numpy as np
 import pytest
 
 from virst_model import load
-from virst_model.data.synthetic import DEMO_QUERIES, KNOWN_WORDS, demo_scene
+from virst_model.data.synthetic import DEMO_QUERIES, demo_scene
 from virst_model.evaluate.scenes import SceneRun, evaluate
 from virst_model.metrics import region
 from virst_model.session import Session, SessionOptions
 from virst_model.structs import TRACKING, Query
+from virst_model.train.vocabulary import known_words
 from virst_model.virst import TINY
 
 MEGABYTE = 1e6
@@ -26,7 +27,7 @@ def test_packaged_weights_are_small_and_have_a_model_card():
 
 
 def test_config_lists_the_words_that_the_model_knows(model):
-    assert set(model.config.known_words) == set(KNOWN_WORDS)
+    assert set(model.config.known_words) == set(known_words())
 
 
 @pytest.mark.parametrize("query", DEMO_QUERIES)
