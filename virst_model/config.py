@@ -207,7 +207,7 @@ def _build(kind: type, values: dict[str, Any], where: str) -> Any:
         raise ValueError(f"{where}: {error}") from None
 
 
-def tiny(vocab: int = 512, known_words: tuple[str, ...] = ()) -> VirstConfig:
+def tiny(vocab: int = 1024, known_words: tuple[str, ...] = ()) -> VirstConfig:
     """The embedded default: real time on two CPU cores."""
     return VirstConfig(
         preset="tiny",
