@@ -1,5 +1,7 @@
 """What a model that starts from nothing is shown and told: scenes, stories, words, and helps."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 from streams import real_model, smallest
@@ -105,7 +107,9 @@ def test_every_word_of_scenes_and_stories_is_one_token():
 
 
 def test_a_model_that_is_taught_words_keeps_those_it_knew():
-    old = build(smallest(), seed=1)
+    config = smallest()
+    fewer = dataclasses.replace(config, llm=dataclasses.replace(config.llm, vocab=512))
+    old = build(fewer, seed=1, tokenizer=train_tokenizer(512))
 
     new = teach_words(old)
 
