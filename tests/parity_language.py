@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from torch.nn.utils.rnn import pad_sequence
 
 from virst_model.checkpoints import from_released, to_released
-from virst_model.config import LlmConfig, full
+from virst_model.config import LlmConfig, UmtConfig, full
 from virst_model.fusion import InitialFusion, SecondFusion
 from virst_model.prompt import IGNORE
 from virst_model.released import LORA_A, PREFIX, sizes_of, with_lora
@@ -102,7 +102,7 @@ def test_second_fusion(file: Golden, near: Near) -> None:
 @each("umt")
 def test_umt_on_clips_and_on_images(file: Golden, near: Near) -> None:
     meta, side = file.meta, file.meta["img_size"]
-    umt = Umt(
+    config = UmtConfig(
         side,
         meta["patch_size"],
         meta["embed_dim"],
@@ -111,6 +111,7 @@ def test_umt_on_clips_and_on_images(file: Golden, near: Near) -> None:
         meta["num_frames"],
         base_frames=meta["ckpt_num_frame"],
     )
+    umt = Umt(config)
     load_alone(umt, file, "model.vision_tower.vision_tower.", "vlm.umt.")
     clips = enlarge(file["in/x_small"], side).transpose(1, 2)
     near("umt, clip", umt(clips), file["out/video"].flatten(1, 2), meta["tol"])
@@ -186,7 +187,7 @@ def vlm_and_visual_tokens(file: Golden) -> tuple[Vlm, Tensor]:
         ROPE_THETA,
     )
     # The last of the configured blocks does not run.
-    umt = Umt(UMT_SIDE, kernel.shape[-1], dim, depth - 1, heads)
+    umt = Umt(UmtConfig(UMT_SIDE, kernel.shape[-1], dim, depth - 1, heads))
     vlm = Vlm(umt, TomeProjector(dim, hidden, heads), build_llm(llm))
     load(vlm, file.weights, "vlm.")
     clips = enlarge(file["in/clip_small"], UMT_SIDE).unflatten(0, (-1, umt.clip_frames))

@@ -108,6 +108,17 @@ def test_table_8_has_a_row_for_what_each_stage_of_a_training_left(weights, capsy
     assert [r.split(" |")[0] for r in rows] == ["none", "alignment", "alignment + few_image", last]
 
 
+def test_table_8_names_the_stage_that_a_training_did_not_leave(weights, capsys, tmp_path):
+    for stage in ("trunks/tracking", "alignment"):
+        shutil.copytree(weights, tmp_path / stage / "weights")
+
+    options = ["--videos", "1", "--model", str(weights)]
+    assert tables.main(["8", "--trained", str(tmp_path), *options]) == 2
+
+    out, err = capsys.readouterr()
+    assert "| alignment |" in out and str(tmp_path / "few_image") in err
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize(("number", "rows"), [("4", 4), ("8", 4)])
 def test_tables_with_training_are_trained(capfd, tmp_path, number, rows):

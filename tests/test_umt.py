@@ -1,11 +1,14 @@
 """The clip encoder with a stem of convolutions; parity_language.py compares the release's."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 
+from virst_model.config import UmtConfig
 from virst_model.vlm.umt import Umt
 
-SMALL = {"side": 32, "patch": 16, "dim": 32, "depth": 1, "heads": 2, "base_grid": 2}
+SMALL = UmtConfig(side=32, patch=16, dim=32, depth=1, heads=2, base_grid=2)
 STEM = (4, 8, 8)
 
 
@@ -16,7 +19,7 @@ def clip():
 
 @pytest.mark.parametrize("stem", [(), STEM])
 def test_each_patch_of_each_frame_is_a_token(clip, stem):
-    umt = Umt(**SMALL, stem=stem)
+    umt = Umt(replace(SMALL, stem=stem))
 
     assert umt(clip).shape == (1, 4 * 4, 32)
     assert umt.encode_image(clip[:, 0]).shape == (1, 4, 32)
@@ -24,7 +27,7 @@ def test_each_patch_of_each_frame_is_a_token(clip, stem):
 
 @pytest.mark.parametrize(("stem", "seen"), [((), False), (STEM, True)])
 def test_a_stem_sees_what_changed_between_two_frames(clip, stem, seen):
-    umt = Umt(**SMALL, stem=stem)
+    umt = Umt(replace(SMALL, stem=stem))
     other = clip.clone()
     other[:, 1] += 1.0
 
@@ -35,7 +38,7 @@ def test_a_stem_sees_what_changed_between_two_frames(clip, stem, seen):
 
 
 def test_a_stem_keeps_tokens_in_the_order_of_time_then_rows_then_columns(clip):
-    umt = Umt(**SMALL | {"patch": 8}, stem=(4, 8))
+    umt = Umt(replace(SMALL, patch=8, stem=(4, 8)))
     other = clip.clone()
     other[:, 3, :, 31, 31] += 9.0
 
@@ -48,4 +51,4 @@ def test_a_stem_keeps_tokens_in_the_order_of_time_then_rows_then_columns(clip):
 
 def test_a_stem_that_does_not_make_the_patches_is_refused():
     with pytest.raises(ValueError, match="3 convolutions make patches of 8 pixels, not 16"):
-        Umt(**SMALL, stem=(4, 8))
+        Umt(replace(SMALL, stem=(4, 8)))

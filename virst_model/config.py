@@ -9,10 +9,14 @@ ST_TOKENS = 10  # N, Sec. 3.2
 
 @dataclass(frozen=True)
 class UmtConfig:
-    """UMT clip encoder. `depth` counts the blocks that run (23 of the released 24).
+    """UMT clip encoder.
 
-    `stem` are the channels of the convolutions that come before the last one of a stem; none, as
-    in the release, is a projection of each patch.
+    Attributes:
+        side: height and width of the input in pixels, a multiple of patch.
+        depth: blocks that run. The release configures 24 and stops one short: 23.
+        base_grid, base_frames: size of the position table that the weights were trained with.
+        stem: channels of the convolutions before the last one of a stem; none: the release's
+            projection of each patch.
     """
 
     side: int
@@ -22,7 +26,8 @@ class UmtConfig:
     heads: int
     clip_frames: int = 4
     mlp_ratio: float = 4.0
-    base_grid: int = 14  # grid of the position table that is resized to side / patch
+    base_grid: int = 14
+    base_frames: int = 4
     stem: tuple[int, ...] = ()
 
 

@@ -11,45 +11,30 @@ import torch
 from torch import Tensor, nn
 import torch.nn.functional as F
 
+from virst_model.config import UmtConfig
+
 
 class Umt(nn.Module):
     """Encodes clips and images; attention sees all frames of a clip at once.
 
     Positions are a sinusoid table of base_frames x base_grid x base_grid places, resized to the
-    clip's size; they are no parameters. n = (side / patch)**2 tokens a frame.
-
-    Args:
-        side: height and width S of the input in pixels, a multiple of patch.
-        depth: blocks that run. The release configures 24 and stops one short: 23.
-        clip_frames: frames of a clip.
-        base_grid, base_frames: size of the table that the weights were trained with.
-        stem: channels of the convolutions before the last one of a stem; none: the release's
-            projection of each patch.
+    clip's size; they are no parameters. S = side, n = (side / patch)**2 tokens a frame.
     """
 
-    def __init__(
-        self,
-        side: int,
-        patch: int,
-        dim: int,
-        depth: int,
-        heads: int,
-        clip_frames: int = 4,
-        mlp_ratio: float = 4,
-        base_grid: int = 14,
-        base_frames: int = 4,
-        stem: Sequence[int] = (),
-    ) -> None:
+    def __init__(self, config: UmtConfig) -> None:
         super().__init__()
+        side, patch, dim = config.side, config.patch, config.dim
         if side % patch:
             raise ValueError(f"side ({side}) must be divisible by patch ({patch})")
         self.side = side
         self.dim = dim
-        self.clip_frames = clip_frames
+        self.clip_frames = config.clip_frames
         self.grid = side // patch
-        self.base = (base_frames, base_grid)
+        self.base = (config.base_frames, config.base_grid)
+        stem, inner = config.stem, int(dim * config.mlp_ratio)
         self.patch_embed = _Stem(patch, stem, dim) if stem else _PatchEmbed(patch, dim)
-        self.blocks = nn.ModuleList(_Block(dim, heads, int(dim * mlp_ratio)) for _ in range(depth))
+        blocks = (_Block(dim, config.heads, inner) for _ in range(config.depth))
+        self.blocks = nn.ModuleList(blocks)
         self.vision_layernorm = nn.LayerNorm(dim, eps=1e-12)
         self.apply(_init_weights)
 

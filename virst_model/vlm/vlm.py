@@ -74,19 +74,9 @@ def build_llm(config: LlmConfig) -> Qwen2ForCausalLM:
 
 def build_vlm(config: VirstConfig) -> Vlm:
     """The configured VLM with random weights."""
-    umt, tome = config.umt, config.tome
+    tome = config.tome
     return Vlm(
-        Umt(
-            umt.side,
-            umt.patch,
-            umt.dim,
-            umt.depth,
-            umt.heads,
-            umt.clip_frames,
-            umt.mlp_ratio,
-            umt.base_grid,
-            stem=umt.stem,
-        ),
-        TomeProjector(umt.dim, config.llm.hidden, tome.heads, tome.tokens),
+        Umt(config.umt),
+        TomeProjector(config.umt.dim, config.llm.hidden, tome.heads, tome.tokens),
         build_llm(config.llm),
     )
