@@ -8,6 +8,7 @@ import sys
 
 import torch
 
+from virst_model.device import DeviceError, choose_device
 from virst_model.virst import Virst, load
 
 DTYPES = {"fp32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}
@@ -39,13 +40,15 @@ def load_model(options: argparse.Namespace) -> Virst:
         WeightsError: its files cannot be used.
         UsageError: there is no such device.
     """
-    device = options.device or ("cuda" if torch.cuda.is_available() else "cpu")
+    return load(options.model, chosen_device(options), DTYPES.get(options.dtype))
+
+
+def chosen_device(options: argparse.Namespace) -> str:
+    """The device that the options name; UsageError where it cannot be used."""
     try:
-        torch.empty(0, device=device)
-    except (RuntimeError, AssertionError) as error:
-        reason = str(error).strip().splitlines()[0]
-        raise UsageError(f"--device {device}: {reason}") from None
-    return load(options.model, device, DTYPES.get(options.dtype))
+        return choose_device(options.device or "auto")
+    except DeviceError as error:
+        raise UsageError(f"--{error}") from None
 
 
 def set_up_logging() -> None:

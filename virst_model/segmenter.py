@@ -14,7 +14,7 @@ from sam2.modeling.memory_encoder import CXBlock, Fuser, MaskDownSampler, Memory
 from sam2.modeling.position_encoding import PositionEmbeddingSine
 from sam2.modeling.sam.mask_decoder import MaskDecoder
 from sam2.modeling.sam.prompt_encoder import PromptEncoder
-from sam2.modeling.sam.transformer import RoPEAttention, TwoWayTransformer
+from sam2.modeling.sam.transformer import Attention, TwoWayTransformer
 from sam2.modeling.sam2_utils import MLP, get_1d_sine_pe
 import torch
 from torch import nn
@@ -212,14 +212,18 @@ class Segmenter(nn.Module):
 
 
 def _rope_attention(
-    attention: RoPEAttention,
+    attention: Attention,
     q: torch.Tensor,
     k: torch.Tensor,
     v: torch.Tensor,
     rotated: int,
     mask: torch.Tensor | None = None,
 ) -> torch.Tensor:
-    """SAM 2's RoPEAttention with a key mask; the first `rotated` keys get rotary positions."""
+    """SAM 2's RoPEAttention with a key mask; the first `rotated` keys get rotary positions.
+
+    `attention` is the plain one, which has the same parameters: the other moves its table to a GPU
+    wherever one is visible, whatever the model's device.
+    """
     heads = attention.num_heads
     q, k, v = (
         projection(x).unflatten(-1, (heads, -1)).transpose(1, 2)
@@ -262,6 +266,11 @@ def _embedding(*shape: int) -> nn.Parameter:
     return nn.Parameter(nn.init.trunc_normal_(torch.zeros(*shape), std=0.02))
 
 
+def _positions(dim: int) -> PositionEmbeddingSine:
+    # Without the warm-up, which is of pictures of 1024 and on a GPU wherever one is visible.
+    return PositionEmbeddingSine(num_pos_feats=dim, normalize=True, warmup_cache=False)
+
+
 def _image_encoder(config: SegmenterConfig) -> ImageEncoder:
     trunk = Hiera(
         embed_dim=config.embed_dim,
@@ -272,7 +281,7 @@ def _image_encoder(config: SegmenterConfig) -> ImageEncoder:
         window_pos_embed_bkg_spatial_size=config.window_pos_embed_bkg,
     )
     neck = FpnNeck(
-        position_encoding=PositionEmbeddingSine(num_pos_feats=config.dim, normalize=True),
+        position_encoding=_positions(config.dim),
         d_model=config.dim,
         backbone_channel_list=trunk.channel_list,
         fpn_top_down_levels=[2, 3],
@@ -282,27 +291,19 @@ def _image_encoder(config: SegmenterConfig) -> ImageEncoder:
 
 
 def _memory_attention(config: SegmenterConfig) -> MemoryAttention:
-    def attention(**extra: object) -> RoPEAttention:
-        return RoPEAttention(
-            rope_theta=10000.0,
-            feat_sizes=(config.grid, config.grid),
-            embedding_dim=config.dim,
-            num_heads=1,
-            downsample_rate=1,
-            dropout=config.memory_dropout,
-            **extra,
-        )
+    def attention(keys: int) -> Attention:
+        return Attention(config.dim, num_heads=1, dropout=config.memory_dropout, kv_in_dim=keys)
 
     layer = MemoryAttentionLayer(
         activation="relu",
-        cross_attention=attention(rope_k_repeat=True, kv_in_dim=config.memory_dim),
+        cross_attention=attention(config.memory_dim),
         d_model=config.dim,
         dim_feedforward=config.memory_feedforward,
         dropout=config.memory_dropout,
         pos_enc_at_attn=False,
         pos_enc_at_cross_attn_keys=True,
         pos_enc_at_cross_attn_queries=False,
-        self_attention=attention(),
+        self_attention=attention(config.dim),
     )
     return MemoryAttention(config.dim, True, layer, config.memory_layers)
 
@@ -314,7 +315,7 @@ def _memory_encoder(config: SegmenterConfig) -> MemoryEncoder:
         in_dim=config.dim,
         mask_downsampler=MaskDownSampler(config.dim, kernel_size=3, stride=2, padding=1),
         fuser=Fuser(block, num_layers=2),
-        position_encoding=PositionEmbeddingSine(num_pos_feats=config.memory_dim, normalize=True),
+        position_encoding=_positions(config.memory_dim),
     )
 
 

@@ -250,7 +250,7 @@ def _tokenizer(folder: Path) -> Tokenizer:
 
 def build(config: VirstConfig, seed: int = 0, tokenizer: Tokenizer | None = None) -> Virst:
     """A model with random weights; `tokenizer` defaults to the packaged tiny one."""
-    with torch.random.fork_rng():
+    with torch.random.fork_rng(devices=[]):  # the weights are made on the CPU
         torch.manual_seed(seed)
         return Virst(config, tokenizer or _tokenizer(TINY)).eval()
 

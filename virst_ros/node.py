@@ -44,6 +44,8 @@ WARN_EVERY_S = 5.0
 # camera message wants it some twenty times, which with the tracker and the grounder at work was
 # longer than a frame: a third of the images were gone before anybody could count them.
 SWITCH_INTERVAL_S = 0.0005
+# What a person can mend, said in a line: by name, since torch is imported on the tracker's thread.
+EXPECTED = ("ParameterError", "BackendError", "WeightsError", "DeviceError")
 UNCONFIGURED = 1  # lifecycle_msgs/State.PRIMARY_STATE_UNCONFIGURED
 
 
@@ -120,8 +122,7 @@ class SegmentNode(LifecycleNodeMixin, Node):
                     self._free()
                     return FAILURE
         except Exception as error:
-            expected = (parameters.ParameterError, convert.BackendError)
-            if not isinstance(error, expected) and type(error).__name__ != "WeightsError":
+            if type(error).__name__ not in EXPECTED:
                 self.get_logger().error(traceback.format_exc())
             self.get_logger().error(f"configure failed: {error}")
             self._free()

@@ -76,18 +76,17 @@ def open_stream(parameters: Parameters) -> Stream:
 
     Raises:
         virst_model.WeightsError: the folder of weights cannot be used.
-        RuntimeError: the device is not there.
+        virst_model.device.DeviceError: the device is not there.
         ValueError: options that do not fit together.
     """
     import torch
 
     import virst_model
+    from virst_model.device import choose_device
     from virst_model.grounder import GroundingError
 
     torch.set_num_threads(parameters.tracker_threads or torch.get_num_threads())
-    device = parameters.device
-    if device == "auto":
-        device = "cuda" if torch.cuda.is_available() else "cpu"
+    device = choose_device(parameters.device)
     dtype = None if parameters.dtype == "auto" else getattr(torch, parameters.dtype)
     model = virst_model.load(parameters.model or None, device=device, dtype=dtype)
     if parameters.compile:

@@ -20,7 +20,14 @@ from tqdm import tqdm
 from virst_model.bench import growth, measure
 from virst_model.bench.machine import machine, share_of_peak, work
 from virst_model.checkpoints import WeightsError
-from virst_model.command_line import DTYPES, UsageError, add_model_options, fail, load_model
+from virst_model.command_line import (
+    DTYPES,
+    UsageError,
+    add_model_options,
+    chosen_device,
+    fail,
+    load_model,
+)
 from virst_model.compiled import compile_frames
 from virst_model.config import full, tiny
 from virst_model.session import SessionOptions
@@ -183,7 +190,7 @@ def _model(options: argparse.Namespace) -> Virst:
         if options.preset != "tiny":
             raise UsageError(f"--preset {options.preset}: needs --random-weights, or give --model")
         return load_model(options)
-    device = options.device or ("cuda" if torch.cuda.is_available() else "cpu")
+    device = chosen_device(options)
     default = torch.bfloat16 if device.startswith("cuda") else torch.float32
     return random_model(options.preset, device, DTYPES.get(options.dtype, default))
 

@@ -9,7 +9,7 @@ import dataclasses
 from pathlib import Path
 import sys
 
-from accelerate import Accelerator
+from accelerate import Accelerator, PartialState
 from safetensors import SafetensorError
 import torch
 
@@ -54,7 +54,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _train_all(run: Run, stages: Sequence[Stage]) -> None:
     """Each stage in a folder of its own where there are several, from the weights before."""
     torch.set_num_threads(run.threads)
-    bf16 = run.precision == "bf16" or (run.precision == "auto" and torch.cuda.is_available())
+    bf16 = run.precision == "bf16" or (run.precision == "auto" and _on_gpu())
     accelerator = Accelerator(mixed_precision="bf16" if bf16 else "no")
     together = STAGES[run.stage, run.preset]
     names = [stage.name for stage in together]
@@ -65,6 +65,10 @@ def _train_all(run: Run, stages: Sequence[Stage]) -> None:
         if not _train_one(one, stage, accelerator):
             return
         run = dataclasses.replace(run, start=str(out / "weights"))
+
+
+def _on_gpu() -> bool:
+    return PartialState().device.type == "cuda"  # what accelerate trains on, where told so the CPU
 
 
 def _train_one(run: Run, stage: Stage, accelerator: Accelerator) -> bool:
