@@ -1,6 +1,6 @@
 """Temporal Dynamic Anchor Updater: which frames are anchors, and which anchors a frame reads.
 
-Pure functions of frame numbers (Sec. 3.3, Alg. 2 of arXiv 2603.27060).
+Pure functions of frame numbers (Sec. 3.4, Alg. 2 of arXiv 2603.27060).
 """
 
 from collections.abc import Iterable, Sequence

@@ -1,4 +1,7 @@
-"""The memory of one query's track: a bank of anchors and a FIFO of recent frames (Sec. 3.3)."""
+"""The memory of one query's track: a bank of anchors and a FIFO of recent frames.
+
+Source: arXiv 2603.27060 Sec. 3.4, eq. (17)-(19).
+"""
 
 import torch
 

@@ -1,7 +1,7 @@
 """SAM 2.1's own modules, composed: image encoder, memory attention, mask decoder, memory encoder.
 
 Prompted by embeddings ([ST] prompts) instead of points. The one place that imports `sam2`.
-Sources: arXiv 2603.27060 Sec. 3.3, eq. (10)-(13); arXiv 2408.00714.
+Sources: arXiv 2603.27060 Sec. 3.4, eq. (10)-(12), (17)-(19); arXiv 2408.00714.
 """
 
 from collections.abc import Callable
@@ -100,7 +100,7 @@ class Segmenter(nn.Module):
     def decode_tracked(
         self, features: FrameFeatures, read: MemoryRead, multimask: bool | None = None
     ) -> Decoded:
-        """Masks from memory: eq. (13). `features` has B frames or one that all B reads share."""
+        """Masks from memory: eq. (12). `features` has B frames or one that all B reads share."""
         count = read.maps.shape[0]
         if features.s2.shape[0] != count:
             features = FrameFeatures(

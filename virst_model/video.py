@@ -274,7 +274,7 @@ def segment_video(
     """Masks of all frames for every sentence; query i has id and label i + 1.
 
     The whole video is looked at first (one VLM pass a sentence) and all anchors are segmented, so
-    that a frame is tracked from anchors on both sides (Sec. 3.3, eq. (14)); the rest follows in
+    that a frame is tracked from anchors on both sides (Sec. 3.4, eq. (12)); the rest follows in
     order. An anchor frame has the anchor's mask. Memory holds the sampled frames, the anchors and
     the FIFO: it does not grow with the video.
 

@@ -121,7 +121,7 @@ class Virst(nn.Module):
         return self.segmenter.decode_prompted(features, prompts_NC[None], logits)
 
     def propagate(self, features: FrameFeatures, reads: Sequence[MemoryRead]) -> Decoded:
-        """Masks of one frame (B = 1) for Q tracks at once, eq. (13)."""
+        """Masks of one frame (B = 1) for Q tracks at once, eq. (12)."""
         return self.segmenter.decode_tracked(features, MemoryRead.batch(list(reads)))
 
     def encode_memory(self, features: FrameFeatures, decoded: Decoded) -> MemoryEntry:

@@ -31,8 +31,8 @@ def segment_window(
         features: of each frame, for each of B pairs of frame and sentence.
         prompts: (B, N, C) of each anchor, by the frame's index; at least one.
         order: overrides `behaviour.training_order`. "anchors_first" is eq. (14), all anchors and
-            then the other frames, which is also the order of inference; "by_index" is the
-            release's: the first anchor and then all frames in order of time, so that a later
+            then the other frames, which is also the order of inference (eq. (12)); "by_index" is
+            the release's: the first anchor and then all frames in order of time, so that a later
             anchor is not seen by the frames before it.
         multimask: overrides the configured choice of mask tokens; the release trains the
             single-mask token and reads the other three.
