@@ -1,13 +1,14 @@
 """Vectors of the released VIRST: inputs, random weights and outputs that its own code recorded.
 
-They lie outside the repository, in the folder VIRST_GOLDEN (by default shared/golden beside the
-checkout), whose README says how each was made. All sizes and settings are read from the files, so
-that files of other sizes are tested as they are.
+Five kinds lie in vectors/ beside this file, whose README says how they were made; VIRST_GOLDEN
+names a folder with all of them. All sizes and settings are read from the files, so that files of
+other sizes are tested as they are.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 import dataclasses
 from functools import cached_property
+import hashlib
 import json
 import os
 from pathlib import Path
@@ -25,9 +26,8 @@ from virst_model.prompt import END, ST, START
 from virst_model.released import sizes_of
 from virst_model.virst import Virst, empty, settle
 
-FOLDER = Path(
-    os.environ.get("VIRST_GOLDEN") or Path(__file__).resolve().parents[2] / "shared" / "golden"
-)
+COMMITTED = Path(__file__).with_name("vectors")
+FOLDER = Path(os.environ.get("VIRST_GOLDEN") or COMMITTED)
 REQUIRED = os.environ.get("VIRST_REQUIRE_GOLDEN") == "1"
 
 # What marks a kind of file: the module that its metadata names, or an array that only it has.
@@ -75,19 +75,39 @@ class Golden:
         return {name[2:]: self[name] for name in self.names if name.startswith("w/")}
 
 
-FILES = [Golden(path) for path in sorted(FOLDER.glob("*.npz"))]
+def _different(paths: Iterable[Path]) -> list[Path]:
+    """The first of those that hold the same bytes."""
+    kept = {}
+    for path in paths:
+        kept.setdefault(hashlib.sha256(path.read_bytes()).digest(), path)
+    return list(kept.values())
+
+
+# The committed files are compared everywhere, as well as those of VIRST_GOLDEN.
+_PATHS = [*sorted(FOLDER.glob("*.npz")), *sorted(COMMITTED.glob("*.npz"))]
+FILES = [Golden(path) for path in _different(_PATHS)]
 
 
 def each(kind: str) -> Callable:
-    """Runs a test, as `file`, on every file of a kind; where there is none it is skipped."""
+    """Runs a test, as `file`, on every file of a kind.
+
+    Where there is none the test is left out: of all tests of a kind it is
+    `test_vectors_of_every_kind_are_there` that is skipped, or fails, in one line.
+    """
     files = [file for file in FILES if file.kind == kind]
+    if not files:
+        return lambda test: None
     return pytest.mark.parametrize("file", files, ids=lambda file: file.path.stem)
 
 
 def need(condition: bool, what: str) -> None:
-    """Skips a test whose vectors are not there; fails it where VIRST_REQUIRE_GOLDEN=1."""
+    """Skips a test whose vectors are not there; fails it where VIRST_REQUIRE_GOLDEN=1.
+
+    Called by a test itself, so that pytest sums up all that lack the same in one line.
+    """
     if not condition:
-        (pytest.fail if REQUIRED else pytest.skip)(f"{FOLDER} has no {what}")
+        text = f"no {what} in {FOLDER}: VIRST_GOLDEN names a folder that has all"
+        (pytest.fail if REQUIRED else pytest.skip)(text)
 
 
 class Near:

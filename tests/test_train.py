@@ -160,7 +160,7 @@ def test_at_full_size_as_much_trains_as_the_release_names(name):
     model = empty(full(), load().tokenizer)
     with torch.device("meta"):
         trainee = Trainee(model, None, STAGES[name, "7b"][0])
-    # Elements of the released parts (the lists of golden/README.md).
+    # Elements of the released model's parts, with LoRA of rank 64.
     parts = {"lora_": 161_480_704, "lm_head": 543_502_848, "tokens_delta": 3584}
     parts |= {"initial_fusion": 54_100_737, "second_fusion": 4_795_392}
     if name != "alignment":

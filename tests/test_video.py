@@ -6,7 +6,7 @@ import gc
 import json
 
 import cv2
-from golden import FOLDER, REQUIRED
+from golden import FOLDER, need
 import numpy as np
 from PIL import Image
 import pytest
@@ -63,11 +63,9 @@ def _one_torch_thread():
     torch.set_num_threads(before)
 
 
-@pytest.fixture(scope="module")
-def anchors_json():
+def recorded_sampling():
     path = FOLDER / "anchors.json"
-    if not path.is_file() and not REQUIRED:
-        pytest.skip(f"no {path}")
+    need(path.is_file(), path.name)
     return json.loads(path.read_text())
 
 
@@ -79,17 +77,17 @@ def tiny_model():
 # Sampling.
 
 
-def test_random_draws_are_those_of_the_release_for_its_seed(anchors_json):
-    for length, expected in anchors_json["eval_sampling_restated"].items():
+def test_random_draws_are_those_of_the_release_for_its_seed():
+    for length, expected in recorded_sampling()["eval_sampling_restated"].items():
         sample = sample_frames(int(length), RELEASED, seed=42)
 
         assert list(sample.vlm) == expected["sampled_video_frames"], length
         assert list(sample.fused) == expected["sam_video_frames"], length
 
 
-def test_middles_are_those_of_the_release(anchors_json):
+def test_middles_are_those_of_the_release():
     checked = 0
-    for key, expected in anchors_json["get_frame_indices"].items():
+    for key, expected in recorded_sampling()["get_frame_indices"].items():
         if not key.startswith("middle,"):
             continue
         values = dict(value.split("=") for value in key.split(",")[1:])
