@@ -1,6 +1,9 @@
 """What the tests of the stream share: a model that sees colours, small real ones, and frames."""
 
 from dataclasses import replace
+import json
+from pathlib import Path
+import shutil
 from threading import Event
 
 import numpy as np
@@ -9,7 +12,7 @@ import torch
 from virst_model import Query, Session, SessionOptions, Virst, build
 from virst_model.config import VirstConfig, tiny
 from virst_model.structs import ABSENT_LOGIT, Decoded, FrameFeatures, MemoryEntry, MemoryRead
-from virst_model.virst import Cancelled
+from virst_model.virst import TINY, Cancelled
 
 COLOURS = {"red": (255, 0, 0), "green": (0, 255, 0), "blue": (0, 0, 255)}
 CELLS = 8  # the colour model looks at 8 x 8 points of a frame
@@ -146,6 +149,15 @@ def show_object(model: Virst, logit: float = 5.0) -> None:
     head = model.segmenter.sam_mask_decoder.pred_obj_score_head.layers[-1]
     torch.nn.init.zeros_(head.weight)
     torch.nn.init.constant_(head.bias, logit)
+
+
+def packaged_with(folder: Path, **behaviour: object) -> Path:
+    """A copy of the packaged weights whose config has other values of `behaviour`."""
+    copy = Path(shutil.copytree(TINY, folder / "weights"))
+    config = json.loads((copy / "config.json").read_text())
+    config["behaviour"] |= behaviour
+    (copy / "config.json").write_text(json.dumps(config))
+    return copy
 
 
 def smallest() -> VirstConfig:

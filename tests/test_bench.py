@@ -3,7 +3,7 @@
 import json
 
 import pytest
-from streams import real_model, smallest
+from streams import packaged_with, real_model, smallest
 import torch
 
 from virst_model.bench import growth
@@ -75,6 +75,13 @@ def test_bad_options_are_one_line_and_exit_status_2(arguments, said, capsys):
     assert main(arguments) == 2
     error = capsys.readouterr().err
     assert said in error and error.count("\n") == 1
+
+
+def test_a_model_that_no_stream_can_follow_is_one_line(tmp_path, capsys):
+    model = packaged_with(tmp_path, anchors="guided")
+    assert main(["--model", str(model), "--mode", "streaming"]) == 2
+    error = capsys.readouterr().err
+    assert "a stream has no 'guided' anchors" in error and error.count("\n") == 1
 
 
 @pytest.mark.parametrize("arguments", [["--size", "640"], ["--queries", "0,17"]])

@@ -6,6 +6,7 @@ import zipfile
 from image_miniatures import make_reason_seg, make_refer
 from miniatures import make_mevis, make_ref_davis17, make_ref_youtube_vos, make_revos
 import pytest
+from streams import packaged_with
 
 from virst_model.evaluate.__main__ import main
 
@@ -133,6 +134,14 @@ def test_bad_input_is_one_line_and_exit_status_2(evaluate, arguments, said, caps
     assert evaluate("mevis", *arguments) == 2
     error = capsys.readouterr().err
     assert said in error and error.count("\n") == 1
+
+
+def test_a_model_that_no_stream_can_follow_is_refused_in_words(evaluate, tmp_path, capsys):
+    make_mevis(tmp_path)
+    model = packaged_with(tmp_path, anchors="guided")
+    streaming = ("--split", "valid_u", "--mode", "streaming", "--model", str(model))
+    assert evaluate("mevis", *streaming) == 2
+    assert "error: a stream has no 'guided' anchors" in capsys.readouterr().err
 
 
 def test_a_data_set_needs_to_be_found(capsys):

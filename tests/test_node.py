@@ -15,6 +15,7 @@ pytest.importorskip("rclpy", reason="needs ROS 2")
 
 from robot import HEIGHT, WIDTH, Robot, header, image, red_square
 from sensor_msgs.msg import CompressedImage, Image
+from streams import packaged_with
 
 SCRIPTED = str(Path(__file__).with_name("scripted_segment.py"))
 # One message on /diagnostics every 0.2 s keeps the tests short.
@@ -290,6 +291,15 @@ def test_without_weights_configure_fails_with_the_path(start_process, tmp_path):
     assert process.popen.wait(120) == 1
     assert "configure failed" in process.output
     assert str(folder) in process.output
+
+
+def test_anchors_that_no_stream_can_have_are_named_at_configure(start_process, tmp_path):
+    folder = packaged_with(tmp_path, anchors="guided")
+    process = start_process("-m", "virst_ros.node", *FAST, "-p", f"model:={folder}")
+
+    assert process.popen.wait(120) == 1
+    assert "configure failed: a stream has no 'guided' anchors" in process.output
+    assert "Traceback" not in process.output
 
 
 @pytest.mark.parametrize(

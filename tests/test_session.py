@@ -1,5 +1,6 @@
 """The session: rules 4 and 11 to 14 of the stream, on a model that sees colours."""
 
+from dataclasses import replace
 from types import SimpleNamespace
 
 import numpy as np
@@ -8,6 +9,7 @@ from streams import CELLS, SIZE, ColourModel, bars, frame, query, run, session, 
 import torch
 
 from virst_model import SessionOptions
+from virst_model.grounder import STREAM_STRATEGIES, StreamError
 from virst_model.session import compose
 from virst_model.structs import LOST, SEARCHING, TRACKING, Decoded
 from virst_model.track import Pace
@@ -56,6 +58,68 @@ def test_first_answer_comes_with_one_clip_padded_with_its_newest_frame():
     assert model.decoded == [3]  # with fewer than 8 frames the one anchor is the newest
     assert states(results) == [SEARCHING] * 3 + [TRACKING]
     assert bars(results[3].results[0].mask_HW) == [3]
+
+
+def strategic(strategy):
+    """A model whose config names this strategy."""
+    model = ColourModel()
+    behaviour = replace(model.config.behaviour, anchors=strategy)
+    model.config = replace(model.config, behaviour=behaviour)
+    return model
+
+
+def anchors_of_windows(strategy, windows=1):
+    """Times of the anchors of each of the first windows of 16 frames, 4 frames apart."""
+    model, found = strategic(strategy), []
+    with session(model, window_size=16, reground_every=4, pace=Pace(anchors=16)) as stream:
+        stream.set_queries((query(1),))
+        for t in range(12 + 4 * windows):
+            model.decoded.clear()
+            stream.step(frame(t, red=1), float(t))
+            if model.decoded and t >= 15:
+                found.append(sorted(model.decoded))
+    return found
+
+
+@pytest.mark.parametrize(
+    ("strategy", "times"),
+    [("dynamic", [0, 5, 10, 15]), ("first", [0]), ("uniform3", [0, 8, 15])],
+)
+def test_anchors_of_a_window_are_those_of_the_models_strategy(strategy, times):
+    first, second = anchors_of_windows(strategy, windows=2)
+
+    assert first == times
+    assert second == [4 + t for t in times]
+
+
+def test_random_anchors_are_drawn_anew_in_each_window_and_alike_in_each_run():
+    drawn = anchors_of_windows("random3", windows=6)
+
+    assert drawn == anchors_of_windows("random3", windows=6)
+    assert [len(set(times)) for times in drawn] == [3] * 6
+    assert all(4 * i <= times[0] and times[-1] < 16 + 4 * i for i, times in enumerate(drawn))
+    assert len({tuple(t - 4 * i for t in times) for i, times in enumerate(drawn)}) > 1
+
+
+@pytest.mark.parametrize("strategy", STREAM_STRATEGIES)
+def test_whatever_the_strategy_the_first_answer_has_the_newest_frame_as_its_anchor(strategy):
+    model = strategic(strategy)
+    stream = session(model)
+    stream.set_queries((query(1),))
+
+    results = run(stream, [frame(t, red=t) for t in range(4)])
+
+    assert model.decoded == [3]
+    assert bars(results[3].results[0].mask_HW) == [3]
+
+
+@pytest.mark.parametrize("strategy", ["guided", "newest"])
+def test_anchors_that_a_stream_cannot_have_are_refused_at_once(strategy):
+    with pytest.raises(
+        StreamError, match=f"{strategy}.*dynamic, first, random3, uniform3"
+    ) as info:
+        session(strategic(strategy))
+    assert "\n" not in str(info.value)
 
 
 def test_a_new_query_starts_on_the_frames_that_are_already_there():

@@ -10,13 +10,29 @@ import time
 
 import torch
 
-from virst_model.anchors import anchor_indices
+from virst_model.anchors import STRATEGIES, anchor_candidates
+from virst_model.config import BehaviourConfig
 from virst_model.structs import Query
 from virst_model.virst import Cancelled, Virst
 from virst_model.window import CLIP_FRAMES, Clip, WindowFrame
 
 # The VLM never sees fewer frames; what is missing is the newest frame again.
 LEAST_FRAMES = 8
+# Strategies of Table 5 that a stream can have: nobody scores its frames for "guided".
+STREAM_STRATEGIES = tuple(name for name in STRATEGIES if name != "guided")
+
+
+class StreamError(ValueError):
+    """A model asks for what a stream cannot have; `str()` is one line."""
+
+
+def check_stream(behaviour: BehaviourConfig) -> None:
+    """Raises StreamError where a stream cannot choose its anchors as the model's config says."""
+    if behaviour.anchors not in STREAM_STRATEGIES:
+        raise StreamError(
+            f"a stream has no {behaviour.anchors!r} anchors (behaviour.anchors in the model's "
+            f"config.json): it needs one of {', '.join(STREAM_STRATEGIES)}"
+        )
 
 
 class GroundingError(RuntimeError):
@@ -46,7 +62,7 @@ class Answer:
     """What the VLM said.
 
     Attributes:
-        anchors: (frame, prompts (N, C)) of Alg. 2's candidates, oldest first.
+        anchors: (frame, prompts (N, C)) of the anchor candidates, oldest first.
         first, last: times of the window's ends.
         ms: how long it took.
     """
@@ -60,8 +76,11 @@ class Answer:
 def ground(model: Virst, grounding: Grounding) -> Answer:
     """Asks the VLM; looks for a cancel between the clips, the prefill and the fusion.
 
-    A window of 4 frames is padded to 8 with the newest, and its one anchor is that frame (the
-    released code, which pads a short video the same way, takes two anchors on it).
+    The anchor candidates are those of `behaviour.anchors` among the window's frames, so that each
+    is known by now: "first" is the window's oldest frame, and "random3" draws by the time of its
+    newest, anew in each window and the same in each run. But a window of 4 frames is padded to 8
+    with the newest, and its one anchor is that frame (the released code, which pads a short video
+    the same way, takes two anchors on it).
 
     Raises:
         Cancelled: the grounding was cancelled meanwhile.
@@ -81,14 +100,20 @@ def ground(model: Virst, grounding: Grounding) -> Answer:
         raise
     except Exception as error:
         raise GroundingError(grounding.query, error) from error
-    count = len(frames)
-    indices = anchor_indices(count) if count >= LEAST_FRAMES else [count - 1]
+    indices = _anchors(model.config.behaviour.anchors, frames)
     return Answer(
         anchors=tuple((frames[i], prompts_TNC[i]) for i in indices),
         first=frames[0].t,
         last=frames[-1].t,
         ms=1000 * (time.perf_counter() - start_s),
     )
+
+
+def _anchors(strategy: str, frames: list[WindowFrame]) -> list[int]:
+    """Which of the real frames are anchors, ascending."""
+    if _missing(frames):
+        return [len(frames) - 1]
+    return anchor_candidates(strategy, len(frames), seed=frames[-1].t)
 
 
 def _missing(frames: list[WindowFrame]) -> int:

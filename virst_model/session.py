@@ -11,7 +11,7 @@ import numpy as np
 import torch
 
 from virst_model.config import VirstConfig
-from virst_model.grounder import Grounding, InlineGrounder, ThreadGrounder
+from virst_model.grounder import Grounding, InlineGrounder, ThreadGrounder, check_stream
 from virst_model.memory import Memory
 from virst_model.structs import (
     TRACKING,
@@ -93,6 +93,8 @@ class Session:
     """
 
     def __init__(self, model: Virst, options: SessionOptions | None = None) -> None:
+        """Raises StreamError where the model's config asks for what a stream cannot have."""
+        check_stream(model.config.behaviour)
         self._model = model
         self.options = options = options or SessionOptions()
         self._config = _with_alpha(model.config, options.alpha)

@@ -44,8 +44,9 @@ WARN_EVERY_S = 5.0
 # camera message wants it some twenty times, which with the tracker and the grounder at work was
 # longer than a frame: a third of the images were gone before anybody could count them.
 SWITCH_INTERVAL_S = 0.0005
-# What a person can mend, said in a line: by name, since torch is imported on the tracker's thread.
-EXPECTED = ("ParameterError", "BackendError", "WeightsError", "DeviceError")
+# Errors of `configure` that say in one line what the user can change; by name, since the model is
+# imported on the tracker's thread.
+EXPECTED = ("ParameterError", "BackendError", "WeightsError", "DeviceError", "StreamError")
 UNCONFIGURED = 1  # lifecycle_msgs/State.PRIMARY_STATE_UNCONFIGURED
 
 

@@ -77,6 +77,7 @@ def open_stream(parameters: Parameters) -> Stream:
     Raises:
         virst_model.WeightsError: the folder of weights cannot be used.
         virst_model.device.DeviceError: the device is not there.
+        virst_model.grounder.StreamError: the model chooses its anchors as no stream can.
         ValueError: options that do not fit together.
     """
     import torch

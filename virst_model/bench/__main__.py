@@ -30,6 +30,7 @@ from virst_model.command_line import (
 )
 from virst_model.compiled import compile_frames
 from virst_model.config import full, tiny
+from virst_model.grounder import StreamError, check_stream
 from virst_model.session import SessionOptions
 from virst_model.virst import TINY, Virst, empty, settle
 
@@ -168,7 +169,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if options.frames < 1 or options.rate <= 0:
             raise UsageError("--frames and --rate must be above 0")
         model = _model(options)
-    except (UsageError, WeightsError) as error:
+        if options.mode != "offline":
+            check_stream(model.config.behaviour)
+    except (UsageError, WeightsError, StreamError) as error:
         return fail(error)
     if options.growth:
         if options.compile:

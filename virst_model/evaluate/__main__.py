@@ -40,6 +40,7 @@ from virst_model.evaluate.predict import MODES, Pass, predict
 from virst_model.evaluate.predictions import Predictions, share
 from virst_model.evaluate.protocols import pack, protocol
 from virst_model.evaluate.score import Row, markdown, score, table_rows
+from virst_model.grounder import StreamError
 from virst_model.virst import Virst
 
 _log = logging.getLogger(__name__)
@@ -168,7 +169,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             text = _evaluate_stories(options)
         else:
             text = _evaluate_scenes(options)
-    except (UsageError, WeightsError, DataError) as error:
+    except (UsageError, WeightsError, DataError, StreamError) as error:
         return fail(error)
     sys.stdout.write(text)
     return 0
