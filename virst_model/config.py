@@ -107,6 +107,7 @@ class SegmenterConfig:
 class BehaviourConfig:
     """Where the paper and the released code part. `behaviour(name)` sets all; each can be set.
 
+    docs/released.md says of each what the two do, and why the default is what it is.
     Whether the Initial ST-Fusion runs belongs to the model: `FusionConfig.initial`.
 
     Attributes:

@@ -1,6 +1,6 @@
 """The memory of one query's track: a bank of anchors and a FIFO of recent frames.
 
-Source: arXiv 2603.27060 Sec. 3.4, eq. (17)-(19).
+Source: arXiv 2603.27060 Sec. 3.4, eq. (17)-(19); docs/released.md, facts 22-25 and 28.
 """
 
 import torch
@@ -87,7 +87,7 @@ class Memory:
         Args:
             t: the frame that reads.
             video_length: frames of an offline video; bounds the pointers as the release does
-                (facts of SAM 2: min(length, 16)). None for a stream, which has no length.
+                (min(length, 16): fact 25). None for a stream, which has no length.
             future_pointers: also read the pointers of anchors after t (released training).
 
         Raises:

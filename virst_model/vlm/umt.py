@@ -1,7 +1,7 @@
 """UMT: the video transformer that reads four-frame clips.
 
 Source: VideoChat-Flash's UMT-L tower (arXiv 2501.00574) as VIRST uses it. Parameter names equal
-those of the released encoder.
+those of the released encoder (docs/released.md, fact 9).
 """
 
 from collections.abc import Sequence
