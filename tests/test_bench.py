@@ -8,7 +8,7 @@ import torch
 
 from virst_model.bench import growth
 from virst_model.bench.__main__ import main, random_model
-from virst_model.bench.machine import share_of_peak, work
+from virst_model.bench.machine import attention_flop, share_of_peak, work
 from virst_model.bench.measure import Load, parts
 from virst_model.bench.parts import Stopwatch, listening
 from virst_model.session import SessionOptions
@@ -131,3 +131,9 @@ def test_random_weights_are_the_same_each_time():
     one, other = (random_model("tiny", "cpu", torch.float32) for _ in range(2))
     for a, b in zip(one.parameters(), other.parameters(), strict=True):
         assert torch.equal(a, b)
+
+
+def test_attention_is_counted_where_keys_have_fewer_heads():
+    queries, keys, values = (2, 4, 10, 16), (2, 1, 30, 16), (2, 1, 30, 8)
+
+    assert attention_flop(queries, keys, values) == 2 * 2 * 4 * 10 * 30 * (16 + 8)

@@ -1,6 +1,7 @@
 """What a measurement was made on, and how much of it was used."""
 
 import platform
+from typing import Any
 
 import numpy as np
 import torch
@@ -11,6 +12,13 @@ from virst_model.virst import Virst
 
 # Dense peak in TFLOP/s of bfloat16 (NVIDIA's data sheets), by a part of the device's name.
 PEAK_TFLOPS = {"H200": 989.0, "H100": 989.0, "A100": 312.0, "L40S": 362.0, "RTX 4090": 165.0}
+# torch's kernels of attention; not every version has all.
+ATTENTIONS = (
+    "_scaled_dot_product_flash_attention",
+    "_scaled_dot_product_efficient_attention",
+    "_scaled_dot_product_cudnn_attention",
+    "_scaled_dot_product_flash_attention_for_cpu",
+)
 
 
 def machine(model: Virst) -> dict[str, object]:
@@ -38,26 +46,43 @@ def device_name(device: torch.device) -> str:
     return names[0] if names else platform.processor()
 
 
+def attention_flop(
+    query: tuple[int, ...], key: tuple[int, ...], value: tuple[int, ...], *rest: Any, **kwargs: Any
+) -> int:
+    """Of shapes (B, heads, S, width), where keys may have fewer heads than queries.
+
+    torch's own count refuses those, which some of its GPU kernels take as they are.
+    """
+    batch, heads, length, width = query
+    return 2 * batch * heads * length * key[-2] * (width + value[-1])
+
+
+def _counter() -> FlopCounterMode:
+    known = (getattr(torch.ops.aten, name, None) for name in ATTENTIONS)
+    counted = {kernel: attention_flop for kernel in known if kernel is not None}
+    return FlopCounterMode(display=False, custom_mapping=counted)
+
+
 @torch.inference_mode()
 def work(model: Virst, window: int = 32) -> dict[str, float]:
     """GFLOP of a tracked frame, of a clip, and of a grounding on a window with known clips."""
     side = model.config.segmenter.side
     image = np.zeros((side, side, 3), np.uint8)
     counted = {}
-    with FlopCounterMode(display=False) as counter:
+    with _counter() as counter:
         features = model.encode_frame(image)
     encode = counter.get_total_flops()
-    with FlopCounterMode(display=False) as counter:
+    with _counter() as counter:
         tokens = model.encode_clip([model.clip_pixels(image)] * 4)
     counted["clip"] = counter.get_total_flops() / 1e9
-    with FlopCounterMode(display=False) as counter:
+    with _counter() as counter:
         prompts = model.ground([tokens] * (window // 4), [features] * window, "the red circle")
     counted["grounding"] = counter.get_total_flops() / 1e9
     memory = Memory(model.config)
     memory.write_anchor(
         0, model.encode_memory(features, model.decode_anchor(features, prompts[0]))
     )
-    with FlopCounterMode(display=False) as counter:
+    with _counter() as counter:
         decoded = model.propagate(features, [memory.read(1)])
         model.encode_memory(features, decoded)
     counted["frame"] = (encode + counter.get_total_flops()) / 1e9
