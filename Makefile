@@ -35,7 +35,7 @@ export ROS_LOG_DIR ?= $(CURDIR)/out/ros_log
 RUN := AMENT_PREFIX_PATH="$(abspath $(VENV))" PATH="$(abspath $(BIN)):$$PATH"
 
 .DELETE_ON_ERROR:
-.PHONY: help setup demo bench bench-ros train-tiny test lint format clean
+.PHONY: help setup demo bench bench-ros train-tiny test settings lint format clean
 
 help:
 	@echo 'make setup    .venv with torch, ROS 2 and virst_interfaces in it (PYTHON=/path/to/python3.11)'
@@ -44,6 +44,7 @@ help:
 	@echo 'make bench    rates, latencies and parts of the model here (bench-ros: camera to mask over DDS)'
 	@echo 'make train-tiny   every stage of training for a few steps on synthetic scenes (STEPS=20)'
 	@echo 'make test     ruff and all tests (FAST=1: without the slow ones; TESTS="tests/test_node.py")'
+	@echo 'make settings     parity, restarts and masks with the kernels of other CPUs (an hour)'
 	@echo 'make lint     ruff check and ruff format --check'
 	@echo 'make format   ruff format and ruff check --fix'
 	@echo 'make clean    removes .venv, out and caches'
@@ -77,6 +78,16 @@ train-tiny: setup
 
 test: setup lint
 	@$(RUN) "$(BIN)/python" -m pytest $(if $(FAST),-m "not slow") $(TESTS)
+
+# What rounds in other ways: kernels of older CPUs, other orders of sums, another number of threads.
+KERNELS := NATIVE=1 ATEN_CPU_CAPABILITY=default ATEN_CPU_CAPABILITY=avx2 ONEDNN_MAX_CPU_ISA=AVX2 \
+  MKL_CBWR=COMPATIBLE $(if $(shell grep -m1 avx512f /proc/cpuinfo),ATEN_CPU_CAPABILITY=avx512)
+settings: setup
+	@for threads in 1 2; do for kernels in $(KERNELS); do \
+	  echo "settings: $$kernels, $$threads threads"; \
+	  env $$kernels VIRST_THREADS=$$threads $(RUN) "$(BIN)/python" -m pytest -q tests/test_parity.py \
+	    tests/test_restart.py tests/test_settings.py -k "not with_other_kernels" || exit; \
+	done; done
 
 lint: setup
 	@"$(BIN)/ruff" check $(SOURCES)

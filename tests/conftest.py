@@ -35,12 +35,15 @@ def pytest_configure() -> None:
 
 @pytest.fixture(scope="session", autouse=True)
 def _one_torch_thread() -> None:
-    """The parts are small: more threads wait for each other longer than they help."""
+    """The parts are small: more threads wait for each other longer than they help.
+
+    VIRST_THREADS is another number (`make settings`).
+    """
     try:
         import torch
     except ImportError:
         return
-    torch.set_num_threads(1)
+    torch.set_num_threads(int(os.environ.get("VIRST_THREADS", "1")))
 
 
 @pytest.fixture(scope="session")

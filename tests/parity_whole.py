@@ -5,6 +5,7 @@ import dataclasses
 import json
 
 from golden import FOLDER, Golden, Near, each, enlarge, need, whole_model
+from kinks import Slopes, slopes, undecided
 import numpy as np
 import pytest
 import torch
@@ -37,6 +38,13 @@ TERMS = {
 # Below it a gradient's norm is compared absolutely. Attention does not see a bias on all keys: its
 # gradient, near 1e-8, is rounding alone.
 SMALL_GRADIENT = 1e-4
+# How far a norm may be off, relative, from the recorded one or else from what float64 finds; and
+# how often it is drawn by lot which slopes rounding decides (kinks.py). The gate of the initial
+# fusion needs that: its gradient is a sum of 640 products that cancel, and one unit in the
+# feed-forward of a memory attention, whose input is 7e-5 or -7e-5 as the order of a sum has it,
+# moves it by 0.4 %. The recorded run fell on one side, float64 (0.36 % lower) on the other, and
+# float32 here on either: the CPU's kernels decide, or a unit in the last place of the inputs.
+GRADIENT, DRAWS = 1e-3, 2
 
 
 @each("end to end")
@@ -154,18 +162,10 @@ def compare_training(file: Golden, run: str, near: Near) -> None:
     theirs = frames["grad_norms"]
     ours = gradient_norms(model, loss, theirs)
     off = {n: (ours[n] - theirs[n]) / max(theirs[n], SMALL_GRADIENT) for n in theirs}
-    unsure = [name for name, share in off.items() if abs(share) > 1e-3]
-    if unsure:
-        # Where large terms cancel, rounding alone moves a norm by more than that, the recorded
-        # one as well: what double precision moves is not counted.
-        model = settle(whole_model(file, behaviour("released")), "cpu", torch.float64)
-        terms, _ = training_terms(model, file, inputs, frames)
-        exact = gradient_norms(model, losses.weighted_sum(terms, weights, iou_twice=True), unsure)
-        for name in unsure:
-            rounding = abs(ours[name] - exact[name]) / max(theirs[name], SMALL_GRADIENT)
-            off[name] = max(abs(off[name]) - rounding, 0.0)
+    if max(map(abs, off.values())) > GRADIENT:
+        off = beyond_rounding(file, inputs, frames, ours)
     shares = torch.tensor(list(off.values()))
-    near("losses, gradient norms, relative", shares, torch.zeros_like(shares), 1e-3)
+    near("losses, gradient norms, relative", shares, torch.zeros_like(shares), GRADIENT)
 
 
 def gradient_norms(model: Virst, loss: Tensor, names: Iterable[str]) -> dict[str, float]:
@@ -174,6 +174,41 @@ def gradient_norms(model: Virst, loss: Tensor, names: Iterable[str]) -> dict[str
     parameters = dict(model.named_parameters())
     gradients = {name: parameters[from_released(name)].grad for name in names}
     return {n: 0.0 if grad is None else float(grad.norm()) for n, grad in gradients.items()}
+
+
+def beyond_rounding(
+    file: Golden, inputs: str, frames: dict, ours: dict[str, float]
+) -> dict[str, float]:
+    """How far ours and the recorded norms are outside of what float64 finds, relative.
+
+    Float64 is run once as it is, and again for several ways in which rounding decides the slopes
+    that are its to decide.
+    """
+    theirs = frames["grad_norms"]
+    with Slopes() as rounded:
+        training_terms(whole_model(file, behaviour("released")), file, inputs, frames)
+    norms, exact = exact_norms(file, inputs, frames, Slopes())
+    masks = undecided(rounded.inputs, exact.inputs)
+    found = [norms]
+    for way in slopes(masks, DRAWS):
+        found.append(exact_norms(file, inputs, frames, Slopes(way, masks))[0])
+    off = {}
+    for name in theirs:
+        low, high = (limit(norms[name] for norms in found) for limit in (min, max))
+        outside = max(max(low - norm, norm - high, 0.0) for norm in (ours[name], theirs[name]))
+        off[name] = outside / max(theirs[name], SMALL_GRADIENT)
+    return off
+
+
+def exact_norms(
+    file: Golden, inputs: str, frames: dict, mode: Slopes
+) -> tuple[dict[str, float], Slopes]:
+    """Gradient norms in float64."""
+    model = settle(whole_model(file, behaviour("released")), "cpu", torch.float64)
+    with mode:
+        terms, _ = training_terms(model, file, inputs, frames)
+        loss = losses.weighted_sum(terms, file.meta["loss_weights"], iou_twice=True)
+        return gradient_norms(model, loss, frames["grad_norms"]), mode
 
 
 def training_terms(
