@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
+import itertools
 import logging
 
 import image_miniatures as miniatures
@@ -11,10 +12,13 @@ import miniatures as videos
 import numpy as np
 import pytest
 
+from virst_model.data import scene_samples
 from virst_model.data.catalogue import RVOS, SEMANTIC, VIDEO_QA
 from virst_model.data.mixture import Mixture, Source, open_mixture
 from virst_model.data.record import DataError, Expression, Record
-from virst_model.data.sample import Sample
+from virst_model.data.sample import LOG_UNIFORM, SPACINGS, Sample
+from virst_model.data.scene_samples import DURATION_S, SceneSamples
+from virst_model.data.shown import draw_shown
 
 SIZE = (12, 16)
 
@@ -26,14 +30,16 @@ def truth(time: int, row: int = 0) -> np.ndarray:
     return mask
 
 
-def make_video(folder, length: int = 40, name: str = "clip", *expressions: Expression) -> Record:
+def make_video(
+    folder, length: int = 40, name: str = "clip", *expressions: Expression, still: bool = False
+) -> Record:
     """Frame t is grey t. Without `expressions`: "row 0" to "row 4", moving pixels."""
     paths = []
     for time in range(length):
         paths.append(folder / name / f"{time:05d}.png")
         miniatures.save_picture(paths[-1], SIZE, grey=time)
     rows = [Expression(str(r), f"row {r}", lambda t, r=r: truth(t, r)) for r in range(5)]
-    return Record(name, tuple(paths), expressions or tuple(rows))
+    return Record(name, tuple(paths), expressions or tuple(rows), still=still)
 
 
 def mixture_of(*records: Record, category: str = RVOS, **options) -> Mixture:
@@ -46,7 +52,8 @@ def fingerprint(sample: Sample) -> tuple:
 
 
 def spans(mixture: Mixture, frames: int, draws: int = 200) -> list[int]:
-    times = [mixture.draw(number, frames).times for number in range(draws)]
+    """With the spacing "log_uniform"."""
+    times = [mixture.draw(number, frames, LOG_UNIFORM).times for number in range(draws)]
     return [last - first for first, *_, last in times]
 
 
@@ -80,13 +87,42 @@ def test_masks_and_frames_are_those_of_the_times(tmp_path):
             np.testing.assert_array_equal(mask_THW[place], truth(time, int(text[-1])))
 
 
+@pytest.mark.parametrize("spacing", SPACINGS)
 @pytest.mark.parametrize("frames", [4, 8, 12, 16, 32])
-def test_times_ascend_inside_the_video(tmp_path, frames):
+def test_times_ascend_inside_the_video(tmp_path, frames, spacing):
     mixture = mixture_of(make_video(tmp_path, 40))
     for number in range(100):
-        times = mixture.draw(number, frames).times
+        times = mixture.draw(number, frames, spacing).times
         assert len(times) == frames and times[0] >= 0 and times[-1] < 40
         assert np.all(np.diff(times) > 0)
+
+
+@pytest.mark.parametrize(("length", "frames"), [(100, 8), (30, 4), (33, 32), (9, 8)])
+def test_one_frame_is_drawn_from_each_of_as_many_equal_segments(tmp_path, length, frames):
+    mixture = mixture_of(make_video(tmp_path, length))
+    edges = np.linspace(0, length, frames + 1).astype(int)  # cut off, as in the release
+    drawn = np.array([mixture.draw(number, frames).times for number in range(200)])
+    assert np.all(edges[:-1] <= drawn) and np.all(drawn < edges[1:])
+    for place, (start, stop) in enumerate(itertools.pairwise(edges)):
+        assert set(drawn[:, place]) >= {start, stop - 1}  # all of a segment is drawn from
+
+
+def test_of_a_scene_too_one_moment_is_drawn_from_each_of_as_many_equal_segments(monkeypatch):
+    seconds: list[float] = []
+
+    def watched(*given):
+        shown = draw_shown(*given)
+        render = shown.render
+        monkeypatch.setattr(
+            type(shown), "render", lambda self, t, *size: seconds.append(t) or render(t, *size)
+        )
+        return shown
+
+    monkeypatch.setattr(scene_samples, "draw_shown", watched)
+    SceneSamples(seed=1, stories=0.0).draw(0, 8)
+    edges = np.linspace(0, DURATION_S, 9)
+    assert np.all(edges[:-1] <= seconds) and np.all(seconds < edges[1:])
+    assert len(set(np.diff(seconds).round(6))) > 1  # by lot, not evenly spaced
 
 
 def test_spacing_goes_from_one_frame_after_the_other_to_the_whole_video(tmp_path):
@@ -103,11 +139,18 @@ def test_a_short_video_repeats_its_last_frame(tmp_path):
     assert sample.modality == "video"
 
 
-def test_an_image_is_repeated_as_often_as_asked(tmp_path):
-    sample = mixture_of(make_video(tmp_path, 1), category=SEMANTIC).draw(0, 4)
-    assert sample.times == (0, 0, 0, 0)
-    assert len(sample.frames_THW3) == 4 and sample.masks_QTHW.shape == (3, 4, *SIZE)
+@pytest.mark.parametrize("spacing", SPACINGS)
+def test_an_image_is_one_frame_however_many_are_asked(tmp_path, spacing):
+    mixture = mixture_of(make_video(tmp_path, 1, still=True), category=SEMANTIC)
+    sample = mixture.draw(0, 4, spacing)
+    assert sample.times == (0,)
+    assert len(sample.frames_THW3) == 1 and sample.masks_QTHW.shape == (3, 1, *SIZE)
     assert sample.modality == "image"
+
+
+def test_a_video_of_one_frame_is_no_image(tmp_path):
+    sample = mixture_of(make_video(tmp_path, 1)).draw(0, 4)
+    assert (sample.times, sample.modality) == ((0, 0, 0, 0), "video")
 
 
 def test_no_more_is_asked_than_wanted_and_nothing_twice(tmp_path):
@@ -215,7 +258,7 @@ def test_all_that_lies_under_root_is_mixed(tmp_path):
     mixture = open_mixture(tmp_path)
     assert [s.name for s in mixture.sources] == ["ade20k", "refcoco", "reason-seg"]
     np.testing.assert_allclose(mixture.shares, [4 / 8, 3 / 8, 1 / 8])
-    assert mixture.draw(0, 4).masks_QTHW.shape[1:] == (4, *miniatures.SIZE)
+    assert mixture.draw(0, 4).masks_QTHW.shape[1:] == (1, *miniatures.SIZE)
 
 
 def test_own_footage_is_mixed_in_at_the_ratio_that_is_asked(tmp_path):

@@ -16,7 +16,7 @@ import torch
 from training import command, logged, run, smallest_weights
 
 from virst_model.config import behaviour, full
-from virst_model.data.sample import IMAGE, Sample
+from virst_model.data.sample import LOG_UNIFORM, SEGMENTS, VIDEO, Sample
 from virst_model.data.scene_samples import SceneSamples
 from virst_model.prompt import END, IGNORE, START
 from virst_model.train.forward import losses, total
@@ -100,11 +100,32 @@ def test_a_change_is_stronger_than_the_file_and_the_file_than_the_stage(tmp_path
     assert (run.seed, stage.lr, stage.draws.anchors, stage.draws.after) == (2, 3e-5, 1, 5)
 
 
+@pytest.mark.parametrize("name", NAMES)
+def test_the_papers_stages_draw_from_segments_and_those_for_the_node_as_a_stream_does(name):
+    assert STAGES[name, "7b"][0].draws.spacing == SEGMENTS
+    assert STAGES[name, "tiny"][0].draws.spacing == LOG_UNIFORM
+
+
+@pytest.mark.parametrize("spacing", [SEGMENTS, LOG_UNIFORM])
+def test_frames_are_drawn_with_the_spacing_of_the_stage(start, spacing):
+    asked = []
+
+    class Watched(SceneSamples):
+        def draw(self, number, frames, spacing):
+            asked.append(spacing)
+            return super().draw(number, frames, spacing)
+
+    WindowBatches(Watched(), load(start), WindowDraws((4,), spacing), seed=0).draw(0)
+
+    assert asked == [spacing]
+
+
 @pytest.mark.parametrize(
     ("text", "change", "said"),
     [
         ("stage: alignment\nlearning_rate: 1", "seed=0", "'learning_rate'; known are accumulate"),
         ("stage: alignment", "draws.anchor=1", "'anchor'; known are after, anchors"),
+        ("stage: alignment", "draws.spacing=even", "draws.spacing is 'even'; known are segments"),
         ("stage: alignment", "steps=many", "steps is 'many', not a int"),
         ("stage: alignment", "steps=0", "steps is 0, not at least 1"),
         ("stage: alignment", "schedule=sudden", "'sudden'; known are constant, linear, cosine"),
@@ -289,17 +310,17 @@ def test_three_anchors_and_the_frames_around_them_are_segmented(start):
         assert batch_of(model, number).tracked == []
 
 
-def test_an_image_is_encoded_once_however_often_it_is_shown(start):
+def test_a_frame_that_fills_up_a_short_video_is_encoded_once(start):
     picture = np.zeros((20, 30, 3), np.uint8)
 
-    class Still:
-        def draw(self, number, frames):
+    class Short:
+        def draw(self, number, frames, spacing):
             masks = np.ones((1, frames, 20, 30), bool)
             shown = [picture] * frames
-            return Sample("ade20k", "1", shown, (0,) * frames, ("sky",), masks, None, IMAGE)
+            return Sample("mevis", "1", shown, (0,) * frames, ("sky",), masks, None, VIDEO)
 
     draws = WindowDraws((8,), propagation=True)
-    batch = WindowBatches(Still(), load(start), draws, seed=0).draw(0)
+    batch = WindowBatches(Short(), load(start), draws, seed=0).draw(0)
 
     assert batch.pixels.shape[1] == 1 and batch.clips.shape[1:3] == (2, 4)
     assert (batch.window, len(batch.anchors), batch.tracked) == ([0] * 8, 1, [])

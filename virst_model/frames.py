@@ -88,6 +88,13 @@ class ImageFiles:
             yield Frame(index, path.stem, partial(read_image, path))
 
 
+class StillImage(ImageFiles):
+    """An image, T = 1: not a video of one frame, which is padded to a clip."""
+
+    def __init__(self, path: str | os.PathLike[str], image: Path) -> None:
+        super().__init__(path, [image])
+
+
 class VideoFile:
     """What OpenCV can read; names are the frame numbers in five digits.
 
@@ -168,7 +175,7 @@ def open_frames(path: str | os.PathLike[str]) -> Frames:
     except OSError as error:
         raise VideoError(path, error.strerror or str(error)) from None
     if path.suffix.lower() in IMAGE_SUFFIXES:
-        return ImageFiles(path, [path])
+        return StillImage(path, path)
     return VideoFile(path)
 
 

@@ -14,7 +14,7 @@ import torch
 
 from virst_model.anchors import anchor_candidates
 from virst_model.config import BehaviourConfig
-from virst_model.frames import Frames, VideoError
+from virst_model.frames import Frames, StillImage, VideoError
 from virst_model.memory import Memory
 from virst_model.prompt import draw_wording
 from virst_model.session import compose
@@ -40,12 +40,16 @@ class Sample:
     """Frame numbers of a video, ascending; padding repeats the last.
 
     Attributes:
-        vlm: what the language model sees, a multiple of 4.
+        vlm: what the language model sees, a multiple of 4; of an image its one frame.
         fused: what fusion and anchors see, T of the paper; some of the former.
     """
 
     vlm: tuple[int, ...]
     fused: tuple[int, ...]
+
+
+# All of an image, T = 1, as the release's loaders of images have it; the paper is silent.
+IMAGE_SAMPLE = Sample((0,), (0,))
 
 
 def sample_frames(length: int, behaviour: BehaviourConfig, seed: int = 0) -> Sample:
@@ -106,7 +110,7 @@ class View:
 
     Attributes:
         length: frames of the video.
-        clips: visual tokens (64, D) of each clip.
+        clips: visual tokens (64, D) of each clip, or of the image.
         fused: frames that the fusion sees, in order, repeats included.
         features: of all sampled frames, B = 1, by frame number, as the fusion sees them.
         tracked: the same frames' features as they are segmented; the same objects but where
@@ -125,7 +129,7 @@ class View:
 def clip_tokens(model: Virst, frames: Frames, seed: int = 0) -> list[torch.Tensor]:
     """Visual tokens of a video's sampled clips, (64, D) each; VideoError if nothing is readable.
 
-    For questions in words, which need no segmenter.
+    Those of an image are of its one frame. For questions in words, which need no segmenter.
     """
     return _look(model, frames, seed, lambda index, image_HW3, view: None).clips
 
@@ -159,7 +163,9 @@ def _look(
         length = frames.length
         if length < 1:
             raise VideoError(frames.path, "holds no frame")
-        sample = sample_frames(length, model.config.behaviour, seed)
+        sample = IMAGE_SAMPLE
+        if not isinstance(frames, StillImage):
+            sample = sample_frames(length, model.config.behaviour, seed)
         view = View(length, [], [], {}, {}, {})
         pixels = {}
         stands = {}
@@ -280,7 +286,7 @@ def segment_video(
 
     Args:
         model: its `config.behaviour` says how frames and anchors are chosen.
-        frames: the video, or a still image as one of one frame.
+        frames: the video, or a `StillImage`: one frame, which is the one anchor.
         texts: 1..255 sentences; they share the frames' features.
         seed: of whatever is drawn by lot.
         scorer: of behaviour.anchors "guided".

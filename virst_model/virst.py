@@ -137,9 +137,9 @@ class Virst(nn.Module):
 
     # One grounding.
 
-    def encode_clip(self, pixels_4: Sequence[torch.Tensor]) -> torch.Tensor:
-        """Four frames' `clip_pixels` -> visual tokens (64, D)."""
-        return self.vlm.encode_clips(torch.stack(list(pixels_4))[None])[0]
+    def encode_clip(self, pixels_T: Sequence[torch.Tensor]) -> torch.Tensor:
+        """`clip_pixels` of a clip's four frames, or of one image -> visual tokens (64, D)."""
+        return self.vlm.encode_clips(torch.stack(list(pixels_T))[None])[0]
 
     def ground(
         self,

@@ -18,7 +18,7 @@ from tqdm import tqdm
 
 from virst_model.data.catalogue import CATALOGUE, WEIGHTS, is_missing, locate
 from virst_model.data.record import DataError, Record
-from virst_model.data.sample import Sample, draw_sample, has_truth
+from virst_model.data.sample import SEGMENTS, Draw, Sample, draw_sample, has_truth
 
 # Records in a row that may fail before it is the data set that is at fault.
 ATTEMPTS = 100
@@ -65,20 +65,22 @@ class Mixture:
         self._seed, self._sentences = seed, sentences
         self._lock = threading.Lock()
 
-    def draw(self, number: int, frames: int) -> Sample:
+    def draw(self, number: int, frames: int, spacing: str = SEGMENTS) -> Sample:
         """Sample `number` (0, 1, ...) with `frames` frames: the same whenever it is drawn.
 
-        Another record stands in for one that cannot be read.
+        `spacing` is one of `virst_model.data.sample.SPACINGS`; an image has one frame. Another
+        record stands in for one that cannot be read.
 
         Raises:
             DataError: none of ATTEMPTS records in a row can be read; the last one's.
         """
+        draw = Draw(frames, self._sentences, spacing)
         rng = np.random.default_rng([self._seed, number])
         for _ in range(ATTEMPTS):
             source = self.sources[int(rng.choice(len(self.sources), p=self.shares))]
             record = source.records[int(rng.integers(len(source.records)))]
             try:
-                return draw_sample(source.name, record, frames, self._sentences, rng)
+                return draw_sample(source.name, record, draw, rng)
             except DataError as error:
                 last = error
                 self._skip(error)

@@ -77,7 +77,7 @@ def _record(picture: Path, annotation: Path) -> Record:
         Expression(str(number), text, mask, kind=kind)
         for number, text in enumerate(content["text"])
     ]
-    return Record(picture.stem, (picture,), tuple(expressions))
+    return Record(picture.stem, (picture,), tuple(expressions), still=True)
 
 
 def _read(annotation: Path) -> dict:

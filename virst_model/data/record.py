@@ -57,12 +57,14 @@ class Record:
 
     Attributes:
         foreground: all objects of a frame, where the data set's protocol asks for them (ReVOS).
+        still: a still image; a video of one frame is none.
     """
 
     id: str
     frames: tuple[Path, ...]
     expressions: tuple[Expression, ...]
     foreground: MaskReader | None = None
+    still: bool = False
 
 
 @dataclass

@@ -69,7 +69,7 @@ def load_refer(root: str | Path, name: str, split: str) -> Records:
             else:
                 expressions += _say(ref, partial(read_union, path, [segmentation], picture.size))
         if expressions:
-            found.records.append(Record(str(image_id), (path,), tuple(expressions)))
+            found.records.append(Record(str(image_id), (path,), tuple(expressions), still=True))
     return found
 
 

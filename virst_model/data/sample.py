@@ -9,6 +9,31 @@ from virst_model.data.picture import read_picture
 from virst_model.data.record import DataError, Expression, Record
 
 IMAGE, VIDEO = "image", "video"
+SEGMENTS, LOG_UNIFORM = "segments", "log_uniform"
+SPACINGS = (SEGMENTS, LOG_UNIFORM)
+WHOLE = "whole"  # evenly spaced from the first frame to the last
+
+
+@dataclass(frozen=True)
+class Draw:
+    """How much of a record is drawn.
+
+    Attributes:
+        frames: T; of an image, one is drawn whatever this is.
+        sentences: at most.
+        spacing: "segments", one frame by lot from each of T equal segments of the video (Sec. 3.3,
+            as the release does); or "log_uniform", evenly spaced frames, from one after the other
+            to all over the video, every order of magnitude as often, as the window of a stream
+            may see it.
+    """
+
+    frames: int
+    sentences: int
+    spacing: str = SEGMENTS
+
+    def __post_init__(self) -> None:
+        if self.spacing not in SPACINGS:
+            raise ValueError(f"spacing is {self.spacing!r}; known are {', '.join(SPACINGS)}")
 
 
 @dataclass(frozen=True)
@@ -18,12 +43,13 @@ class Sample:
     Attributes:
         dataset, record: where it comes from, for messages.
         frames_THW3: T pictures of one size, uint8 RGB; a frame that is repeated is one array.
+            Of an image there is one.
         times: of each frame, its place in the record; ascending, and the last one is repeated
-            where the record has fewer than T.
+            where a video has fewer than T.
         texts: Q sentences.
         masks_QTHW: the truth, bool, of the frames' size.
         answers: Q answers in words.
-        modality: "image" (one picture, T times) or "video".
+        modality: "image" (T = 1) or "video".
     """
 
     dataset: str
@@ -41,26 +67,25 @@ def has_truth(record: Record) -> bool:
     return bool(record.frames) and any(_is_taught(e) for e in record.expressions)
 
 
-def draw_sample(
-    dataset: str, record: Record, frames: int, sentences: int, rng: np.random.Generator
-) -> Sample:
-    """Draws `frames` of a record that `has_truth` and at most `sentences` said of them.
+def draw_sample(dataset: str, record: Record, draw: Draw, rng: np.random.Generator) -> Sample:
+    """Draws frames of a record that `has_truth`, and sentences said of them.
 
-    Where the record has more frames, they are evenly spaced: from one after the other to all over
-    the video, every order of magnitude as often. A sentence that is decided by an event is asked
-    only of frames around it; questions with answers in words are about the whole video.
+    A sentence that is decided by an event is asked only of frames around it; questions with
+    answers in words are about the whole video.
 
     Raises:
         DataError: a frame or a mask cannot be read, or they are not of one size.
     """
     said = [e for e in record.expressions if _is_taught(e)]
     in_words = all(e.mask is None for e in said)
-    times = _draw_times(len(record.frames), frames, rng, whole=in_words)
+    frames = 1 if record.still else draw.frames
+    spacing = WHOLE if in_words and draw.spacing == LOG_UNIFORM else draw.spacing
+    times = _draw_times(len(record.frames), frames, spacing, rng)
     said = [e for e in said if in_words or e.mask is not None]
     decidable = [e for e in said if e.decided == 0 or times[0] <= e.decided <= times[-1]]
     if not decidable:
-        times = _draw_times(len(record.frames), frames, rng, whole=True)
-    said = _pick(decidable or said, sentences, rng)
+        times = _draw_times(len(record.frames), frames, WHOLE, rng)
+    said = _pick(decidable or said, draw.sentences, rng)
     pictures = {time: read_picture(record.frames[time]) for time in sorted(set(times))}
     _check_sizes(record, pictures.values())
     return Sample(
@@ -71,7 +96,7 @@ def draw_sample(
         texts=tuple(" ".join(e.text.split()) for e in said),
         masks_QTHW=None if in_words else _read_masks(record, said, times, pictures),
         answers=tuple(e.answer for e in said) if in_words else None,
-        modality=IMAGE if len(record.frames) == 1 else VIDEO,
+        modality=IMAGE if record.still else VIDEO,
     )
 
 
@@ -81,16 +106,20 @@ def _is_taught(expression: Expression) -> bool:
 
 
 def _draw_times(
-    length: int, frames: int, rng: np.random.Generator, whole: bool
+    length: int, frames: int, spacing: str, rng: np.random.Generator
 ) -> tuple[int, ...]:
     """`frames` places among `length`, ascending."""
     if length <= frames:
         return tuple(min(time, length - 1) for time in range(frames))
-    widest = (length - 1) / max(frames - 1, 1)
-    spacing = widest if whole else float(np.exp(rng.uniform(0, np.log(widest))))
-    start = rng.uniform(0, max(0.0, length - 1 - spacing * (frames - 1)))
+    if spacing == SEGMENTS:
+        edges = np.linspace(0, length, frames + 1).astype(int)
+        return tuple(rng.integers(edges[:-1], edges[1:]).tolist())
+    step = (length - 1) / max(frames - 1, 1)
+    if spacing == LOG_UNIFORM:
+        step = float(np.exp(rng.uniform(0, np.log(step))))
+    start = rng.uniform(0, max(0.0, length - 1 - step * (frames - 1)))
     # A little more: the last frame of the widest spacing would be missed by a rounding.
-    return tuple(np.floor(start + spacing * np.arange(frames) + 1e-9).astype(int).tolist())
+    return tuple(np.floor(start + step * np.arange(frames) + 1e-9).astype(int).tolist())
 
 
 def _pick(

@@ -5,7 +5,7 @@ from typing import TypeVar
 
 import numpy as np
 
-from virst_model.data.sample import VIDEO, Sample
+from virst_model.data.sample import SEGMENTS, VIDEO, Sample
 from virst_model.data.shown import Said, draw_shown, say
 from virst_model.data.stories.story import Story
 from virst_model.data.synthetic import Scene
@@ -34,17 +34,16 @@ class SceneSamples:
         self._seed, self._sentences = seed, sentences
         self._in_words, self._stories = in_words, stories
 
-    def draw(self, number: int, frames: int) -> Sample:
+    def draw(self, number: int, frames: int, spacing: str = SEGMENTS) -> Sample:
         """Sample `number` (0, 1, ...) with `frames` frames: the same whenever it is drawn.
 
-        Frames are between 1/15 s apart and spread over the whole scene.
+        `spacing` as for a video (`virst_model.data.sample.Draw`), but that a scene has no frames
+        to count: with "log_uniform" they are between 1/15 s apart and spread over the whole
+        scene, every period as often.
         """
         rng = np.random.default_rng([self._seed, number])
         shown = draw_shown(self._stories, DURATION_S, rng)
-        widest = DURATION_S / max(1, frames - 1)
-        period = float(rng.uniform(min(DENSE_S, widest), widest))
-        start = float(rng.uniform(0, DURATION_S - period * (frames - 1)))
-        seconds = [start + i * period for i in range(frames)]
+        seconds = _draw_seconds(frames, spacing, rng)
         filmed = [shown.render(second, HEIGHT, WIDTH) for second in seconds]
         pictures, ids = zip(*filmed, strict=True)
         masks = answers = None
@@ -64,6 +63,15 @@ class SceneSamples:
             answers=answers,
             modality=VIDEO,
         )
+
+
+def _draw_seconds(frames: int, spacing: str, rng: np.random.Generator) -> list[float]:
+    if spacing == SEGMENTS:
+        return ((np.arange(frames) + rng.random(frames)) * DURATION_S / frames).tolist()
+    widest = DURATION_S / max(1, frames - 1)
+    period = float(rng.uniform(min(DENSE_S, widest), widest))
+    start = float(rng.uniform(0, DURATION_S - period * (frames - 1)))
+    return [start + i * period for i in range(frames)]
 
 
 def _pick(options: Sequence[T], count: int, rng: np.random.Generator) -> list[T]:

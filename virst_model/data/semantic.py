@@ -131,7 +131,7 @@ def _label_pictures(labels: Path, pictures: Path, names: Mapping[int, str]) -> R
                 Expression(str(value), names[value], partial(_read_class, path, label, value))
                 for value in shown
             )
-            found.records.append(Record(stem, (path,), expressions))
+            found.records.append(Record(stem, (path,), expressions, still=True))
     return found
 
 
@@ -180,4 +180,4 @@ def _record(image: dict, path: Path, marked: Mapping[str, list[Segmentation]]) -
         Expression(str(number), text, partial(read_union, path, segmentations, size))
         for number, (text, segmentations) in enumerate(marked.items())
     )
-    return Record(str(image["id"]), (path,), expressions)
+    return Record(str(image["id"]), (path,), expressions, still=True)

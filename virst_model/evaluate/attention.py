@@ -4,7 +4,8 @@ import numpy as np
 import torch
 
 from virst_model.data.record import DataError, Record
-from virst_model.frames import ImageFiles, VideoError
+from virst_model.evaluate.predict import frames_of
+from virst_model.frames import VideoError
 from virst_model.fusion import SecondFusion
 from virst_model.prompt import plain_sentence
 from virst_model.video import view_video
@@ -29,7 +30,7 @@ def patch_attention(
     if not isinstance(model.second_fusion, SecondFusion):
         return {}
     try:
-        view = view_video(model, ImageFiles(record.id, list(record.frames)), seed=seed)
+        view = view_video(model, frames_of(record), seed=seed)
     except VideoError as error:
         raise DataError(error.path, error.reason) from None
     s2_1TChw = torch.cat([view.features[index].s2 for index in view.fused])[None]

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from virst_model.data.record import DataError, Expression, Record
 from virst_model.evaluate.predictions import Answer, Predictions, write_mask
-from virst_model.frames import ImageFiles, VideoError
+from virst_model.frames import Frames, ImageFiles, StillImage, VideoError
 from virst_model.session import Session, SessionOptions
 from virst_model.structs import SEARCHING, Query, StepResult
 from virst_model.video import MAX_QUERIES, segment_video
@@ -62,6 +62,13 @@ def predict(model: Virst, record: Record, predictions: Predictions, run: Pass) -
     return sum(map(len, groups))
 
 
+def frames_of(record: Record) -> Frames:
+    """A record's pictures as a video or, where it is a still image, as that."""
+    if record.still:
+        return StillImage(record.id, record.frames[0])
+    return ImageFiles(record.id, list(record.frames))
+
+
 def _predict(
     model: Virst,
     record: Record,
@@ -94,7 +101,7 @@ def _predict(
 def _whole(
     model: Virst, record: Record, expressions: list[Expression], run: Pass
 ) -> Iterator[StepResult]:
-    frames = ImageFiles(record.id, list(record.frames))
+    frames = frames_of(record)
     texts = [expression.text for expression in expressions]
     for _, result in segment_video(model, frames, texts, run.seed):
         yield result

@@ -12,7 +12,8 @@ class Batch:
 
     Attributes:
         pixels: (S, F, 3, side, side) normalised, at the segmenter's side.
-        clips: (S, K, 4, 3, u, u) normalised clips, at the clip encoder's side.
+        clips: (S, K, 4, 3, u, u) normalised clips, at the clip encoder's side; of an image
+            (S, 1, 1, 3, u, u).
         window: indices of F that the fusion sees, in order; a frame may be there twice.
         anchors: positions in `window` whose masks are decoded from prompts; different frames.
         tracked: indices of F that are segmented through memory, in order of time.

@@ -42,7 +42,7 @@ def losses(
     """
     if batch.answers is not None:
         return {"ce": _answer_loss(model, batch)}, {}
-    seen = model.vlm.umt(batch.clips.flatten(0, 1)) if batch.clips.shape[1] else None
+    seen = model.vlm.see(batch.clips.flatten(0, 1)) if batch.clips.shape[1] else None
     terms = {}
     if heads is not None and batch.clip_frames:
         terms |= heads.clip_losses(seen, *_clip_truths(batch, model.vlm.umt.grid))
@@ -192,7 +192,7 @@ def _answer_loss(model: Virst, batch: Batch) -> torch.Tensor:
         model.prompter.tell(text, answer)
         for text, answer in zip(batch.texts, batch.answers, strict=True)
     ]
-    seen = model.vlm.umt(batch.clips.flatten(0, 1))
+    seen = model.vlm.see(batch.clips.flatten(0, 1))
     visual = list(_projected(model, batch, seen)[batch.scene])
     hidden, labels = model.word_states(visual, prompts)
     return token_loss(model.vlm.logits, hidden, labels)

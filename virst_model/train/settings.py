@@ -10,7 +10,8 @@ from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError
 
-from virst_model.train.stages import SCHEDULES, STAGES, Stage
+from virst_model.data.sample import SPACINGS
+from virst_model.train.stages import SCHEDULES, STAGES, Stage, WindowDraws
 
 RESUMES = ("auto", "never")
 PRECISIONS = ("auto", "fp32", "bf16")
@@ -99,6 +100,8 @@ def _chosen(run: Run, values: Mapping[str, Any], where: str) -> tuple[Stage, ...
     changed = [_changed(s, values, where) for s in stages if not run.only or s.name in run.only]
     for stage in changed:
         _check_choice(where, "schedule", stage.schedule, SCHEDULES)
+        if isinstance(stage.draws, WindowDraws):
+            _check_choice(where, "draws.spacing", stage.draws.spacing, SPACINGS)
         for name in ("steps", "accumulate"):
             if getattr(stage, name) < 1:
                 raise SettingsError(f"{where}: {name} is {getattr(stage, name)}, not at least 1")

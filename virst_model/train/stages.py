@@ -6,6 +6,8 @@ for the `tiny` preset throughout, the number is ours.
 
 from dataclasses import dataclass, replace
 
+from virst_model.data.sample import LOG_UNIFORM, SEGMENTS
+
 
 @dataclass(frozen=True)
 class SceneDraws:
@@ -40,7 +42,11 @@ class WindowDraws:
     """A micro-batch of one video (or image) and the sentences about it.
 
     Attributes:
-        windows: numbers of window frames to draw from, multiples of 4.
+        windows: numbers of window frames to draw from, multiples of 4; an image is one frame.
+        spacing: which frames of the video: "segments", one by lot from each of as many equal
+            segments (Sec. 3.3); or "log_uniform" for a model that goes into the node, whose
+            window of a stream is evenly spaced and need not hold the whole of what happens
+            (`virst_model.data.sample.Draw`).
         anchors: frames whose masks are decoded from prompts, drawn by lot (Alg. 1).
         before, after: frames around each anchor that are segmented through memory (Alg. 1,
             n_prop); none with `propagation` off.
@@ -48,6 +54,7 @@ class WindowDraws:
     """
 
     windows: tuple[int, ...] = (4, 8, 12, 16, 32)
+    spacing: str = SEGMENTS
     anchors: int = 3
     before: int = 2
     after: int = 5
@@ -147,9 +154,10 @@ PROPAGATION = replace(
 
 
 def _tiny(stage: Stage, lr: float, steps: int) -> Stage:
-    """The same stage for a model of a few million parameters, on a CPU."""
+    """The same stage for a model of a few million parameters, on a CPU; for the node."""
     return replace(
         stage,
+        draws=replace(stage.draws, spacing=LOG_UNIFORM),
         lr=lr,
         steps=steps,
         accumulate=4,

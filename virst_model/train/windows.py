@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 import torch
 
-from virst_model.data.sample import Sample
+from virst_model.data.sample import IMAGE, Sample
 from virst_model.prompt import draw_wording, plain_sentence
 from virst_model.train.batches import Batch
 from virst_model.train.stages import WindowDraws
@@ -16,8 +16,11 @@ from virst_model.virst import Virst
 class Source(Protocol):
     """An endless row of samples by number, as `virst_model.data.mixture.Mixture` is."""
 
-    def draw(self, number: int, frames: int) -> Sample:
-        """Sample `number` (0, 1, ...) with `frames` frames: the same whenever it is drawn."""
+    def draw(self, number: int, frames: int, spacing: str) -> Sample:
+        """Sample `number` (0, 1, ...) with `frames` frames: the same whenever it is drawn.
+
+        Of an image there is one frame. `spacing` is one of `virst_model.data.sample.SPACINGS`.
+        """
         ...
 
 
@@ -32,7 +35,7 @@ class WindowBatches:
         """Batch `number` (0, 1, ...): the same whenever it is drawn."""
         rng = np.random.default_rng([self._seed, number, 1])
         frames = int(rng.choice(self._draws.windows))
-        sample = self._source.draw(number, frames)
+        sample = self._source.draw(number, frames, self._draws.spacing)
         if sample.answers is not None:
             return _ask_in_words(sample, self._model)
         return _ask_for_masks(sample, self._model, self._draws, rng)
@@ -41,7 +44,7 @@ class WindowBatches:
 def _ask_for_masks(
     sample: Sample, model: Virst, draws: WindowDraws, rng: np.random.Generator
 ) -> Batch:
-    """A repeated frame (of an image, or at the end of a short video) is taken once."""
+    """A repeated frame (at the end of a short video) is taken once."""
     shown = sorted(set(sample.times))
     first = [sample.times.index(time) for time in shown]
     anchors, tracked = _draw_frames(len(shown), draws, rng)
@@ -95,12 +98,13 @@ def _draw_frames(
 
 
 def _clips(sample: Sample, model: Virst) -> torch.Tensor:
-    """Four frames a clip, (1, T/4, 4, 3, u, u)."""
+    """Four frames a clip, (1, T/4, 4, 3, u, u); an image alone, (1, 1, 1, 3, u, u)."""
     pixels: dict[int, torch.Tensor] = {}
     for time, frame in zip(sample.times, sample.frames_THW3, strict=True):
         if time not in pixels:
             pixels[time] = model.clip_pixels(frame)
-    return torch.stack([pixels[time] for time in sample.times]).unflatten(0, (1, -1, 4))
+    frames = 1 if sample.modality == IMAGE else model.config.umt.clip_frames
+    return torch.stack([pixels[time] for time in sample.times]).unflatten(0, (1, -1, frames))
 
 
 def _resized(masks_QTHW: np.ndarray, side: int) -> torch.Tensor:
