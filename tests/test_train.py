@@ -25,7 +25,7 @@ from virst_model.train.order import segment_window
 from virst_model.train.scenes import SceneBatches
 from virst_model.train.settings import Run, SettingsError, read_settings
 from virst_model.train.stages import STAGES, WindowDraws
-from virst_model.train.trainee import Trainee, make_trainee
+from virst_model.train.trainee import Trainee, make_trainee, save_weights
 from virst_model.train.windows import WindowBatches
 from virst_model.virst import empty, load
 
@@ -274,6 +274,42 @@ def test_a_model_in_half_precision_trains_in_full_precision(start):
     assert loss.isfinite()
     assert trainee.model.dtype == torch.bfloat16
     assert {p.dtype for p in trainee.trained().values()} == {torch.float32}
+
+
+def test_what_half_precision_would_round_off_is_carried_from_stage_to_stage(start, tmp_path):
+    stage, little, folder = STAGES["propagation", "tiny"][0], 1e-6, start
+    for number in range(3):
+        trainee = make_trainee(Run(stage.name, "tiny", start=str(folder)), stage, torch.bfloat16)
+        for name, parameter in trainee.trained().items():
+            if ".lora_" in name:  # 16 / 64 * B A = little
+                value = 1.0 if ".lora_A." in name else 4 * little / 64
+                torch.nn.init.constant_(parameter, value)
+            else:
+                parameter.data += little
+        folder = tmp_path / str(number)
+        save_weights(trainee, folder)
+
+    before, after = (load(path, dtype=torch.float32) for path in (start, folder))
+
+    st = before.prompter.st_id
+    trained = {
+        "adapted": lambda model: model.vlm.llm.model.layers[0].self_attn.q_proj.weight,
+        "decoder": lambda model: model.segmenter.sam_mask_decoder.mask_tokens.weight,
+        "head": lambda model: model.vlm.llm.lm_head.weight,
+        "st row": lambda model: model.vlm.llm.get_input_embeddings().weight[st],
+    }
+    for name, of in trained.items():
+        added = of(after) - of(before)
+        assert torch.allclose(added, torch.full_like(added, 3 * little), atol=2e-7), name
+    same = [
+        torch.equal(of(before), of(after))
+        for of in (
+            lambda model: model.vlm.umt.vision_layernorm.weight,
+            lambda model: model.segmenter.no_mem_embed,
+            lambda model: model.vlm.llm.get_input_embeddings().weight[:st],
+        )
+    ]
+    assert all(same)  # what never trained is what it was
 
 
 def test_computing_again_in_the_backward_pass_changes_no_gradient(start):

@@ -88,9 +88,9 @@ def save(
     state: Mapping[str, torch.Tensor],
     config: Mapping[str, Any],
     folder: str | os.PathLike[str],
-    dtype: torch.dtype,
+    dtype: torch.dtype | None,
 ) -> None:
-    """Writes config.json and model.safetensors; floating point tensors become `dtype`.
+    """Writes config.json and model.safetensors; floating point tensors become `dtype`, if any.
 
     The folder is made where it is missing. A file is replaced only once its successor is complete,
     so that a full disk or a kill leaves the old one.
@@ -186,8 +186,8 @@ def _swap(name: str, side: int) -> str:
     raise KeyError(f"no rule for the parameter {name!r}")
 
 
-def _stored(tensor: torch.Tensor, dtype: torch.dtype) -> torch.Tensor:
-    target = dtype if tensor.is_floating_point() else tensor.dtype
+def _stored(tensor: torch.Tensor, dtype: torch.dtype | None) -> torch.Tensor:
+    target = dtype if dtype and tensor.is_floating_point() else tensor.dtype
     # A copy each: safetensors refuses tensors that share memory, as tied embeddings do.
     return tensor.detach().to("cpu", target, copy=True).contiguous()
 

@@ -333,8 +333,8 @@ class _NumbersOnCpu(TorchFunctionMode):
         return function(*args, **kwargs)
 
 
-def save(model: Virst, folder: str | Path, dtype: torch.dtype = torch.float16) -> None:
-    """Writes what `load` reads; `dtype` is that of the file."""
+def save(model: Virst, folder: str | Path, dtype: torch.dtype | None = torch.float16) -> None:
+    """Writes what `load` reads; `dtype` is that of the file, None each parameter's own."""
     folder = Path(folder)
     checkpoints.save(model.state_dict(), model.config.to_dict(), folder, dtype)
     (folder / "tokenizer.json").write_text(

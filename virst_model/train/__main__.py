@@ -85,7 +85,7 @@ def _train_one(run: Run, stage: Stage, accelerator: Accelerator) -> bool:
     finished = train(run, stage, trainee, batches, accelerator)
     if finished and accelerator.is_main_process:
         try:
-            save_weights(trainee, out / "weights", dtype)
+            save_weights(trainee, out / "weights")
         except (OSError, SafetensorError) as error:
             raise unwritable(out, error) from None
     accelerator.free_memory()

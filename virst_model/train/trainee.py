@@ -41,6 +41,7 @@ class Trainee(nn.Module):
         self._checkpointing = stage.checkpointing
         # In a tuple, or its parameters, which are the model's, would be counted twice.
         self._adapters = (_adapt(model),) if stage.adapters else ()
+        self._exact: dict[str, torch.Tensor] = {}
         if stage.checkpointing:
             model.vlm.llm.activation_checkpointing_enable({"use_reentrant": False})
         _mark(model, stage)
@@ -63,8 +64,29 @@ class Trainee(nn.Module):
         """The parameters that train, by name."""
         return {name: p for name, p in self.named_parameters() if p.requires_grad}
 
+    def round_frozen(self, dtype: torch.dtype) -> None:
+        """What does not train becomes `dtype`, to compute with; what trains is float32.
+
+        Where that rounds a value, `merge` goes on from the exact one: what an earlier stage
+        merged would else be lost in half precision, one stage's little after the other's.
+        """
+        for name, parameter in self.named_parameters():
+            exact = parameter.data
+            parameter.data = exact.to(torch.float32 if parameter.requires_grad else dtype)
+            if not torch.equal(parameter.data.to(exact.dtype), exact):
+                self._exact[name] = exact
+
     def merge(self) -> Virst:
-        """The model with the adapters in its own weights. It does not train any more."""
+        """The model, on the CPU, with the adapters in its own weights. It does not train any more.
+
+        They are added in float32. What trained, and the language model, is float32; the rest is
+        what it was before it was rounded.
+        """
+        self.cpu()
+        for name, parameter in self.named_parameters():
+            parameter.data = self._exact.pop(name, parameter.data)
+        if self._adapters:
+            self.model.vlm.llm.float()
         for adapter in self._adapters:
             adapter.merge_and_unload()
         self._adapters = ()
@@ -82,7 +104,7 @@ def make_trainee(run: Run, stage: Stage, dtype: torch.dtype = torch.float32) -> 
         WeightsError: the weights cannot be used.
     """
     torch.manual_seed(run.seed)
-    model, known_heads = _start(run, stage, dtype)
+    model, known_heads = _start(run, stage)
     heads = None
     if stage.objective.heads or stage.objective.look:
         heads = Heads(model.config)
@@ -91,28 +113,28 @@ def make_trainee(run: Run, stage: Stage, dtype: torch.dtype = torch.float32) -> 
         kept = {n: x for n, x in known_heads.items() if n in own and x.shape == own[n].shape}
         heads.load_state_dict(kept, strict=False)
     trainee = Trainee(model, heads, stage)
-    for parameter in trainee.trained().values():
-        parameter.data = parameter.data.float()
+    trainee.round_frozen(dtype)
     return trainee
 
 
-def save_weights(trainee: Trainee, folder: Path, dtype: torch.dtype) -> None:
+def save_weights(trainee: Trainee, folder: Path) -> None:
     """The model with its adapters merged, as `virst_model.virst.load` reads it, and the heads.
 
-    The trainee does not train any more.
+    What was trained or merged is in float32 (`Trainee.merge`). The trainee does not train any
+    more.
     """
-    save(trainee.merge(), folder, dtype)
+    save(trainee.merge(), folder, dtype=None)
     if trainee.heads is not None:
         state = {name: x.detach().cpu() for name, x in trainee.heads.state_dict().items()}
         save_file(state, folder / HEADS)
 
 
-def _start(run: Run, stage: Stage, dtype: torch.dtype) -> tuple[Virst, dict[str, torch.Tensor]]:
-    """The model and the state of its heads."""
+def _start(run: Run, stage: Stage) -> tuple[Virst, dict[str, torch.Tensor]]:
+    """The model, in float32, and the state of its heads."""
     start = Path(run.start)
     if run.start and start.suffix != ".pt":
         heads = read_weights(start / HEADS) if (start / HEADS).exists() else {}
-        model = load(start, dtype=dtype)
+        model = load(start, dtype=torch.float32)
         return (model if stage.adapters else teach_words(model)), heads
     if not run.start and stage.adapters:
         if run.preset != "tiny":
@@ -120,7 +142,7 @@ def _start(run: Run, stage: Stage, dtype: torch.dtype) -> tuple[Virst, dict[str,
                 f"start: {stage.name} ({run.preset}) needs a folder of weights; "
                 "`python -m virst_model.checkpoints --help` says how to make one"
             )
-        return load(dtype=dtype), {}
+        return load(dtype=torch.float32), {}
     model = build(tiny(VOCAB, known_words()), run.seed, train_tokenizer())
     if not run.start:
         return model, {}
@@ -129,7 +151,7 @@ def _start(run: Run, stage: Stage, dtype: torch.dtype) -> tuple[Virst, dict[str,
         model.load_state_dict(state["model"])
     except RuntimeError as error:
         raise WeightsError(start, f"the weights are not a tiny model's: {error}") from None
-    return model.to(dtype), state["heads"]
+    return model, state["heads"]
 
 
 def _read_pt(path: Path) -> dict[str, dict[str, torch.Tensor]]:
