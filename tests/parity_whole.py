@@ -216,7 +216,7 @@ def training_terms(
 ) -> tuple[dict[str, Tensor], list[Tensor]]:
     """Unweighted losses of a batch of conversations on one video, and each one's mask probability.
 
-    Anchors were drawn by lot. The mask decoder trains its single-mask token.
+    Anchors were drawn by lot. The mask decoder trains its single-mask token (train_token).
     """
     features = encoded(model, file)
     s2 = torch.cat([f.s2 for f in features])[None]
@@ -232,7 +232,7 @@ def training_terms(
             for anchor in frames["anchors"][conversation]
         }
         window = [features[t] for t in chosen]
-        decoded.append(segment_window(model, window, given, multimask=False))
+        decoded.append(segment_window(model, window, given))
         truth.append(file[f"in/{inputs}gt_masks"][conversation, chosen].float())
     joined = Decoded(
         *(

@@ -51,7 +51,68 @@ def test_the_release_segments_the_first_anchor_and_then_by_index(monkeypatch):
     assert calls_of(model, monkeypatch) == list(zip(kinds, (1, 0, 2, 3, 4, 5), strict=True))
 
 
-def test_an_unknown_order_is_refused_by_name():
+def of_three_tokens(train_token):
+    """A model that reads three mask tokens, and the prompts and features of two frames."""
+    config = smallest()
+    config = replace(
+        config,
+        segmenter=replace(config.segmenter, multimask=True),
+        behaviour=replace(config.behaviour, train_token=train_token),
+    )
+    model, generator = real_model(config), torch.Generator().manual_seed(0)
+    side, dim = config.segmenter.side, config.segmenter.dim
+    pixels = torch.randn(2, 3, side, side, generator=generator)
+    frames = [model.segmenter.encode(one[None]) for one in pixels]
+    return model, frames, torch.randn(1, 10, dim, generator=generator)
+
+
+def trained_tokens(model, decoded):
+    """Which mask tokens' own layers have a gradient."""
+    model.zero_grad()
+    sum(one.raw_logits.sum() for one in decoded).backward()
+    mlps = model.segmenter.sam_mask_decoder.output_hypernetworks_mlps
+    return [token for token, mlp in enumerate(mlps) if mlp.layers[0].weight.grad.any()]
+
+
+def test_the_tokens_that_inference_reads_train_and_the_mask_is_the_one_that_it_reads():
+    model, frames, prompt = of_three_tokens("read")
+
+    decoded = segment_window(model, frames, {0: prompt})
+
+    read = model.segmenter.decode_prompted(frames[0], prompt)
+    single = model.segmenter.decode_prompted(frames[0], prompt, multimask=False)
+    assert torch.equal(decoded[0].raw_logits, read.raw_logits)
+    assert not torch.equal(read.raw_logits, single.raw_logits)
+    assert decoded[0].score == read.score  # the highest of three
+    trained = trained_tokens(model, decoded)
+    assert trained and 0 not in trained
+
+
+def test_the_release_trains_the_single_mask_token_on_anchors_and_on_tracked_frames():
+    model, frames, prompt = of_three_tokens(behaviour("released").train_token)
+
+    decoded = segment_window(model, frames, {0: prompt})
+
+    single = model.segmenter.decode_prompted(frames[0], prompt, multimask=False)
+    assert torch.equal(decoded[0].raw_logits, single.raw_logits)
+    # Of the anchor and of the tracked frame: a mask of another token would bring its own in.
+    assert trained_tokens(model, decoded) == [0]
+
+
+def test_only_the_release_trains_another_token_than_it_reads():
+    assert behaviour("paper").train_token == "read"
+    assert behaviour("released").train_token == "single"
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"training_order": "backwards"}, r"'backwards'.*anchors_first"),
+        ({"train_token": "best"}, r"'best'.*read.*single"),
+    ],
+)
+def test_an_unknown_order_or_token_is_refused_by_name(change, said):
     model = real_model(smallest())
-    with pytest.raises(ValueError, match=r"'backwards'.*anchors_first"):
-        segment_window(model, [], {}, "backwards")
+    model.config = replace(model.config, behaviour=replace(model.config.behaviour, **change))
+    with pytest.raises(ValueError, match=said):
+        segment_window(model, [], {})

@@ -131,6 +131,8 @@ class BehaviourConfig:
         training_order: "anchors_first" (eq. (14)), or "by_index", where a frame sees the first
             anchor and whatever comes before it.
         iou_twice: the IoU term counts twice in the training loss; once in eq. (16).
+        train_token: which of the mask decoder's tokens trains: the one that inference "read"s
+            (`SegmenterConfig.multimask`), or the "single"-mask token, whatever is read.
     """
 
     name: str = "paper"
@@ -149,6 +151,7 @@ class BehaviourConfig:
     random_templates: bool = False
     training_order: str = "anchors_first"
     iou_twice: bool = False
+    train_token: str = "read"
 
 
 def behaviour(name: str) -> BehaviourConfig:
@@ -168,6 +171,7 @@ def behaviour(name: str) -> BehaviourConfig:
             random_templates=True,
             training_order="by_index",
             iou_twice=True,
+            train_token="single",
         )
     raise ValueError(f"unknown behaviour {name!r}; known are paper, released")
 

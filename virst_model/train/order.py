@@ -1,4 +1,4 @@
-"""In which order a window's frames are segmented in training."""
+"""In which order a window's frames are segmented in training, and by which mask token."""
 
 from collections.abc import Callable, Mapping, Sequence
 
@@ -10,14 +10,13 @@ from virst_model.structs import Decoded, FrameFeatures
 from virst_model.virst import Virst
 
 ORDERS = ("anchors_first", "by_index")
+TOKENS = ("read", "single")
 
 
 def segment_window(
     model: Virst,
     features: Sequence[FrameFeatures],
     prompts: Mapping[int, torch.Tensor],
-    order: str | None = None,
-    multimask: bool | None = None,
     times: Sequence[int] | None = None,
     stream: bool = False,
     checkpointing: bool = False,
@@ -27,15 +26,18 @@ def segment_window(
     Gradients flow through the memory, which is never rounded here.
 
     Args:
-        model: whose segmenter, alpha and anchor rule are used.
+        model: whose segmenter, alpha and anchor rule are used; and of its behaviour:
+            `training_order`: "anchors_first" is eq. (14), all anchors and then the other frames,
+            which is also the order of inference (eq. (12)); "by_index" is the release's: the
+            first anchor and then all frames in order of time, so that a later anchor is not seen
+            by the frames before it.
+            `train_token`: "read" trains the mask that inference reads, which of three tokens is
+            the one with the highest predicted IoU: SAM 2 trains the one with the lowest loss, but
+            a mask enters memory here before there is a loss, and the one that does must be the
+            one that will. "single" is the release's: it trains the single-mask token and reads
+            the other three.
         features: of each frame, for each of B pairs of frame and sentence.
         prompts: (B, N, C) of each anchor, by the frame's index; at least one.
-        order: overrides `behaviour.training_order`. "anchors_first" is eq. (14), all anchors and
-            then the other frames, which is also the order of inference (eq. (12)); "by_index" is
-            the release's: the first anchor and then all frames in order of time, so that a later
-            anchor is not seen by the frames before it.
-        multimask: overrides the configured choice of mask tokens; the release trains the
-            single-mask token and reads the other three.
         times: of each frame, ascending, the time base of memory; by default its index.
         stream: memory is read as in a stream. Otherwise a frame also reads the pointers of
             anchors after it, and times are relative to the number of frames, as in the release's
@@ -44,16 +46,19 @@ def segment_window(
             is computed again there.
 
     Raises:
-        ValueError: no anchor, or an unknown order.
+        ValueError: no anchor, or an unknown order or token.
     """
-    order = order or model.config.behaviour.training_order
+    order, token = model.config.behaviour.training_order, model.config.behaviour.train_token
     if order not in ORDERS:
         raise ValueError(f"unknown training order {order!r}; known are {ORDERS}")
+    if token not in TOKENS:
+        raise ValueError(f"unknown train_token {token!r}; known are {TOKENS}")
     if not prompts:
         raise ValueError("a window needs at least 1 anchor")
     segmenter, length = model.segmenter, len(features)
     times = range(length) if times is None else times
     run = _again if checkpointing else _once
+    multimask = False if token == "single" else None  # None: as at inference
     first = sorted(prompts) if order == "anchors_first" else [min(prompts)]
     memory = Memory(model.config, capacity=None)
     decoded: dict[int, Decoded] = {}
