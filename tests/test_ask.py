@@ -1,5 +1,7 @@
 """python -m virst_model.ask: how an answer in words is made. What random weights say is noise."""
 
+from dataclasses import replace
+
 from PIL import Image
 import pytest
 from streams import noise_frames, real_model, smallest
@@ -23,7 +25,7 @@ def _one_torch_thread():
 
 @pytest.fixture(scope="module")
 def model():
-    return real_model(smallest())
+    return real_model(replace(smallest(), answers=True))
 
 
 @pytest.fixture(scope="module")
@@ -151,6 +153,19 @@ def test_the_program_answers_about_images_and_videos(model, tmp_path, capsys):
     for path in (tmp_path / "frames", tmp_path / "frames" / "0.png"):
         assert ask.main([str(path), *options, "--max-new-tokens", "4"]) == 0
         assert capsys.readouterr().out.endswith("\n")
+
+
+def test_weights_that_were_not_taught_to_answer_say_so_and_nothing_else(tmp_path, capsys):
+    Image.fromarray(noise_frames(1)[0]).save(tmp_path / "a.png")
+    save(real_model(smallest()), tmp_path / "weights")
+    asked = [str(tmp_path / "a.png"), "--question", QUESTION, "--device", "cpu"]
+    chosen = ["--model", str(tmp_path / "weights")]
+
+    for arguments, who in ((asked, "the packaged model"), ([*asked, *chosen], chosen[1])):
+        assert ask.main(arguments) == 2
+        said = capsys.readouterr()
+        assert said.out == "" and said.err.count("\n") == 1
+        assert said.err.startswith(f"error: --model: {who} has not learned to answer in words")
 
 
 @pytest.mark.parametrize(

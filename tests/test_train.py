@@ -471,6 +471,8 @@ def test_data_sets_on_disk_train(start, tmp_path):
     assert status == 0, said
     seen = {name for line in logged(out) for name in line}
     assert "iou/mevis" in seen and np.isfinite(logged(out)[-1]["loss"])
+    # Among them are questions with answers in words.
+    assert load(out / "weights").config.answers and not load(start).config.answers
 
 
 def test_a_folder_without_data_is_one_clear_line(start, tmp_path):

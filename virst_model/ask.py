@@ -1,7 +1,8 @@
 """python -m virst_model.ask VIDEO --question "what is moving?": an answer in words.
 
-Needs weights that were taught to answer; the packaged ones know only where things are. Source:
-arXiv 2603.27060, D.3; the wording is that of the released video question answering data.
+Needs weights that were taught to answer (the packaged ones know only where things are) and
+refuses others. Source: arXiv 2603.27060, D.3; the wording is that of the released video question
+answering data.
 """
 
 import argparse
@@ -83,6 +84,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
             raise UsageError(f"--max-new-tokens must be at least 1, not {options.max_new_tokens}")
         frames = open_frames(options.video)
         model = load_model(options)
+        if not model.config.answers:
+            raise UsageError(
+                f"--model: {options.model or 'the packaged model'} has not learned to answer in "
+                'words ("answers" in its config.json is false); give a folder of weights that has'
+            )
         clips = clip_tokens(model, frames, options.seed)
         try:
             said = answer(model, clips, options.question, options.max_new_tokens)

@@ -178,7 +178,12 @@ def behaviour(name: str) -> BehaviourConfig:
 
 @dataclass(frozen=True)
 class VirstConfig:
-    """A whole model."""
+    """A whole model.
+
+    Attributes:
+        known_words: what was trained with; empty where that is no short list.
+        answers: the language model was taught to answer in words, too (D.3).
+    """
 
     preset: str
     umt: UmtConfig
@@ -188,6 +193,7 @@ class VirstConfig:
     fusion: FusionConfig = field(default_factory=FusionConfig)
     behaviour: BehaviourConfig = field(default_factory=BehaviourConfig)
     known_words: tuple[str, ...] = ()
+    answers: bool = False
 
     def to_dict(self) -> dict[str, Any]:
         """JSON-able; `from_dict` is its inverse."""
@@ -264,4 +270,5 @@ def full(vocab: int = 151647) -> VirstConfig:
             global_att_blocks=(23, 33, 43),
             window_spec=(8, 4, 16, 8),
         ),
+        answers=True,
     )

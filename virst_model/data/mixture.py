@@ -16,7 +16,7 @@ import threading
 import numpy as np
 from tqdm import tqdm
 
-from virst_model.data.catalogue import CATALOGUE, WEIGHTS, is_missing, locate
+from virst_model.data.catalogue import CATALOGUE, VIDEO_QA, WEIGHTS, is_missing, locate
 from virst_model.data.record import DataError, Record
 from virst_model.data.sample import SEGMENTS, Draw, Sample, draw_sample, has_truth
 
@@ -64,6 +64,11 @@ class Mixture:
         self.skipped: Counter[str] = Counter()
         self._seed, self._sentences = seed, sentences
         self._lock = threading.Lock()
+
+    @property
+    def in_words(self) -> bool:
+        """Whether a model learns to answer in words from it."""
+        return any(source.category == VIDEO_QA for source in self.sources)
 
     def draw(self, number: int, frames: int, spacing: str = SEGMENTS) -> Sample:
         """Sample `number` (0, 1, ...) with `frames` frames: the same whenever it is drawn.

@@ -15,7 +15,7 @@ import torch
 
 from virst_model.checkpoints import WeightsError
 from virst_model.command_line import fail, set_up_logging
-from virst_model.data.mixture import open_mixture
+from virst_model.data.mixture import Mixture, open_mixture
 from virst_model.data.record import DataError
 from virst_model.data.scene_samples import SceneSamples
 from virst_model.train.loop import Batches, train
@@ -96,7 +96,10 @@ def _train_one(run: Run, stage: Stage, accelerator: Accelerator) -> bool:
 def _open_batches(run: Run, stage: Stage, trainee: Trainee) -> Batches:
     if isinstance(stage.draws, SceneDraws):
         return SceneBatches(stage.draws, trainee.model.config.segmenter.side, run.seed)
-    return WindowBatches(_open_source(run), trainee.model, stage.draws, run.seed)
+    source, model = _open_source(run), trainee.model
+    if isinstance(source, Mixture) and source.in_words:
+        model.config = dataclasses.replace(model.config, answers=True)
+    return WindowBatches(source, model, stage.draws, run.seed)
 
 
 def _open_source(run: Run) -> Source:
