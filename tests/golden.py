@@ -20,7 +20,7 @@ from tokenizers import AddedToken, Tokenizer, models
 import torch
 from torch import Tensor, nn
 
-from virst_model.checkpoints import from_released_state
+from virst_model.checkpoints import from_released
 from virst_model.config import BehaviourConfig, SegmenterConfig, VirstConfig, full
 from virst_model.prompt import END, ST, START
 from virst_model.released import sizes_of
@@ -131,9 +131,14 @@ class Near:
                 reporter.write_line(f"parity, {kind}: worst difference {worst:.1e}")
 
 
+def under_our_names(released: dict[str, Tensor]) -> dict[str, Tensor]:
+    """A released state dict, or a part of one."""
+    return {from_released(name): tensor for name, tensor in released.items()}
+
+
 def load(module: Module, released: dict[str, Tensor], prefix: str) -> Module:
     """Strictly loads what a released state dict holds for the child `prefix` of our model."""
-    ours = from_released_state(released)
+    ours = under_our_names(released)
     module.load_state_dict({n[len(prefix) :]: w for n, w in ours.items() if n.startswith(prefix)})
     return module.eval()
 
@@ -185,7 +190,7 @@ def whole_model(file: Golden, behaviour: BehaviourConfig, initial_fusion: bool =
     config = sizes_of({name: weight.shape for name, weight in file.weights.items()}, config)
     _check_sizes(config, file)
     model = empty(config, _ids_only(config, file.meta["seg_token_id"]))
-    model.load_state_dict(from_released_state(file.weights), assign=True)
+    model.load_state_dict(under_our_names(file.weights), assign=True)
     return settle(model, "cpu", torch.float32)
 
 

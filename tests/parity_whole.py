@@ -8,6 +8,7 @@ from golden import FOLDER, Golden, Near, each, enlarge, need, whole_model
 from kinks import Slopes, slopes, undecided
 import numpy as np
 import pytest
+from streams import upsample
 import torch
 from torch import Tensor
 
@@ -110,7 +111,7 @@ def compare_masks(
     shape = file["out/masks_shape"].tolist()
     bits = np.unpackbits(file.exact(f"out/masks_packed{variant}").numpy())[: np.prod(shape)]
     masks = torch.from_numpy(bits.reshape(shape)).bool()
-    ours = torch.cat([model.upsample(d, *shape[1:]) for d in decoded])
+    ours = torch.cat([upsample(d, *shape[1:]) for d in decoded])
     if not rounded:
         near("whole, masks", logits, theirs[0], 2e-3)
         near("whole, object scores", scores, theirs[1], 2e-3)
@@ -243,7 +244,7 @@ def training_terms(
     terms = losses.mask_losses(joined, torch.cat(truth), absent_as_decoded=True)
     terms["ce"] = losses.token_loss(model.vlm.logits, hidden, labels)
     side = model.config.segmenter.side
-    masks = [torch.cat([model.upsample(d, side, side) for d in w]).sigmoid() for w in decoded]
+    masks = [torch.cat([upsample(d, side, side) for d in w]).sigmoid() for w in decoded]
     return terms, masks
 
 

@@ -8,9 +8,11 @@ from threading import Event
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 
 from virst_model import Query, Session, SessionOptions, Virst, build
 from virst_model.config import VirstConfig, tiny
+from virst_model.memory import Memory
 from virst_model.structs import ABSENT_LOGIT, Decoded, FrameFeatures, MemoryEntry, MemoryRead
 from virst_model.virst import TINY, Cancelled
 
@@ -158,6 +160,16 @@ def packaged_with(folder: Path, **behaviour: object) -> Path:
     config["behaviour"] |= behaviour
     (copy / "config.json").write_text(json.dumps(config))
     return copy
+
+
+def upsample(decoded: Decoded, height: int, width: int) -> torch.Tensor:
+    """Mask logits (B, height, width) at the camera's size; > 0 is the mask."""
+    return F.interpolate(decoded.logits[:, None], (height, width), mode="bilinear")[:, 0]
+
+
+def fifo_times(memory: Memory) -> tuple[int, ...]:
+    """Times of the frames whose maps the FIFO holds, ascending."""
+    return tuple(sorted(memory._recent_maps))
 
 
 def smallest() -> VirstConfig:

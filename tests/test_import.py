@@ -18,6 +18,7 @@ from released_files import (
     write_virst,
 )
 from safetensors.torch import load_file
+from streams import upsample
 import torch
 from torch import Tensor
 
@@ -388,4 +389,4 @@ def forward(model: Virst) -> None:
     tracked = model.propagate(features, [memory.read(1)])
     for values in (prompts_TNC, anchor.raw_logits, tracked.raw_logits, tracked.pointer):
         assert values.isfinite().all()
-    assert model.upsample(tracked, 90, 160).shape == (1, 90, 160)
+    assert upsample(tracked, 90, 160).shape == (1, 90, 160)

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from streams import (
     SIZE,
+    fifo_times,
     noise_frames,
     query,
     real_model,
@@ -17,6 +18,7 @@ from streams import (
     show_object,
     smallest,
     states,
+    upsample,
 )
 import torch
 
@@ -160,7 +162,7 @@ def test_rule_10_anchors_of_another_object_clear_the_fifo(model, monkeypatch):
     # Anchors of frames 4..11 are 4 and 11; the track's own mask of 4 is the opposite.
     assert stream.stats()["contradictions"] == 1
     assert stream.tracks[0].memory.anchor_times == (4, 11)
-    assert stream.tracks[0].memory.fifo_times == (11,)
+    assert fifo_times(stream.tracks[0].memory) == (11,)
     assert stream.tracks[0].state == TRACKING
 
 
@@ -170,7 +172,7 @@ def test_rule_10_two_answers_without_the_object_lose_it_and_the_next_with_it_fin
         show_object(model, -5.0)
         before = run(stream, FRAMES[:9])
         memory = stream.tracks[0].memory
-        assert (memory.anchor_times, memory.fifo_times) == ((), ())
+        assert (memory.anchor_times, fifo_times(memory)) == ((), ())
     finally:
         show_object(model)
     after = run(stream, FRAMES[9:14], start=9)
@@ -221,7 +223,7 @@ def test_rule_15_nothing_grows_beyond_its_bound():
         sizes = (
             len(stream._window.frames()),
             len(track.memory.anchor_times),
-            len(track.memory.fifo_times),
+            len(fifo_times(track.memory)),
             len(track._past_masks),
         )
         most = np.maximum(most, sizes)
@@ -286,7 +288,7 @@ def test_masks_are_the_bilinear_upsampling_of_the_logits(model, size):
 
     result = run(stream, frames)[-1]
 
-    expected = model.upsample(stream.tracks[0].decoded, *size)[0].numpy() > 0
+    expected = upsample(stream.tracks[0].decoded, *size)[0].numpy() > 0
     assert (result.results[0].mask_HW != expected).mean() < 1e-3
 
 

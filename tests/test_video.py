@@ -10,7 +10,7 @@ from golden import FOLDER, need
 import numpy as np
 from PIL import Image
 import pytest
-from streams import ColourModel, bars, frame, noise_frames, real_model, smallest
+from streams import ColourModel, bars, frame, noise_frames, real_model, smallest, upsample
 import torch
 
 from virst_model.anchors import anchor_candidates, anchor_indices
@@ -509,7 +509,7 @@ def test_the_tracks_are_those_of_the_models_own_parts(tiny_model):
     for picture, result in segment_video(tiny_model, frames, ["the red circle"]):
         decoded = expected[picture.index]
         assert result.results[0].score == pytest.approx(float(decoded.score), abs=1e-5)
-        mask = tiny_model.upsample(decoded, 48, 64)[0] > 0
+        mask = upsample(decoded, 48, 64)[0] > 0
         assert (result.results[0].mask_HW != mask.numpy()).mean() < 1e-3
 
 

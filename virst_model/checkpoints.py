@@ -79,11 +79,6 @@ def from_released(name: str) -> str:
     return _swap(name, 1)
 
 
-def from_released_state(state: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
-    """A released state dict, or a part of one, under our names; no tensor is copied."""
-    return {from_released(name): tensor for name, tensor in state.items()}
-
-
 def save(
     state: Mapping[str, torch.Tensor],
     config: Mapping[str, Any],

@@ -118,18 +118,6 @@ class SecondFusion(nn.Module):
             x = layer(x, memory, turns)
         return x.unflatten(1, (tokens, -1)), looks
 
-    def frame_scores(self, seg_BND: Tensor, vision_BTChw: Tensor) -> Tensor:
-        """Attention mass of the last layer on each frame, (B,T); a row sums to 1/grid**2.
-
-        The mean over heads, queries and cells that the release returns and never uses. Dropout on
-        these weights is left out, also in training mode.
-        """
-        x, memory, turns = self._start(seg_BND, vision_BTChw)
-        for layer in self.decoder[:-1]:
-            x = layer(x, memory, turns)
-        weights = self.decoder[-1].cross_weights(x, memory, turns)
-        return weights.unflatten(-1, (-1, self.grid**2)).mean(dim=(1, 2, 4))
-
     def _start(
         self, seg_BND: Tensor, vision_BTChw: Tensor
     ) -> tuple[Tensor, Tensor, tuple[Tensor, Tensor]]:

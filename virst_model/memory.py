@@ -38,11 +38,6 @@ class Memory:
         """Times of the anchors in the bank, ascending."""
         return tuple(sorted(self._anchors))
 
-    @property
-    def fifo_times(self) -> tuple[int, ...]:
-        """Times of the frames whose maps the FIFO holds, ascending."""
-        return tuple(sorted(self._recent_maps))
-
     def write(self, t: int, entry: MemoryEntry) -> None:
         """Adds a tracked frame to the FIFO; what no later frame can read is dropped."""
         self._recent_maps[t] = entry.maps

@@ -131,10 +131,6 @@ class Virst(nn.Module):
             return MemoryEntry(entry.maps.bfloat16().to(entry.maps.dtype), entry.pointer)
         return entry
 
-    def upsample(self, decoded: Decoded, height: int, width: int) -> torch.Tensor:
-        """Mask logits (B, height, width) at the camera's size; > 0 is the mask."""
-        return F.interpolate(decoded.logits[:, None], (height, width), mode="bilinear")[:, 0]
-
     # One grounding.
 
     def encode_clip(self, pixels_T: Sequence[torch.Tensor]) -> torch.Tensor:

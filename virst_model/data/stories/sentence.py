@@ -41,10 +41,6 @@ class Sentence:
         """Ids of the actors that it means at `t_s`, in ascending order; () is nobody."""
         return self.spans[bisect.bisect_right(self.spans, t_s, key=_start) - 1][1]
 
-    def is_sure(self, t_s: float) -> bool:
-        """Whether nobody could doubt whom it means at `t_s`."""
-        return not any(start <= t_s < end for start, end in self.unsure)
-
 
 def _start(span: tuple[float, tuple[int, ...]]) -> float:
     return span[0]
