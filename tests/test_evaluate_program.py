@@ -3,12 +3,14 @@
 import json
 import zipfile
 
-from image_miniatures import make_reason_seg, make_refer
+from image_miniatures import box, make_reason_seg, make_refer
 from miniatures import make_mevis, make_ref_davis17, make_ref_youtube_vos, make_revos
 import pytest
 from streams import packaged_with
 
+from virst_model.data.catalogue import open_dataset
 from virst_model.evaluate.__main__ import main
+from virst_model.evaluate.predictions import Answer, Predictions, write_mask
 
 
 @pytest.fixture
@@ -101,6 +103,61 @@ def test_images_have_giou_and_ciou(evaluate, tmp_path):
 
     out = ("--out", str(tmp_path / "reason"))
     assert evaluate("reason-seg", "--split", "train", *out) == 0
+
+
+@pytest.fixture
+def covered(tmp_path):
+    """The first picture of ReasonSeg's is answered with its target and the ignored hole in it."""
+    make_reason_seg(tmp_path)
+    for suffix in ("jpg", "json"):
+        (tmp_path / f"reason_seg/ReasonSeg/train/2.{suffix}").unlink()
+    (record,) = open_dataset("reason-seg", tmp_path, "train").records
+    predictions = Predictions(tmp_path / "out")
+    for expression in record.expressions:
+        folder = predictions.begin(record, expression)
+        write_mask(folder, record.frames[0], box("a"))
+        predictions.end(record, expression, Answer(1, 0))
+    return record
+
+
+def test_lisas_protocol_asks_the_first_text_and_leaves_ignored_pixels_out(
+    covered, evaluate, tmp_path
+):
+    assert evaluate("reason-seg", "--split", "train", "--protocol", "lisa") == 0
+
+    found = results(tmp_path)
+    (one,) = found["expressions"]
+    assert one["text"] == covered.expressions[0].text
+    assert found["table"]["overall"] == {"expressions": 1, "gIoU": 100.0, "cIoU": 100.0}
+    assert (one["j_all"], one["f_all"]) == (1.0, 1.0)
+    assert "do not count" in found["note"]
+
+
+@pytest.mark.parametrize("arguments", [(), ("--protocol", "released")])
+def test_the_releases_protocol_asks_every_text_and_takes_ignored_pixels_for_background(
+    covered, evaluate, tmp_path, arguments
+):
+    assert evaluate("reason-seg", "--split", "train", *arguments) == 0
+
+    found = results(tmp_path)
+    right = 100 * (1 - 16 / box("a").sum())  # the hole has 16 pixels
+    row = found["table"]["overall"]
+    assert row["expressions"] == len(covered.expressions) == 2
+    assert row["gIoU"] == pytest.approx(right) and row["cIoU"] == pytest.approx(right)
+    assert all(one["f_all"] < 1 for one in found["expressions"])
+    assert "background" in found["note"]
+
+
+@pytest.mark.parametrize(
+    ("dataset", "name", "said"),
+    [
+        ("reason-seg", "lissa", "reason-seg has no protocol 'lissa'; known: released, lisa"),
+        ("mevis", "lisa", "mevis has no protocol 'lisa'; known: its own alone"),
+    ],
+)
+def test_a_protocol_that_a_data_set_has_not_is_named(evaluate, dataset, name, said, capsys):
+    assert evaluate(dataset, "--protocol", name) == 2
+    assert capsys.readouterr().err == f"error: --protocol: {said}\n"
 
 
 def test_a_second_run_does_nothing_twice(evaluate, tmp_path):

@@ -19,6 +19,8 @@ from virst_model.data.record import DataError, Expression, Record, Records
 
 # The files were written on several machines.
 ENCODINGS = ("utf-8", "cp1252")
+# Values of `read_regions`; 0 is background.
+TARGET, IGNORED = 1, 255
 
 
 def load_reason_seg(root: str | Path, split: str) -> Records:
@@ -77,7 +79,8 @@ def _record(picture: Path, annotation: Path) -> Record:
         Expression(str(number), text, mask, kind=kind)
         for number, text in enumerate(content["text"])
     ]
-    return Record(picture.stem, (picture,), tuple(expressions), still=True)
+    ignored = partial(_read_ignored, picture, annotation)
+    return Record(picture.stem, (picture,), tuple(expressions), still=True, ignored=ignored)
 
 
 def _read(annotation: Path) -> dict:
@@ -106,7 +109,7 @@ def _decode(data: bytes) -> str:
 def _draw(shape: dict, size: tuple[int, int]) -> np.ndarray:
     """One region alone, uint8 (H, W): 0 outside."""
     layer = np.zeros(size, np.uint8)
-    value = 255 if "ignore" in shape["label"].lower() else 1
+    value = IGNORED if "ignore" in shape["label"].lower() else TARGET
     # Cut off and not rounded, as in LISA.
     corners = near([shape["points"]], size).astype(np.int32)
     if corners.ndim != 3 or corners.shape[2] != 2:
@@ -119,7 +122,11 @@ def _draw(shape: dict, size: tuple[int, int]) -> np.ndarray:
 def _read_mask(picture: Path, annotation: Path, frame: int) -> np.ndarray:
     """A MaskReader; the one frame is the picture.
 
-    Ignored regions are no target. LISA trains so too; only its scores leave them out, and who
-    scores in its way takes them from `read_regions`.
+    Ignored regions are no target. LISA trains so too; only its scores leave them out.
     """
-    return read_regions(annotation, picture) == 1
+    return read_regions(annotation, picture) == TARGET
+
+
+def _read_ignored(picture: Path, annotation: Path, frame: int) -> np.ndarray:
+    """A MaskReader of the ignored regions."""
+    return read_regions(annotation, picture) == IGNORED

@@ -58,6 +58,7 @@ class Record:
     Attributes:
         foreground: all objects of a frame, where the data set's protocol asks for them (ReVOS).
         still: a still image; a video of one frame is none.
+        ignored: pixels that a protocol may leave out of its scores (ReasonSeg).
     """
 
     id: str
@@ -65,6 +66,7 @@ class Record:
     expressions: tuple[Expression, ...]
     foreground: MaskReader | None = None
     still: bool = False
+    ignored: MaskReader | None = None
 
 
 @dataclass

@@ -59,6 +59,8 @@ def run(
     Raises:
         DataError: a frame or a truth cannot be used, or `out` cannot be written.
     """
+    rules = protocol(dataset, how.protocol)
+    records = rules.asked(records)
     predictions = Predictions(out)
     state = PartialState()
     mine = list(share(records.records, state.process_index, state.num_processes))
@@ -67,14 +69,15 @@ def run(
     state.wait_for_everyone()
     if not state.is_main_process:
         return {}
-    rules = protocol(dataset)
     if rules.archive:
         pack(predictions.masks, out / rules.archive, rules.inside)
     pairs = [(record, one) for record in records.records for one in record.expressions]
     if all(one.mask is None for _, one in pairs):
         return {}  # a split whose truth only the server has
     cases = [
-        Case(score(record, one, predictions, record.foreground), record, one)
+        Case(
+            score(record, one, predictions, record.foreground, rules.ignored(record)), record, one
+        )
         for record, one in tqdm(pairs, unit="expression", desc="score", leave=False)
     ]
     scores = [case.score for case in cases]
@@ -145,6 +148,9 @@ def _parser() -> argparse.ArgumentParser:
         default=0,
         help="4: Ref-DAVIS17's standard protocol, one person's masks exclude each other",
     )
+    parser.add_argument(
+        "--protocol", default="", help="of reason-seg: released (the default) or lisa"
+    )
     parser.add_argument("--cases", type=int, default=40, help="shown in report.html")
     parser.add_argument("--threads", type=int, default=2, help="CPU threads")
     group = parser.add_argument_group("synthetic scenes")
@@ -181,8 +187,17 @@ def _evaluate_dataset(options: argparse.Namespace) -> str:
     splits = CATALOGUE[options.dataset].splits
     split = options.split or splits[min(1, len(splits) - 1)]
     how = Pass(
-        options.mode, options.fps or Pass.fps, options.delay, options.seed, options.annotators
+        options.mode,
+        options.fps or Pass.fps,
+        options.delay,
+        options.seed,
+        options.annotators,
+        options.protocol,
     )
+    try:
+        protocol(options.dataset, how.protocol)
+    except ValueError as error:
+        raise UsageError(f"--protocol: {error}") from None
     records = open_dataset(options.dataset, options.root, split)
     if not records.records:
         raise DataError(options.root, f"nothing of the split {split} can be used")

@@ -25,6 +25,7 @@ class Pass:
         seed: of whatever is drawn by lot offline.
         annotators: 0, or how many people described each object in turn (Ref-DAVIS17: 4); then the
             masks of one person's sentences exclude each other, the higher logit wins.
+        protocol: of a data set that has several (protocols.py); empty is its default.
     """
 
     mode: str = "offline"
@@ -32,6 +33,7 @@ class Pass:
     delay: int = 1
     seed: int = 0
     annotators: int = 0
+    protocol: str = ""
 
     def __post_init__(self) -> None:
         if self.mode not in MODES:

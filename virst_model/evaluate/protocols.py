@@ -1,12 +1,13 @@
 """How each data set is scored and handed in, as data."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 import os
 from pathlib import Path
 import tempfile
 import zipfile
 
+from virst_model.data.record import MaskReader, Record, Records
 from virst_model.evaluate.score import Row, Score, image_row, video_row
 
 
@@ -20,6 +21,8 @@ class Protocol:
         archive: name of the zip that its server takes; empty: there is none.
         inside: folder within the zip; MeViS takes the videos' folders at the top.
         note: which of several usual protocols this is.
+        first_text: only the first of a record's sentences is asked.
+        leaves_out: pixels that the record says are ignored do not count.
     """
 
     row: Callable[[Sequence[Score]], Row] = video_row
@@ -27,6 +30,19 @@ class Protocol:
     archive: str = ""
     inside: str = ""
     note: str = "J and F an expression over all frames, then the mean over expressions."
+    first_text: bool = False
+    leaves_out: bool = False
+
+    def asked(self, records: Records) -> Records:
+        """The records with those of their sentences that are asked."""
+        if not self.first_text:
+            return records
+        kept = [replace(one, expressions=one.expressions[:1]) for one in records.records]
+        return replace(records, records=kept)
+
+    def ignored(self, record: Record) -> MaskReader | None:
+        """Pixels of the record that do not count, if any."""
+        return record.ignored if self.leaves_out else None
 
 
 _IMAGES = Protocol(row=image_row, note="One mask a sentence: gIoU over images, cIoU over pixels.")
@@ -44,13 +60,41 @@ PROTOCOLS = {
     "refcoco": _IMAGES,
     "refcoco+": _IMAGES,
     "refcocog": _IMAGES,
-    "reason-seg": _IMAGES,
+}
+# Several of one data set, the default first.
+NAMED = {
+    "reason-seg": {
+        "released": replace(
+            _IMAGES,
+            note="One mask a sentence, of every sentence; ignored regions are background (as the "
+            "released loaders): gIoU over sentences, cIoU over pixels.",
+        ),
+        "lisa": replace(
+            _IMAGES,
+            note="One mask an image, of its first sentence; ignored regions do not count (as "
+            "LISA): gIoU over images, cIoU over pixels.",
+            first_text=True,
+            leaves_out=True,
+        ),
+    },
 }
 
 
-def protocol(name: str) -> Protocol:
-    """Of a data set; that of videos where it has none of its own."""
-    return PROTOCOLS.get(name, Protocol())
+def protocol(dataset: str, name: str = "") -> Protocol:
+    """Of a data set; that of videos where it has none of its own.
+
+    Args:
+        name: of one of several; the default where it is empty.
+
+    Raises:
+        ValueError: the data set has none of that name.
+    """
+    named = NAMED.get(dataset, {"": PROTOCOLS.get(dataset, Protocol())})
+    name = name or next(iter(named))
+    if name not in named:
+        known = ", ".join(filter(None, named)) or "its own alone"
+        raise ValueError(f"{dataset} has no protocol {name!r}; known: {known}")
+    return named[name]
 
 
 def pack(masks: Path, archive: Path, inside: str = "") -> None:

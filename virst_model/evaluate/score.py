@@ -55,10 +55,12 @@ def score(
     expression: Expression,
     predictions: Predictions,
     foreground: MaskReader | None = None,
+    ignored: MaskReader | None = None,
 ) -> Score:
     """The score of an expression; 0 where it has not been predicted.
 
-    A mask that is missing within a prediction counts as empty there.
+    A mask that is missing within a prediction counts as empty there. Pixels that are `ignored`
+    are in neither mask, as LISA's IoU and, for the boundary, DAVIS' void pixels have it.
 
     Raises:
         DataError: there is no truth, or it does not fit the predicted masks.
@@ -78,6 +80,9 @@ def score(
                 f"the mask of {expression.id} is {mask_HW.shape}, the truth {truth.shape[1:]}",
             )
         found[t] = mask_HW
+    if ignored is not None:
+        counts = ~np.stack([ignored(t) for t in range(len(record.frames))])
+        truth, found = truth & counts, found & counts
     j, f = region(truth, found), boundary(truth, found)
     if answer is None:
         j, f = np.zeros_like(j), np.zeros_like(f)
