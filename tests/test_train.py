@@ -27,7 +27,7 @@ from virst_model.train.settings import Run, SettingsError, read_settings
 from virst_model.train.stages import STAGES, WindowDraws
 from virst_model.train.trainee import Trainee, make_trainee, save_weights
 from virst_model.train.windows import WindowBatches
-from virst_model.virst import empty, load
+from virst_model.virst import empty, load, save
 
 CONFIGS = Path(__file__).resolve().parents[1] / "config" / "train"
 NAMES = ("alignment", "few_image", "propagation")
@@ -276,8 +276,13 @@ def test_a_model_in_half_precision_trains_in_full_precision(start):
     assert {p.dtype for p in trainee.trained().values()} == {torch.float32}
 
 
-def test_what_half_precision_would_round_off_is_carried_from_stage_to_stage(start, tmp_path):
-    stage, little, folder = STAGES["propagation", "tiny"][0], 1e-6, start
+@pytest.mark.parametrize("stored", [torch.float32, torch.bfloat16])
+def test_what_half_precision_would_round_off_is_carried_from_stage_to_stage(
+    stored, start, tmp_path
+):
+    stage, little = STAGES["propagation", "tiny"][0], 1e-6
+    save(load(start), tmp_path / "start", stored)
+    start = folder = tmp_path / "start"
     for number in range(3):
         trainee = make_trainee(Run(stage.name, "tiny", start=str(folder)), stage, torch.bfloat16)
         for name, parameter in trainee.trained().items():

@@ -3,7 +3,8 @@
     reason_seg/ReasonSeg/{train,val,test}/X.jpg and X.json
 
 X.json is labelme's: {text: [...], is_sentence, shapes: [{label, points}]}. The texts of a picture
-all mean the same pixels. The answers in words (`explanatory/`) are not read.
+all mean the same pixels. Explanations in words (`explanatory/`) are not read; the release reads
+them in training (docs/datasets.md).
 """
 
 from functools import partial
