@@ -11,8 +11,7 @@ import torch
 RULES = ("nearest", "released")
 # Table 5: which of the sampled frames of a video are anchors.
 STRATEGIES = ("dynamic", "first", "random3", "uniform3", "guided")
-# Anchors of the strategies that do not grow with the number of sampled frames. "guided" takes as
-# many: how many the paper's CLIP-guided row takes is not said.
+# Anchors of "random3" and "uniform3", which do not grow with the number of sampled frames.
 FIXED_ANCHORS = 3
 
 
@@ -32,9 +31,10 @@ def anchor_candidates(
     """Anchor candidates of `frames` >= 1 sampled frames, ascending: the rows of Table 5.
 
     Args:
-        strategy: "dynamic" is Alg. 2, `anchor_indices`; "first" the first frame; "random3" three
-            drawn by lot; "uniform3" three evenly spaced, first and last among them; "guided" the
-            three of the highest score, the earlier of equals. Fewer where there are not three.
+        strategy: "dynamic" is Alg. 2, `anchor_indices`; "random3" three drawn by lot; "uniform3"
+            three evenly spaced, first and last among them; fewer where there are not three. The
+            "single-frame baselines" of Sec. 4.4 have one anchor: "first" the first frame,
+            "guided" that of the highest score (the paper's is CLIP's), the earlier of equals.
         frames: how many frames were sampled.
         seed: of "random3"; the same seed draws the same frames.
         scores: of "guided", how well each frame shows what the sentence says.
@@ -57,7 +57,7 @@ def anchor_candidates(
         if scores is None or len(scores) != frames:
             given = "none" if scores is None else len(scores)
             raise ValueError(f"guided anchors need one score for each of {frames} frames: {given}")
-        return sorted(sorted(range(frames), key=lambda i: (-scores[i], i))[:count])
+        return [max(range(frames), key=lambda i: (scores[i], -i))]
     raise ValueError(f"unknown anchor strategy {strategy!r}; known are {STRATEGIES}")
 
 

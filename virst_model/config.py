@@ -114,8 +114,8 @@ class BehaviourConfig:
         name: "paper" or "released", where the values came from.
         alpha: anchors that a frame attends to.
         anchors: which frames of a window are anchor candidates (Table 5): "dynamic" (Alg. 2),
-            "first", "random3", "uniform3", or "guided" by scores from outside, which a stream
-            refuses.
+            "first", "random3", "uniform3", or "guided", the frame of the best outside score, which
+            a stream refuses.
         anchor_rule: "nearest" (Alg. 2) or "released" (nearest before, nearest at or after, rest).
         fifo_holes: a selected anchor inside the FIFO leaves a hole (True) or is read twice.
         memory_bf16: memory maps are rounded to bfloat16, as the released code does.
