@@ -8,9 +8,9 @@ import torch
 
 from virst_model.bench import growth
 from virst_model.bench.__main__ import main, random_model
-from virst_model.bench.machine import attention_flop, share_of_peak, work
 from virst_model.bench.measure import Load, parts
 from virst_model.bench.parts import Stopwatch, listening
+from virst_model.machine import attention_flop, share_of_peak, work
 from virst_model.session import SessionOptions
 
 PARTS = {

@@ -1,6 +1,10 @@
 """What a measurement was made on, and how much of it was used."""
 
+from pathlib import Path
 import platform
+import re
+import resource
+import sys
 from typing import Any
 
 import numpy as np
@@ -61,6 +65,26 @@ def _counter() -> FlopCounterMode:
     known = (getattr(torch.ops.aten, name, None) for name in ATTENTIONS)
     counted = {kernel: attention_flop for kernel in known if kernel is not None}
     return FlopCounterMode(display=False, custom_mapping=counted)
+
+
+def reset_peak(device: torch.device) -> None:
+    """Begins `peak_mib` anew; on a CPU where the system can (Linux), else it goes on."""
+    if device.type == "cuda":
+        torch.cuda.reset_peak_memory_stats(device)
+    elif Path("/proc/self/clear_refs").exists():
+        Path("/proc/self/clear_refs").write_text("5")
+
+
+def peak_mib(device: torch.device) -> float:
+    """MiB at most since `reset_peak`: allocated on a GPU; of the whole process on a CPU."""
+    if device.type == "cuda":
+        return torch.cuda.max_memory_allocated(device) / 2**20
+    status = Path("/proc/self/status")
+    found = re.search(r"VmHWM:\s+(\d+)", status.read_text()) if status.exists() else None
+    if found:
+        return int(found[1]) / 2**10
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak / (2**20 if sys.platform == "darwin" else 2**10)
 
 
 @torch.inference_mode()

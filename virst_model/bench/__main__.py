@@ -18,7 +18,6 @@ import torch
 from tqdm import tqdm
 
 from virst_model.bench import growth, measure
-from virst_model.bench.machine import machine, share_of_peak, work
 from virst_model.checkpoints import WeightsError
 from virst_model.command_line import (
     DTYPES,
@@ -31,6 +30,7 @@ from virst_model.command_line import (
 from virst_model.compiled import compile_frames
 from virst_model.config import full, tiny
 from virst_model.grounder import StreamError, check_stream
+from virst_model.machine import machine, share_of_peak, work
 from virst_model.session import SessionOptions
 from virst_model.virst import TINY, Virst, empty, settle
 

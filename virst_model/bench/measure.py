@@ -3,8 +3,6 @@
 from collections.abc import Iterator, Sequence
 import dataclasses
 from dataclasses import dataclass
-import resource
-import sys
 import time
 
 import numpy as np
@@ -13,6 +11,7 @@ import torch
 from virst_model.bench.parts import Stopwatch, listening
 from virst_model.data.synthetic import DEMO_QUERIES, demo_scene
 from virst_model.frames import Frame
+from virst_model.machine import peak_mib
 from virst_model.session import Session, SessionOptions
 from virst_model.structs import TRACKING, Query
 from virst_model.video import segment_video
@@ -213,16 +212,11 @@ class _Video:
 def memory(model: Virst) -> dict[str, float]:
     """MiB: of the device where there is one, peak and now; of the process; of the weights."""
     weights = sum(p.numel() * p.element_size() for p in model.parameters()) / 2**20
-    found = {"weights_mib": weights, "process_peak_mib": _peak_mib()}
+    found = {"weights_mib": weights, "process_peak_mib": peak_mib(torch.device("cpu"))}
     if model.device.type == "cuda":
         found["gpu_peak_mib"] = torch.cuda.max_memory_allocated() / 2**20
         found["gpu_steady_mib"] = torch.cuda.memory_allocated() / 2**20
     return found
-
-
-def _peak_mib() -> float:
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak / (2**20 if sys.platform == "darwin" else 2**10)
 
 
 def _settle(model: Virst) -> None:
