@@ -50,6 +50,8 @@ FLOORS = (
         "virst_model.track",
         "virst_model.video",
         "virst_model.command_line",
+        "virst_model.switches",
+        "virst_model.machine",
     ),
     PROGRAMS,
 )

@@ -13,6 +13,7 @@ from streams import noise_frames
 import torch
 
 from virst_model import segment
+from virst_model.command_line import load_model
 from virst_model.overlay import draw_overlay
 from virst_model.structs import TRACKING, QueryResult, StepResult
 
@@ -201,8 +202,8 @@ def test_a_precision_is_an_argument(monkeypatch):
     segment.add_model_options(parser)
 
     for name in ("fp32", "fp16", "bf16"):
-        segment.load_model(parser.parse_args(["--device", "cpu", "--dtype", name]))
-    segment.load_model(parser.parse_args(["--device", "cpu"]))
+        load_model(parser.parse_args(["--device", "cpu", "--dtype", name]))
+    load_model(parser.parse_args(["--device", "cpu"]))
 
     dtypes = [torch.float32, torch.float16, torch.bfloat16, None]
     assert asked == [(None, "cpu", dtype) for dtype in dtypes]

@@ -8,7 +8,10 @@ import sys
 
 import torch
 
+from virst_model.anchors import STRATEGIES
 from virst_model.device import DeviceError, choose_device
+from virst_model.switches import SwitchError, with_behaviour, with_fusion
+from virst_model.video import Scorer
 from virst_model.virst import Virst, load
 
 DTYPES = {"fp32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}
@@ -31,6 +34,75 @@ def add_model_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--seed", type=int, default=0, help="of the frames, where they are drawn by lot"
     )
+
+
+def positive(text: str) -> int:
+    """An option's value as a number of at least 1."""
+    number = int(text) if text.isdecimal() else 0
+    if number < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number from 1 on")
+    return number
+
+
+def add_switches(parser: argparse.ArgumentParser) -> None:
+    """--alpha, --anchors, --initial-fusion, --second-fusion and --clip: other rows of the paper's
+    Tables 4 to 6 than the weights' own."""
+    group = parser.add_argument_group("in place of what the weights' config.json says")
+    group.add_argument("--alpha", type=positive, help="anchors that a frame reads (Table 6)")
+    group.add_argument("--anchors", choices=STRATEGIES, help="which frames are (Table 5)")
+    group.add_argument("--initial-fusion", choices=("on", "off"), help="before the LLM (Table 4)")
+    group.add_argument("--second-fusion", choices=("attention", "mlp"), help="after it (Table 4)")
+    group.add_argument(
+        "--clip",
+        type=Path,
+        metavar="DIR",
+        help="a CLIP of transformers, by whose similarity `guided` anchors are chosen",
+    )
+
+
+def switched(options: argparse.Namespace) -> dict[str, object]:
+    """What of `add_switches` was set, by name."""
+    names = ("alpha", "anchors", "initial_fusion", "second_fusion", "clip")
+    return {name: getattr(options, name) for name in names if getattr(options, name) is not None}
+
+
+def load_switched(options: argparse.Namespace) -> Virst:
+    """The model that the options name, with what `add_switches` sets of it.
+
+    Raises:
+        WeightsError: its files cannot be used.
+        UsageError: there is no such device, or the weights lack a fusion.
+    """
+    model, told = load_model(options), switched(options)
+    behaviour = {name: told[name] for name in ("alpha", "anchors") if name in told}
+    initial = {"on": True, "off": False}.get(options.initial_fusion)
+    try:
+        with_fusion(model, initial, options.second_fusion)
+    except SwitchError as error:
+        raise UsageError(f"--{str(error).replace(' ', '-', 1)}") from None
+    return with_behaviour(model, **behaviour)
+
+
+def load_scorer(options: argparse.Namespace, model: Virst, whole: bool = True) -> Scorer | None:
+    """What guides the anchors of a model: CLIP; None where they need no guide.
+
+    Args:
+        whole: whether the video is looked at before it is segmented.
+
+    Raises:
+        UsageError: they need one, and there is no --clip, or frames are judged as they come.
+        WeightsError: the folder is no CLIP.
+    """
+    if model.config.behaviour.anchors != "guided":
+        return None
+    if not whole:
+        raise UsageError("--anchors guided: needs the whole video, which a stream has not")
+    if options.clip is None:
+        raise UsageError("--anchors guided: needs --clip DIR, a CLIP of transformers")
+    # Here, since no program but those with --clip needs CLIP's code, which takes seconds.
+    from virst_model.scorers import ClipScorer
+
+    return ClipScorer(options.clip, model.device)
 
 
 def load_model(options: argparse.Namespace) -> Virst:

@@ -6,7 +6,7 @@ the video with the masks drawn on it.
 """
 
 import argparse
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 import re
 import sys
@@ -20,14 +20,16 @@ from virst_model.checkpoints import WeightsError
 from virst_model.command_line import (
     UsageError,
     add_model_options,
+    add_switches,
     fail,
-    load_model,
+    load_scorer,
+    load_switched,
     set_up_logging,
 )
 from virst_model.frames import Frames, VideoError, open_frames
 from virst_model.overlay import draw_overlay
-from virst_model.video import MAX_QUERIES, segment_video
-from virst_model.virst import Virst
+from virst_model.structs import StepResult
+from virst_model.video import MAX_QUERIES, Picture, segment_video
 
 SLUG_LENGTH = 60
 
@@ -84,10 +86,14 @@ def write_image(path: Path, image: np.ndarray) -> None:
         raise VideoError(path, f"cannot be written ({error.strerror})") from None
 
 
-def segment(
-    model: Virst, frames: Frames, texts: Sequence[str], out: Path, overlay: bool, seed: int = 0
+def write_masks(
+    steps: Iterable[tuple[Picture, StepResult]],
+    frames: Frames,
+    texts: Sequence[str],
+    out: Path,
+    overlay: bool,
 ) -> list[Path]:
-    """Writes the masks of a video; the folders, one a sentence.
+    """Writes the masks of a video, which `segment_video` makes; the folders, one a sentence.
 
     Raises:
         VideoError: the video cannot be read, or a result cannot be written.
@@ -99,7 +105,6 @@ def segment(
         except OSError as error:
             raise VideoError(folder, f"cannot be made ({error.strerror})") from None
     drawing = Overlay(out, frames.length, frames.rate_hz) if overlay else None
-    steps = segment_video(model, frames, texts, seed)
     try:
         for picture, result in tqdm(steps, total=frames.length, unit="frame", leave=False):
             for folder, answer in zip(folders, result.results, strict=True):
@@ -125,6 +130,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     )
     parser.add_argument("--out", type=Path, default=Path("out/segment"), metavar="DIR")
     parser.add_argument("--overlay", action="store_true", help="also write a video to look at")
+    add_switches(parser)
     add_model_options(parser)
     options = parser.parse_args(arguments)
     set_up_logging()
@@ -134,13 +140,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if len(options.query) > MAX_QUERIES:
             raise UsageError(f"--query: {len(options.query)} queries; at most {MAX_QUERIES}")
         frames = open_frames(options.video)
-        model = load_model(options)
-        if model.config.behaviour.anchors == "guided":
-            raise UsageError("--model: guided anchors need a scorer, which this program has not")
+        model = load_switched(options)
+        scorer = load_scorer(options, model)
+        steps = segment_video(model, frames, options.query, options.seed, scorer)
         with logging_redirect_tqdm():
-            folders = segment(
-                model, frames, options.query, options.out, options.overlay, options.seed
-            )
+            folders = write_masks(steps, frames, options.query, options.out, options.overlay)
     except (UsageError, VideoError, WeightsError) as error:
         return fail(error)
     for folder in folders:

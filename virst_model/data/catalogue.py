@@ -126,6 +126,15 @@ def locate(name: str, root: str | Path) -> Path | None:
     return next((place for place in places if place.is_dir()), None)
 
 
+def default_split(name: str) -> str:
+    """The split to evaluate on: the second, MeViS' valid_u; the only one where there is no other.
+
+    Raises KeyError for an unknown name.
+    """
+    splits = CATALOGUE[name].splits
+    return splits[min(1, len(splits) - 1)]
+
+
 def open_dataset(name: str, root: str | Path, split: str) -> Records:
     """A split of a data set that lies under `root`.
 

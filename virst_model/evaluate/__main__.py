@@ -27,11 +27,14 @@ from virst_model.checkpoints import WeightsError
 from virst_model.command_line import (
     UsageError,
     add_model_options,
+    add_switches,
     fail,
-    load_model,
+    load_scorer,
+    load_switched,
     set_up_logging,
+    switched,
 )
-from virst_model.data.catalogue import CATALOGUE, open_dataset
+from virst_model.data.catalogue import CATALOGUE, default_split, open_dataset
 from virst_model.data.record import DataError, Expression, Record, Records
 from virst_model.evaluate import scenes, stories
 from virst_model.evaluate.attention import patch_attention
@@ -159,6 +162,7 @@ def _parser() -> argparse.ArgumentParser:
     group.add_argument("--frames", type=int, default=60, help="of each video")
     group.add_argument("--height", type=int, default=240)
     group.add_argument("--width", type=int, default=320)
+    add_switches(parser)
     add_model_options(parser)
     return parser
 
@@ -184,8 +188,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _evaluate_dataset(options: argparse.Namespace) -> str:
     if options.root is None:
         raise UsageError(f"--root: where is {options.dataset}?")
-    splits = CATALOGUE[options.dataset].splits
-    split = options.split or splits[min(1, len(splits) - 1)]
+    split = options.split or default_split(options.dataset)
     how = Pass(
         options.mode,
         options.fps or Pass.fps,
@@ -201,10 +204,13 @@ def _evaluate_dataset(options: argparse.Namespace) -> str:
     records = open_dataset(options.dataset, options.root, split)
     if not records.records:
         raise DataError(options.root, f"nothing of the split {split} can be used")
-    settings = {"dataset": options.dataset, "split": split, **dataclasses.asdict(how)}
+    settings = {"dataset": options.dataset, "split": split, **how.settings()}
+    settings |= {name: str(value) for name, value in switched(options).items()}
     check_run(options.out, settings | {"model": str(options.model or "tiny")})
     with logging_redirect_tqdm():
-        model = load_model(options)
+        model = load_switched(options)
+        scorer = load_scorer(options, model, whole=options.mode == "offline")
+        how = dataclasses.replace(how, scorer=scorer)
         rows = run(model, options.dataset, records, options.out, how, options.cases)
     found = markdown(rows) if rows else "no truth in this split: masks only\n"
     return f"{found}\n{options.out}\n" if PartialState().is_main_process else ""
@@ -212,14 +218,18 @@ def _evaluate_dataset(options: argparse.Namespace) -> str:
 
 def _evaluate_stories(options: argparse.Namespace) -> str:
     how = stories.StoryRun(videos=options.stories, mode=options.mode, **_filming(options))
-    results = stories.evaluate(load_model(options), how)
+    model = load_switched(options)
+    scorer = load_scorer(options, model, whole=options.mode == "offline")
+    results = stories.evaluate(model, how, scorer)
     _write_json(options.out, dataclasses.asdict(how) | results)
     return stories.table(results, how)
 
 
 def _evaluate_scenes(options: argparse.Namespace) -> str:
     how = scenes.SceneRun(videos=options.videos, **_filming(options))
-    results = scenes.evaluate(load_model(options), how)
+    model = load_switched(options)
+    load_scorer(options, model, whole=False)
+    results = scenes.evaluate(model, how)
     _write_json(options.out, results)
     return scenes.table(results)
 

@@ -1,14 +1,14 @@
 """Runs a model over a record: the whole video at once, or frame by frame as a robot sees it."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 from virst_model.data.record import DataError, Expression, Record
 from virst_model.evaluate.predictions import Answer, Predictions, write_mask
 from virst_model.frames import Frames, ImageFiles, StillImage, VideoError
 from virst_model.session import Session, SessionOptions
 from virst_model.structs import SEARCHING, Query, StepResult
-from virst_model.video import MAX_QUERIES, segment_video
+from virst_model.video import MAX_QUERIES, Scorer, segment_video
 from virst_model.virst import Virst
 
 MODES = ("offline", "streaming")
@@ -26,6 +26,7 @@ class Pass:
         annotators: 0, or how many people described each object in turn (Ref-DAVIS17: 4); then the
             masks of one person's sentences exclude each other, the higher logit wins.
         protocol: of a data set that has several (protocols.py); empty is its default.
+        scorer: what `guided` anchors are chosen by, offline.
     """
 
     mode: str = "offline"
@@ -34,12 +35,17 @@ class Pass:
     seed: int = 0
     annotators: int = 0
     protocol: str = ""
+    scorer: Scorer | None = None
 
     def __post_init__(self) -> None:
         if self.mode not in MODES:
             raise ValueError(f"mode is {self.mode!r}; known are {', '.join(MODES)}")
         if self.fps <= 0:
             raise ValueError(f"fps must be above 0, not {self.fps}")
+
+    def settings(self) -> dict[str, object]:
+        """All but the scorer, JSON-able: what masks depend on."""
+        return {f.name: getattr(self, f.name) for f in fields(self) if f.name != "scorer"}
 
 
 def predict(model: Virst, record: Record, predictions: Predictions, run: Pass) -> int:
@@ -105,7 +111,7 @@ def _whole(
 ) -> Iterator[StepResult]:
     frames = frames_of(record)
     texts = [expression.text for expression in expressions]
-    for _, result in segment_video(model, frames, texts, run.seed):
+    for _, result in segment_video(model, frames, texts, run.seed, run.scorer):
         yield result
 
 

@@ -5,8 +5,8 @@ comes back with its object, and whether it goes over when a sentence's referent 
 """
 
 from collections import defaultdict
-from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
 
 import numpy as np
 from tqdm import tqdm
@@ -72,22 +72,13 @@ def evaluate(model: Virst, run: StoryRun, scorer: Scorer | None = None) -> dict:
     """Rows by kind of sentence and over all (percent), and the share of events that went right.
 
     Returns:
-        "rows": J&F over the frames that count (in a stream from the first answer on, and for a
-        sentence about time from its event on) and over all frames. "events": percent and number
-        of: frames without a mask where nothing is meant; masks back within 5 frames of their
-        object; masks on the new referent within 2 s; in a stream, swapped queries followed.
+        "rows": J, F and J&F over the frames that count (in a stream from the first answer on, and
+        for a sentence about time from its event on), and J&F over all frames. "events": percent
+        and number of: frames without a mask where nothing is meant; masks back within 5 frames of
+        their object; masks on the new referent within 2 s; in a stream, swapped queries followed.
     """
     tally = Tally()
-    for seed in tqdm(range(run.videos), unit="story"):
-        story = make_story(seed, run.split, duration_s=run.frames / run.fps)
-        said = [
-            s
-            for s in story.sentences(per_kind=run.per_kind)
-            if s.kind in run.kinds or not run.kinds
-        ]
-        if not said:
-            continue
-        film = Film(story.render, run.frames, run.fps, (run.height, run.width))
+    for film, said in films(run):
         texts = [s.text for s in said]
         if run.mode == "offline":
             masks, first = whole(model, film, texts, scorer), [0] * len(texts)
@@ -114,6 +105,19 @@ def evaluate(model: Virst, run: StoryRun, scorer: Scorer | None = None) -> dict:
     }
 
 
+def films(run: StoryRun) -> Iterator[tuple[Film, list[Sentence]]]:
+    """Each story as it is filmed, with the sentences that are asked of it, if there are any."""
+    for seed in tqdm(range(run.videos), unit="story"):
+        story = make_story(seed, run.split, duration_s=run.frames / run.fps)
+        said = [
+            s
+            for s in story.sentences(per_kind=run.per_kind)
+            if s.kind in run.kinds or not run.kinds
+        ]
+        if said:
+            yield Film(story.render, run.frames, run.fps, (run.height, run.width)), said
+
+
 def truth(film: Film, sentence: Sentence) -> np.ndarray:
     """bool (T, H, W): whom it means, where to be seen."""
     return np.stack(
@@ -138,8 +142,7 @@ def _count(
     if run.mode == "streaming":
         tally.delays_s += [] if first is None else [first / run.fps]
         start = min(max(start, round(sentence.decided_s * run.fps)), film.length - 1)
-    counted = (j + f)[start:].mean() / 2
-    tally.scores[sentence.kind].append((j[start:].mean(), counted, (j + f).mean() / 2))
+    tally.scores[sentence.kind].append((j[start:].mean(), f[start:].mean(), (j + f).mean() / 2))
     if sentence.kind == "none":
         tally.empties.append(float((~mask_THW[start:].any(axis=(1, 2))).mean()))
     elif sentence.kind == "shift":
@@ -197,16 +200,9 @@ def table(results: dict, run: StoryRun) -> str:
     return "\n".join(lines) + "\n"
 
 
-def with_behaviour(model: Virst, **changes: object) -> Virst:
-    """The same weights with other switches; they stay so."""
-    behaviour = replace(model.config.behaviour, **changes)
-    model.config = replace(model.config, behaviour=behaviour)
-    return model
-
-
 def _row(values: Sequence[tuple[float, float, float]]) -> Row:
-    j, jf, jf_all = 100 * np.mean(values, axis=0)
-    return {"sentences": len(values), "J": float(j), "J&F": float(jf), ALL: float(jf_all)}
+    j, f, jf_all = (100 * np.mean(values, axis=0)).tolist()
+    return {"sentences": len(values), "J": j, "F": f, "J&F": (j + f) / 2, ALL: jf_all}
 
 
 def _share(values: Sequence[float]) -> tuple[float, int]:
