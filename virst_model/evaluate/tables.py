@@ -1,190 +1,245 @@
-"""python -m virst_model.evaluate.tables N: a table of the paper on synthetic stories.
+"""python -m virst_model.evaluate.tables N: a table of the paper, on stories or a data set.
 
     python -m virst_model.evaluate.tables 5                      anchor strategies
     python -m virst_model.evaluate.tables 6                      alpha
     python -m virst_model.evaluate.tables 4 --steps 200          fusion, retrained
     python -m virst_model.evaluate.tables 8 --steps 200          after each stage of training
     python -m virst_model.evaluate.tables 8 --trained out/train  after each stage of a training
-    python -m virst_model.evaluate.tables 9 --steps 200          stages left out
+    python -m virst_model.evaluate.tables 9 --steps 20,40,20     stages left out
+    python -m virst_model.evaluate.tables 10                     FPS and peak memory over alpha
+    python -m virst_model.evaluate.tables 11                     FPS of the whole pipeline
+    python -m virst_model.evaluate.tables 9 --dataset mevis --root DATA --start DIR --preset 7b
 
-Tables 5 and 6 need no training. The rows of the others are trained from the same weights,
-`--steps` optimiser steps a stage; they are real, and say how small they are.
+Tables 5, 6, 10 and 11 need no training. The rows of the others are trained from the same weights,
+each slot of a training for the preset's steps or for `--steps`; they are real, and say how small
+they are. On a data set the training's data are those below --root, and masks lie below --out; a
+split whose truth only a server has gives masks alone.
 """
 
 import argparse
-from collections.abc import Iterator, Sequence
-from dataclasses import replace
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-import subprocess
+import re
 import sys
 
-import cv2
-import numpy as np
 import torch
 
-from virst_model.anchors import STRATEGIES
-from virst_model.checkpoints import WeightsError
+from virst_model.checkpoints import CONFIG, WeightsError, read_json
 from virst_model.command_line import (
     UsageError,
     add_model_options,
+    add_switches,
     fail,
-    load_model,
+    load_scorer,
+    load_switched,
+    positive,
     set_up_logging,
+    switched,
 )
-from virst_model.data.synthetic import RGB
-from virst_model.evaluate.stories import StoryRun, evaluate, with_behaviour
-from virst_model.virst import TINY, Virst, build, load, save
+from virst_model.data.catalogue import CATALOGUE, default_split, open_dataset
+from virst_model.data.record import DataError, Records
+from virst_model.evaluate import rates, rows
+from virst_model.evaluate.__main__ import check_run, run
+from virst_model.evaluate.predict import Pass
+from virst_model.evaluate.score import ALL, Row
+from virst_model.evaluate.slots import Training
+from virst_model.evaluate.stories import StoryRun, evaluate
+from virst_model.frames import VideoError
+from virst_model.machine import machine
+from virst_model.video import Scorer
+from virst_model.virst import TINY, Virst
 
-ALPHAS = (2, 3, 4, 6, 8)
-# Initial and Second ST-Fusion of each row of Table 4.
-FUSIONS = ((False, "mlp"), (True, "mlp"), (False, "attention"), (True, "attention"))
-# Stages of each row.
-AFTER_EACH_STAGE = (
-    ("alignment",),
-    ("alignment", "few_image"),
-    ("alignment", "few_image", "propagation"),
-)
-# What config/train/trunks.yaml leaves of stage 0, below the folder of a training.
-TRUNKS = Path("trunks/tracking")
-LEFT_OUT = (
-    ("propagation",),
-    ("few_image", "propagation"),
-    ("alignment", "few_image", "propagation"),
-)
-# How far a pixel may be from a colour that a sentence names, in RGB.
-NEAR = 60.0
+TITLES = {
+    4: "fusion",
+    5: "anchor strategies",
+    6: "alpha",
+    8: "after each stage",
+    9: "stages left out",
+    10: "FPS and peak memory over alpha",
+    11: "FPS of the whole pipeline",
+}
+TRAINED = (4, 8, 9)
+# Table 10.
+SWEPT_ALPHAS = tuple(range(1, 9))
+STORIES = 40  # unless --videos says otherwise
+CASES = 10  # shown in the report of a row on a data set
+# Columns of an evaluation that a table of the paper has not.
+LEFT_OUT_COLUMNS = (ALL, "never answered")
 
-Line = tuple[str, Virst]
-
-
-class TrainingFailed(UsageError):
-    """A row could not be trained; `str()` is one line."""
-
-
-def anchor_rows(model: Virst) -> Iterator[Line]:
-    """Table 5."""
-    for name in STRATEGIES:
-        yield name, with_behaviour(model, anchors=name)
+# A row's name and its model -> its columns, or what is said in their place.
+Judge = Callable[[str, Virst], Row | str]
 
 
-def alpha_rows(model: Virst) -> Iterator[Line]:
-    """Table 6."""
-    for alpha in ALPHAS:
-        yield f"alpha {alpha}", with_behaviour(model, alpha=alpha)
-
-
-def fusion_rows(model: Virst, out: Path, steps: int) -> Iterator[Line]:
-    """Table 4: each variant starts from the same weights, less what it does not have."""
-    for initial, second in FUSIONS:
-        name = f"{'initial and ' if initial else ''}{second}"
-        folder = out / name.replace(" ", "_")
-        fusion = replace(model.config.fusion, initial=initial, second=second)
-        variant = build(replace(model.config, fusion=fusion), 0, model.tokenizer)
-        known = variant.state_dict()
-        same = {n: x for n, x in model.state_dict().items() if n in known}
-        variant.load_state_dict(same, strict=False)
-        save(variant, folder / "start", torch.float32)
-        yield name, load(_train(("alignment", "few_image"), folder / "start", folder, steps))
-
-
-def stage_rows(
-    start: Path, out: Path, rows: Sequence[tuple[str, ...]], steps: int
-) -> Iterator[Line]:
-    """Tables 8 and 9: the same start, trained by the stages of each row."""
-    yield "none", load(start)
-    for stages in rows:
-        yield " + ".join(stages), load(_train(stages, start, out, steps))
-
-
-def trained_rows(trained: Path) -> Iterator[Line]:
-    """Table 8 of a training that was run: what each stage left under its own folder."""
-    yield "none", load(trained / TRUNKS / "weights")
-    for stages in AFTER_EACH_STAGE:
-        yield " + ".join(stages), load(trained / stages[-1] / "weights")
-
-
-def _train(stages: Sequence[str], start: Path, out: Path, steps: int) -> Path:
-    """Trains the stages, one from the other, as programs of their own; the last one's weights.
-
-    A folder is named after all stages that led to it: what two rows share is trained once.
-    """
-    configs = Path(__file__).parents[2] / "config" / "train"
-    for number, stage in enumerate(stages, start=1):
-        folder = out / "_".join(stages[:number])
-        settings = ["preset=tiny", "data=synthetic", f"steps={steps}", f"warmup={steps // 10}"]
-        command = [sys.executable, "-m", "virst_model.train", str(configs / f"{stage}.yaml")]
-        ended = subprocess.run([*command, *settings, f"start={start}", f"out={folder}"])
-        if ended.returncode:
-            raise TrainingFailed(f"{stage}: training ended with status {ended.returncode}")
-        start = folder / "weights"
-    return start
-
-
-def colour_score(image_HW3: np.ndarray, text: str) -> float:
-    """Share of the picture in the colours that a sentence names: CLIP's part in Table 5."""
-    named = [rgb for word, rgb in RGB.items() if word in text.lower().split()]
-    small = cv2.resize(image_HW3, (64, 48), interpolation=cv2.INTER_AREA).astype(np.float32)
-    near = [np.linalg.norm(small - np.float32(rgb), axis=2) < NEAR for rgb in named]
-    return float(np.mean(near)) if near else 0.0
-
-
-def print_table(lines: Iterator[Line], run: StoryRun, title: str) -> None:
+def print_table(lines: Iterator[rows.Line], judge: Judge, title: str) -> None:
     """Each row as soon as it is measured."""
-    size = f"{run.videos} stories, {run.mode}"
-    sys.stdout.write(f"{title} ({size})\n\n| | sentences | J | J&F |\n|---|---|---|---|\n")
+    sys.stdout.write(f"{title}\n\n")
+    columns: list[str] = []
     for name, model in lines:
-        row = evaluate(model, run, colour_score)["rows"]["overall"]
-        sys.stdout.write(f"| {name} | {row['sentences']} | {row['J']:.1f} | {row['J&F']:.1f} |\n")
+        row = judge(name, model)
+        if isinstance(row, str):
+            sys.stdout.write(f"{name}: {row}\n")
+            continue
+        if not columns:
+            columns = [column for column in row if column not in LEFT_OUT_COLUMNS]
+            sys.stdout.write(f"| | {' | '.join(columns)} |\n|{'---|' * (len(columns) + 1)}\n")
+        values = (row[column] for column in columns)
+        cells = [str(value) if isinstance(value, int) else f"{value:.1f}" for value in values]
+        sys.stdout.write(f"| {name} | {' | '.join(cells)} |\n")
         sys.stdout.flush()
 
 
-def _chosen(options: argparse.Namespace) -> tuple[Iterator[Line], str]:
-    """The rows of the table that is asked for, and its title."""
-    model, start = load_model(options), options.model or TINY
-    out, size = options.out / f"{options.steps}_steps", f"{options.steps} steps a stage"
-    if options.table == 4:
-        return fusion_rows(model, out, options.steps), f"Table 4, fusion, {size}"
+def _guide(options: argparse.Namespace, model: Virst) -> Scorer | None:
+    """Of a row's anchors; without CLIP, Table 5's guided row is one of colours, and says so."""
+    guided = model.config.behaviour.anchors == "guided"
+    if guided and options.table == 5 and options.clip is None:
+        # Here, since most tables need none of CLIP's code, which takes seconds.
+        from virst_model.scorers import colour_score
+
+        return colour_score
+    return load_scorer(options, model)
+
+
+def _on_stories(options: argparse.Namespace) -> tuple[Judge, str]:
+    """Rows on stories, and what they are measured on."""
+    told = {"videos": options.videos or STORIES, "kinds": tuple(options.kinds.split(","))}
+    stories = StoryRun(split=options.split or "test", mode="offline", **told)
+    where = f"{stories.videos} stories, offline"
+
+    def score(name: str, model: Virst) -> Row:
+        return evaluate(model, stories, _guide(options, model))["rows"]["overall"]
+
+    def speed(name: str, model: Virst) -> Row:
+        return rates.rate(model, rates.story_tasks(stories), _guide(options, model))
+
+    return (speed if options.table in (10, 11) else score), where
+
+
+def _on_dataset(options: argparse.Namespace) -> tuple[Judge, str]:
+    """Rows on a data set, and what they are measured on."""
+    if options.root is None:
+        raise UsageError(f"--root: where is {options.dataset}?")
+    split = options.split or default_split(options.dataset)
+    found = open_dataset(options.dataset, options.root, split)
+    records = Records(found.records[: options.videos], found.skipped)
+    if not records.records:
+        raise DataError(options.root, f"nothing of the split {split} can be used")
+    told = {"dataset": options.dataset, "split": split, "videos": options.videos}
+    told |= {"model": str(options.model or "tiny"), "steps": options.steps, **switched(options)}
+    told |= {
+        "preset": options.preset,
+        "trained": options.trained,
+        "train_data": options.train_data,
+    }
+
+    def score(name: str, model: Virst) -> Row | str:
+        out = options.out / f"table_{options.table}" / re.sub(r"\W+", "_", name)
+        how = Pass(seed=options.seed, scorer=_guide(options, model))
+        settings = {key: str(value) for key, value in (how.settings() | told).items()}
+        check_run(out, settings | {"row": name})
+        scores = run(model, options.dataset, records, out, how, CASES)
+        return scores.get("overall") or f"no truth in this split: masks only, in {out}"
+
+    def speed(name: str, model: Virst) -> Row:
+        return rates.rate(model, rates.record_tasks(records.records), _guide(options, model))
+
+    where = f"{options.dataset} {split}, {len(records.records)} records, offline"
+    return (speed if options.table in (10, 11) else score), where
+
+
+def _lines(options: argparse.Namespace) -> tuple[Iterator[rows.Line], str]:
+    """The rows of the table that is asked for, and what is to be said of them."""
+
+    def load(folder: Path | None) -> Virst:
+        return load_switched(argparse.Namespace(**vars(options) | {"model": folder}))
+
+    if options.table == 8 and options.trained:
+        return rows.trained_rows(options.trained, load), str(options.trained)
+    if options.table in TRAINED:
+        training = _training(options)
+        trained = {4: rows.fusion_rows, 8: rows.stage_rows, 9: rows.left_out_rows}
+        return trained[options.table](training, load), training.said()
+    model = load(options.model)
     if options.table == 5:
-        return anchor_rows(model), "Table 5, anchor strategies"
+        guide = "a colour score, not CLIP" if options.clip is None else "CLIP"
+        return rows.anchor_rows(model, guide), "no training"
     if options.table == 6:
-        return alpha_rows(model), "Table 6, alpha"
-    if options.table == 9:
-        lines = stage_rows(start, out, LEFT_OUT, options.steps)
-        return lines, f"Table 9, stages left out, {size}"
-    if options.trained:
-        return trained_rows(options.trained), f"Table 8, after each stage, {options.trained}"
-    lines = stage_rows(start, out, AFTER_EACH_STAGE, options.steps)
-    return lines, f"Table 8, after each stage, {size}"
+        return rows.alpha_rows(model), "no training"
+    here = ", ".join(f"{name} {value}" for name, value in machine(model).items())
+    if options.table == 10:
+        return rows.alpha_rows(model, SWEPT_ALPHAS), here
+    return iter([(options.dataset or "stories", model)]), here
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """The program; 2 where an option cannot be used or a row not be trained, said in one line."""
+def _training(options: argparse.Namespace) -> Training:
+    start = options.model or TINY
+    preset = options.preset or str(read_json(start / CONFIG).get("preset"))
+    data = options.train_data or (str(options.root) if options.dataset else "synthetic")
+    told = f"{preset}_{Path(data).name}_{'_'.join(map(str, options.steps)) or 'all'}_steps"
+    return Training(start, preset, data, options.steps, options.out / told, options.device or "")
+
+
+def _steps(text: str) -> tuple[int, ...]:
+    steps = tuple(positive(part) for part in text.split(","))
+    if len(steps) not in (1, 3):
+        raise argparse.ArgumentTypeError(f"{text!r} is neither a number nor three, as 20,40,20")
+    return steps if len(steps) == 3 else steps * 3
+
+
+def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m virst_model.evaluate.tables",
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("table", type=int, choices=(4, 5, 6, 8, 9))
-    parser.add_argument("--videos", type=int, default=40)
-    parser.add_argument("--kinds", default="attribute,motion,relation", help="a sentence of each")
-    parser.add_argument("--steps", type=int, default=200, help="a stage, of retrained rows")
+    parser.add_argument("table", type=int, choices=tuple(TITLES))
+    parser.add_argument("--dataset", choices=list(CATALOGUE), help="default: stories")
+    parser.add_argument("--root", type=Path, metavar="DIR", help="where the data sets lie")
+    parser.add_argument("--split", help="default: the stories' test, else a data set's second")
     parser.add_argument(
+        "--videos",
+        type=positive,
+        help=f"the first of a data set (default: all), or {STORIES} stories",
+    )
+    parser.add_argument(
+        "--kinds", default="attribute,motion,relation", help="of stories' sentences"
+    )
+    parser.add_argument("--threads", type=int, default=2, help="CPU threads")
+    parser.add_argument("--out", type=Path, default=Path("out/tables"), metavar="DIR")
+    group = parser.add_argument_group("rows that are trained")
+    group.add_argument(
+        "--start", type=Path, dest="model", metavar="DIR", help="another name for --model"
+    )
+    group.add_argument(
+        "--preset", choices=("tiny", "7b"), help="of the stages (default: --start's)"
+    )
+    group.add_argument(
+        "--steps", type=_steps, default=(), help="of each slot, or three as 20,40,20 (preset's)"
+    )
+    group.add_argument("--train-data", metavar="ROOT", help="or `synthetic` (default: --root)")
+    group.add_argument(
         "--trained",
         type=Path,
         metavar="DIR",
         help="Table 8 of the stages that were trained to DIR/trunks, DIR/alignment, ...",
     )
-    parser.add_argument("--threads", type=int, default=2, help="CPU threads")
-    parser.add_argument("--out", type=Path, default=Path("out/tables"), metavar="DIR")
+    add_switches(parser)
     add_model_options(parser)
-    options = parser.parse_args(arguments)
+    return parser
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """The program; 2 where an option cannot be used or a row not be trained, said in one line."""
+    options = _parser().parse_args(arguments)
     set_up_logging()
     torch.set_num_threads(options.threads)
-    run = StoryRun(videos=options.videos, kinds=tuple(options.kinds.split(",")), mode="offline")
     try:
-        lines, title = _chosen(options)
-        print_table(lines, run, title)
-    except (UsageError, WeightsError) as error:
+        if options.preset == "7b" and options.model is None:
+            raise UsageError("--preset 7b: needs --start DIR, weights of that size")
+        judge, where = (_on_dataset if options.dataset else _on_stories)(options)
+        lines, told = _lines(options)
+        title = f"Table {options.table}, {TITLES[options.table]} ({where}; {told})"
+        print_table(lines, judge, title)
+    except (UsageError, WeightsError, DataError, VideoError) as error:
         return fail(error)
     return 0
 

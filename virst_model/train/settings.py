@@ -27,6 +27,8 @@ class Run:
 
     Attributes:
         stage, preset: which of `STAGES`.
+        slot: the stage in whose place it is trained, for as many steps, all else being its own
+            (Table 9); empty is its own place.
         only: of a stage that is several, the names of those to train; empty is all.
         start: a folder of weights, or a `.pt` of {"model", "heads"}; empty is the packaged model,
             or random weights where the stage trains everything.
@@ -45,6 +47,7 @@ class Run:
 
     stage: str
     preset: str = "7b"
+    slot: str = ""
     only: tuple[str, ...] = ()
     start: str = ""
     data: str = "synthetic"
@@ -94,6 +97,10 @@ def read_settings(path: str | Path, changes: Sequence[str] = ()) -> tuple[Run, t
 
 def _chosen(run: Run, values: Mapping[str, Any], where: str) -> tuple[Stage, ...]:
     stages = STAGES[run.stage, run.preset]
+    if run.slot:
+        _check_choice(where, "slot", run.slot, [s for s, preset in STAGES if preset == run.preset])
+        steps = sum(stage.steps for stage in STAGES[run.slot, run.preset])
+        stages = tuple(dataclasses.replace(stage, steps=steps) for stage in stages)
     names = [stage.name for stage in stages]
     for name in run.only:
         _check_choice(where, "only", name, names)

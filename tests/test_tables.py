@@ -1,0 +1,219 @@
+"""python -m virst_model.evaluate.tables: what the rows of the tables are, and that they run."""
+
+import json
+from pathlib import Path
+import shutil
+import subprocess
+import sys
+
+from clip_miniature import save_clip
+from miniatures import make_mevis
+import pytest
+
+from virst_model.evaluate import rows, tables
+from virst_model.evaluate.slots import LEFT_OUT, SLOTS, Training
+from virst_model.train.settings import read_settings
+from virst_model.train.stages import STAGES
+
+ROOT = Path(__file__).resolve().parents[1]
+
+
+def training(preset="7b", steps=()):
+    return Training(Path("start"), preset, "synthetic", steps, Path("out"), "cpu")
+
+
+def slots(stages, preset="7b", steps=()):
+    """What the training program makes of the settings of each slot."""
+    told = training(preset, steps).settings(stages)
+    return [read_settings(path, changes)[1][0] for path, *changes in told]
+
+
+def table(printed):
+    """The rows of a printed table: name -> cells by column."""
+    lines = [line.strip("| ").split(" | ") for line in printed.splitlines() if line[:1] == "|"]
+    head, _, *body = lines
+    return {name: dict(zip(head, cells, strict=True)) for name, *cells in body}
+
+
+@pytest.mark.parametrize("preset", ["tiny", "7b"])
+def test_table_9_trains_every_row_in_three_slots_of_their_own_length(preset):
+    own = [STAGES[slot, preset][0] for slot in SLOTS]
+    for stages in LEFT_OUT.values():
+        filled = slots(stages, preset)
+        assert [slot.steps for slot in filled] == [stage.steps for stage in own]
+
+
+@pytest.mark.parametrize("preset", ["tiny", "7b"])
+def test_a_left_out_stage_is_run_with_the_configuration_of_another(preset):
+    one, two, three = (STAGES[slot, preset][0] for slot in SLOTS)
+    rows_of = {
+        "stages 1, 2, 3": (one, two, three),
+        "without stage 1": (two, two, three),
+        "stage 3 only": (three, three, three),
+    }
+    assert rows_of.keys() == LEFT_OUT.keys()
+    for name, fillers in rows_of.items():
+        for slot, filler in zip(slots(LEFT_OUT[name], preset), fillers, strict=True):
+            for what in ("trains", "frozen", "lr", "schedule", "warmup", "draws", "objective"):
+                assert getattr(slot, what) == getattr(filler, what), (name, what)
+
+
+def test_steps_that_are_given_are_those_of_the_slot_whatever_fills_it():
+    for stages in LEFT_OUT.values():
+        assert [slot.steps for slot in slots(stages, "tiny", (3, 5, 7))] == [3, 5, 7]
+
+
+def test_each_slot_starts_from_the_one_before_and_no_two_rows_share_another_training():
+    left = {}
+    for stages in (*LEFT_OUT.values(), *rows.AFTER_EACH_STAGE):
+        runs = [read_settings(path, changes)[0] for path, *changes in training().settings(stages)]
+        assert runs[0].start == "start"
+        for number, run in enumerate(runs):
+            assert number == 0 or run.start == f"{runs[number - 1].out}/weights"
+            assert left.setdefault(run.out, stages[: number + 1]) == stages[: number + 1]
+
+
+def test_an_installed_copy_has_the_recipes(tmp_path):
+    build = ["setup.py", "-q", "build", "--build-base", str(tmp_path / "build")]
+    egg = ["egg_info", "--egg-base", str(tmp_path)]
+    subprocess.run([sys.executable, build[0], "-q", *egg, *build[2:]], cwd=ROOT, check=True)
+
+    (lib,) = (tmp_path / "build").glob("lib*")
+    for recipe in (ROOT / "config" / "train").glob("*.yaml"):
+        installed = lib / "virst_model" / "recipes" / recipe.name
+        assert installed.read_text() == recipe.read_text() and not installed.is_symlink()
+
+
+@pytest.mark.parametrize(("number", "rows"), [("5", 5), ("6", 5)])
+def test_tables_without_training_have_a_row_for_each_choice(weights, capsys, number, rows):
+    assert tables.main([number, "--videos", "1", "--model", str(weights)]) == 0
+    out = capsys.readouterr().out
+    assert out.count("\n| ") == rows + 1  # and the head
+
+
+def test_table_8_has_a_row_for_what_each_stage_of_a_training_left(weights, capsys, tmp_path):
+    for stage in ("trunks/tracking", "alignment", "few_image", "propagation"):
+        shutil.copytree(weights, tmp_path / stage / "weights")
+
+    options = ["--videos", "1", "--model", str(weights)]
+    assert tables.main(["8", "--trained", str(tmp_path), *options]) == 0
+
+    rows = capsys.readouterr().out.split("\n| ")[2:]
+    last = "alignment + few_image + propagation"
+    assert [r.split(" |")[0] for r in rows] == ["none", "alignment", "alignment + few_image", last]
+
+
+def test_table_8_names_the_stage_that_a_training_did_not_leave(weights, capsys, tmp_path):
+    for stage in ("trunks/tracking", "alignment"):
+        shutil.copytree(weights, tmp_path / stage / "weights")
+
+    options = ["--videos", "1", "--model", str(weights)]
+    assert tables.main(["8", "--trained", str(tmp_path), *options]) == 2
+
+    out, err = capsys.readouterr()
+    assert "| alignment |" in out and str(tmp_path / "few_image") in err
+
+
+@pytest.mark.parametrize(("number", "count"), [("5", 5), ("6", 5)])
+def test_a_table_of_a_data_set_has_j_f_and_their_mean(capsys, tmp_path, number, count):
+    make_mevis(tmp_path)
+    places = ["--root", str(tmp_path), "--out", str(tmp_path / "out")]
+
+    assert tables.main([number, "--dataset", "mevis", "--videos", "1", *places]) == 0
+
+    printed = capsys.readouterr().out
+    assert "mevis valid_u, 1 records" in printed
+    found = table(printed)
+    assert len(found) == count
+    for row in found.values():
+        assert row["expressions"] == "3"
+        mean = (float(row["J"]) + float(row["F"])) / 2
+        assert float(row["J&F"]) == pytest.approx(mean, abs=0.1)
+    (said,) = (tmp_path / "out" / f"table_{number}").glob("*3/results.json")
+    assert len(json.loads(said.read_text())["expressions"]) == 3
+
+
+def test_a_table_of_a_split_without_truth_is_masks_and_says_so(weights, capsys, tmp_path):
+    make_mevis(tmp_path)
+    places = ["--root", str(tmp_path), "--out", str(tmp_path / "out"), "--model", str(weights)]
+
+    assert tables.main(["6", "--dataset", "mevis", "--split", "valid", *places]) == 0
+
+    printed = capsys.readouterr().out
+    assert printed.count("no truth in this split: masks only, in") == len(rows.ALPHAS)
+    for alpha in rows.ALPHAS:
+        masks = tmp_path / "out" / "table_6" / f"alpha_{alpha}" / "Annotations"
+        assert len(list(masks.rglob("*.png"))) == 3 * 8 + 5
+
+
+def test_the_guided_row_of_table_5_is_clips_where_there_is_one(weights, capsys, tmp_path):
+    save_clip(tmp_path / "clip")
+    options = ["--videos", "1", "--kinds", "attribute", "--model", str(weights)]
+
+    assert tables.main(["5", *options]) == 0
+    assert "guided, one anchor by a colour score, not CLIP" in table(capsys.readouterr().out)
+
+    assert tables.main(["5", *options, "--clip", str(tmp_path / "clip")]) == 0
+    assert "guided, one anchor by CLIP" in table(capsys.readouterr().out)
+
+
+def test_table_10_has_rate_and_memory_of_every_alpha_and_names_the_device(
+    weights, capsys, tmp_path
+):
+    make_mevis(tmp_path)
+    places = ["--dataset", "mevis", "--root", str(tmp_path), "--device", "cpu"]
+
+    assert tables.main(["10", "--videos", "1", "--model", str(weights), *places]) == 0
+
+    printed = capsys.readouterr().out
+    assert "(mevis valid_u, 1 records, offline; device " in printed
+    found = table(printed)
+    assert list(found) == [f"alpha {alpha}" for alpha in range(1, 9)]
+    for row in found.values():
+        assert row["frames"] == "24" and float(row["FPS"]) > 0 and float(row["peak MiB"]) > 1
+
+
+def test_table_11_is_the_rate_of_the_pipeline_on_a_data_set(weights, capsys, tmp_path):
+    make_mevis(tmp_path)
+    places = ["--dataset", "mevis", "--root", str(tmp_path), "--split", "valid"]
+
+    assert tables.main(["11", "--model", str(weights), *places]) == 0
+
+    (row,) = table(capsys.readouterr().out).values()
+    assert row["sentences"] == "4" and row["frames"] == "29" and float(row["FPS"]) > 0
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["5", "--dataset", "mevis"], "--root: where is mevis?"),
+        (["9", "--preset", "7b"], "--preset 7b: needs --start DIR"),
+        (["6", "--second-fusion", "mlp"], "--second-fusion mlp: these weights have attention"),
+        (["6", "--anchors", "guided", "--videos", "1"], "--anchors guided: needs --clip DIR"),
+        (["6", "--start", "/nowhere"], "/nowhere: no such folder"),
+    ],
+)
+def test_what_a_table_cannot_be_made_of_is_one_line(capsys, arguments, said):
+    assert tables.main(arguments) == 2
+    assert capsys.readouterr().err.splitlines()[-1].startswith(f"error: {said}")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("number", "count"), [("4", 4), ("8", 4), ("9", 3)])
+def test_rows_with_training_are_trained_and_scored_on_a_data_set(
+    weights, capfd, tmp_path, number, count
+):
+    make_mevis(tmp_path)
+    places = ["--root", str(tmp_path), "--out", str(tmp_path / "out"), "--start", str(weights)]
+
+    arguments = ["--dataset", "mevis", "--videos", "1", "--steps", "1", *places]
+    assert tables.main([number, *arguments]) == 0
+
+    assert len(table(capfd.readouterr().out)) == count
+
+
+@pytest.mark.slow
+def test_rows_with_training_are_trained_on_stories_too(weights, capfd, tmp_path):
+    places = ["--out", str(tmp_path), "--start", str(weights)]
+    assert tables.main(["9", "--videos", "1", "--steps", "1", *places]) == 0
+    assert list(table(capfd.readouterr().out)) == list(LEFT_OUT)

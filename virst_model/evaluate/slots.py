@@ -1,0 +1,89 @@
+"""The three slots of a training, and which stage fills each: how the rows of a table are trained.
+
+Sec. A.3 of arXiv 2603.27060: an ablation of the stages (Table 9) always trains three times, each
+slot for its own number of steps, so that all rows are trained equally long. A stage that is left
+out is replaced: its slot is run with the configuration of another. The section says both that the
+"configuration" is another stage's and that "hyperparameters" are "identical"; our reading is that
+what trains, learning rate, schedule and propagation come together, as that stage's configuration,
+and that the number of steps is the slot's.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+import os
+from pathlib import Path
+import subprocess
+import sys
+
+from virst_model.command_line import UsageError
+
+# config/train of the repository, as data of the package.
+RECIPES = Path(__file__).parents[1] / "recipes"
+# The slots in order, named after the stages that they are made for.
+SLOTS = ("alignment", "few_image", "propagation")
+# The stage that fills each slot, of each row of Table 9.
+LEFT_OUT = {
+    "stages 1, 2, 3": ("alignment", "few_image", "propagation"),
+    "without stage 1": ("few_image", "few_image", "propagation"),
+    "stage 3 only": ("propagation", "propagation", "propagation"),
+}
+
+
+class TrainingFailed(UsageError):
+    """A row could not be trained; `str()` is one line."""
+
+
+@dataclass(frozen=True)
+class Training:
+    """From what rows are trained, on what, and how long.
+
+    Attributes:
+        start: a folder of weights.
+        preset: of the stages: "7b" or "tiny".
+        data: "synthetic", or the folder of the data sets.
+        steps: of each slot; none: those of the preset.
+        out: a folder below which each row has its own. What two rows share is trained once, and
+            what was stopped goes on.
+        device: "cpu" keeps it off a GPU that is there.
+    """
+
+    start: Path
+    preset: str
+    data: str
+    steps: tuple[int, ...]
+    out: Path
+    device: str
+
+    def said(self) -> str:
+        """How long, in words."""
+        if not self.steps:
+            return f"the {self.preset} preset's steps"
+        return f"{'/'.join(map(str, self.steps))} steps in slots 1/2/3"
+
+    def settings(self, stages: Sequence[str]) -> list[list[str]]:
+        """What `virst_model.train` is told of each slot that a row's stages fill, in order."""
+        told, start = [], self.start
+        for number, (slot, stage) in enumerate(zip(SLOTS, stages, strict=False)):
+            folder = self.out / "_".join(stages[: number + 1])
+            changes = [f"preset={self.preset}", f"data={self.data}", f"slot={slot}"]
+            if self.steps:
+                steps = self.steps[number]
+                changes += [f"steps={steps}", f"warmup={steps // 10}"]
+            changes += [f"start={start}", f"out={folder}"]
+            told.append([str(RECIPES / f"{stage}.yaml"), *changes])
+            start = folder / "weights"
+        return told
+
+    def run(self, stages: Sequence[str]) -> Path:
+        """Trains the slots, one from the other, as programs of their own; the last one's weights.
+
+        Raises:
+            TrainingFailed: one of them ended with an error, which it has said.
+        """
+        on_cpu = {"ACCELERATE_USE_CPU": "true"} if self.device == "cpu" else {}
+        for stage, told in zip(stages, self.settings(stages), strict=True):
+            command = [sys.executable, "-m", "virst_model.train", *told]
+            ended = subprocess.run(command, env={**os.environ, **on_cpu})
+            if ended.returncode:
+                raise TrainingFailed(f"{stage}: training ended with status {ended.returncode}")
+        return self.out / "_".join(stages) / "weights"
