@@ -1,6 +1,7 @@
 """The bench runs at minimum length; its structure is looked at, never its times."""
 
 import json
+from pathlib import Path
 
 import pytest
 from streams import packaged_with, real_model, smallest
@@ -10,7 +11,7 @@ from virst_model.bench import growth
 from virst_model.bench.__main__ import main, random_model
 from virst_model.bench.measure import Load, parts
 from virst_model.bench.parts import Stopwatch, listening
-from virst_model.machine import attention_flop, share_of_peak, work
+from virst_model.machine import attention_flop, peak_mib, reset_peak, share_of_peak, work
 from virst_model.session import SessionOptions
 
 PARTS = {
@@ -137,3 +138,15 @@ def test_attention_is_counted_where_keys_have_fewer_heads():
     queries, keys, values = (2, 4, 10, 16), (2, 1, 30, 16), (2, 1, 30, 8)
 
     assert attention_flop(queries, keys, values) == 2 * 2 * 4 * 10 * 30 * (16 + 8)
+
+
+@pytest.mark.skipif(not Path("/proc/self/clear_refs").exists(), reason="needs Linux")
+def test_the_peak_of_memory_begins_anew():
+    cpu = torch.device("cpu")
+    held = bytearray(b"x") * (200 << 20)  # written, or it takes no memory
+    high = peak_mib(cpu)
+    del held
+
+    reset_peak(cpu)
+
+    assert 0 < peak_mib(cpu) < high - 100

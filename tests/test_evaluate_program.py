@@ -3,6 +3,7 @@
 import json
 import zipfile
 
+from clip_miniature import save_clip
 from image_miniatures import box, make_reason_seg, make_refer
 from miniatures import make_mevis, make_ref_davis17, make_ref_youtube_vos, make_revos
 import pytest
@@ -204,3 +205,40 @@ def test_a_model_that_no_stream_can_follow_is_refused_in_words(evaluate, tmp_pat
 def test_a_data_set_needs_to_be_found(capsys):
     assert main(["--dataset", "mevis"]) == 2
     assert "--root" in capsys.readouterr().err
+
+
+def test_guided_anchors_are_chosen_by_clip(evaluate, tmp_path):
+    make_mevis(tmp_path)
+    guided = ("--anchors", "guided", "--clip", str(save_clip(tmp_path / "clip")))
+
+    assert evaluate("mevis", "--threads", "1", *guided) == 0
+
+    assert results(tmp_path)["table"]["overall"]["expressions"] == 4
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        ((), "needs --clip DIR"),
+        (("--clip", "/nowhere"), "/nowhere: no such folder"),
+        (("--mode", "streaming"), "needs the whole video"),
+    ],
+)
+def test_guided_anchors_without_a_guide_are_refused_in_one_line(
+    evaluate, tmp_path, capsys, arguments, said
+):
+    make_mevis(tmp_path)
+
+    assert evaluate("mevis", "--anchors", "guided", *arguments) == 2
+
+    error = capsys.readouterr().err
+    assert said in error and error.count("\n") == 1
+
+
+def test_a_folder_of_one_alpha_takes_no_masks_of_another(evaluate, tmp_path, capsys):
+    make_mevis(tmp_path)
+
+    assert evaluate("mevis", "--threads", "1", "--alpha", "2") == 0
+    assert evaluate("mevis", "--threads", "1", "--alpha", "2") == 0
+    assert evaluate("mevis") == 2
+    assert "holds results of another run" in capsys.readouterr().err

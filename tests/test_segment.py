@@ -5,6 +5,7 @@ from pathlib import Path
 import subprocess
 import sys
 
+from clip_miniature import save_clip
 import cv2
 import numpy as np
 from PIL import Image
@@ -207,3 +208,14 @@ def test_a_precision_is_an_argument(monkeypatch):
 
     dtypes = [torch.float32, torch.float16, torch.bfloat16, None]
     assert asked == [(None, "cpu", dtype) for dtype in dtypes]
+
+
+def test_guided_anchors_need_a_clip_and_take_it(run, video, tmp_path, capsys):
+    guided = (video, "--query", "it", "--anchors", "guided")
+
+    assert run(*guided) == 2
+    error = capsys.readouterr().err
+    assert "needs --clip DIR" in error and error.count("\n") == 1
+
+    assert run(*guided, "--clip", save_clip(tmp_path / "clip")) == 0
+    assert len(files(tmp_path / "out")) == 10

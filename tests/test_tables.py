@@ -28,6 +28,11 @@ def slots(stages, preset="7b", steps=()):
     return [read_settings(path, changes)[1][0] for path, *changes in told]
 
 
+def main(arguments):
+    """The program on one thread: the parts are small."""
+    return tables.main([*arguments, "--threads", "1"])
+
+
 def table(printed):
     """The rows of a printed table: name -> cells by column."""
     lines = [line.strip("| ").split(" | ") for line in printed.splitlines() if line[:1] == "|"]
@@ -86,7 +91,7 @@ def test_an_installed_copy_has_the_recipes(tmp_path):
 
 @pytest.mark.parametrize(("number", "rows"), [("5", 5), ("6", 5)])
 def test_tables_without_training_have_a_row_for_each_choice(weights, capsys, number, rows):
-    assert tables.main([number, "--videos", "1", "--model", str(weights)]) == 0
+    assert main([number, "--videos", "1", "--model", str(weights)]) == 0
     out = capsys.readouterr().out
     assert out.count("\n| ") == rows + 1  # and the head
 
@@ -96,7 +101,7 @@ def test_table_8_has_a_row_for_what_each_stage_of_a_training_left(weights, capsy
         shutil.copytree(weights, tmp_path / stage / "weights")
 
     options = ["--videos", "1", "--model", str(weights)]
-    assert tables.main(["8", "--trained", str(tmp_path), *options]) == 0
+    assert main(["8", "--trained", str(tmp_path), *options]) == 0
 
     rows = capsys.readouterr().out.split("\n| ")[2:]
     last = "alignment + few_image + propagation"
@@ -108,7 +113,7 @@ def test_table_8_names_the_stage_that_a_training_did_not_leave(weights, capsys, 
         shutil.copytree(weights, tmp_path / stage / "weights")
 
     options = ["--videos", "1", "--model", str(weights)]
-    assert tables.main(["8", "--trained", str(tmp_path), *options]) == 2
+    assert main(["8", "--trained", str(tmp_path), *options]) == 2
 
     out, err = capsys.readouterr()
     assert "| alignment |" in out and str(tmp_path / "few_image") in err
@@ -119,7 +124,7 @@ def test_a_table_of_a_data_set_has_j_f_and_their_mean(capsys, tmp_path, number, 
     make_mevis(tmp_path)
     places = ["--root", str(tmp_path), "--out", str(tmp_path / "out")]
 
-    assert tables.main([number, "--dataset", "mevis", "--videos", "1", *places]) == 0
+    assert main([number, "--dataset", "mevis", "--videos", "1", *places]) == 0
 
     printed = capsys.readouterr().out
     assert "mevis valid_u, 1 records" in printed
@@ -129,15 +134,16 @@ def test_a_table_of_a_data_set_has_j_f_and_their_mean(capsys, tmp_path, number, 
         assert row["expressions"] == "3"
         mean = (float(row["J"]) + float(row["F"])) / 2
         assert float(row["J&F"]) == pytest.approx(mean, abs=0.1)
-    (said,) = (tmp_path / "out" / f"table_{number}").glob("*3/results.json")
-    assert len(json.loads(said.read_text())["expressions"]) == 3
+    left = list((tmp_path / "out" / f"table_{number}").glob("*/results.json"))
+    assert len(left) == count
+    assert {len(json.loads(said.read_text())["expressions"]) for said in left} == {3}
 
 
 def test_a_table_of_a_split_without_truth_is_masks_and_says_so(weights, capsys, tmp_path):
     make_mevis(tmp_path)
     places = ["--root", str(tmp_path), "--out", str(tmp_path / "out"), "--model", str(weights)]
 
-    assert tables.main(["6", "--dataset", "mevis", "--split", "valid", *places]) == 0
+    assert main(["6", "--dataset", "mevis", "--split", "valid", *places]) == 0
 
     printed = capsys.readouterr().out
     assert printed.count("no truth in this split: masks only, in") == len(rows.ALPHAS)
@@ -150,10 +156,10 @@ def test_the_guided_row_of_table_5_is_clips_where_there_is_one(weights, capsys, 
     save_clip(tmp_path / "clip")
     options = ["--videos", "1", "--kinds", "attribute", "--model", str(weights)]
 
-    assert tables.main(["5", *options]) == 0
+    assert main(["5", *options]) == 0
     assert "guided, one anchor by a colour score, not CLIP" in table(capsys.readouterr().out)
 
-    assert tables.main(["5", *options, "--clip", str(tmp_path / "clip")]) == 0
+    assert main(["5", *options, "--clip", str(tmp_path / "clip")]) == 0
     assert "guided, one anchor by CLIP" in table(capsys.readouterr().out)
 
 
@@ -163,7 +169,7 @@ def test_table_10_has_rate_and_memory_of_every_alpha_and_names_the_device(
     make_mevis(tmp_path)
     places = ["--dataset", "mevis", "--root", str(tmp_path), "--device", "cpu"]
 
-    assert tables.main(["10", "--videos", "1", "--model", str(weights), *places]) == 0
+    assert main(["10", "--videos", "1", "--model", str(weights), *places]) == 0
 
     printed = capsys.readouterr().out
     assert "(mevis valid_u, 1 records, offline; device " in printed
@@ -177,7 +183,7 @@ def test_table_11_is_the_rate_of_the_pipeline_on_a_data_set(weights, capsys, tmp
     make_mevis(tmp_path)
     places = ["--dataset", "mevis", "--root", str(tmp_path), "--split", "valid"]
 
-    assert tables.main(["11", "--model", str(weights), *places]) == 0
+    assert main(["11", "--model", str(weights), *places]) == 0
 
     (row,) = table(capsys.readouterr().out).values()
     assert row["sentences"] == "4" and row["frames"] == "29" and float(row["FPS"]) > 0
@@ -194,7 +200,7 @@ def test_table_11_is_the_rate_of_the_pipeline_on_a_data_set(weights, capsys, tmp
     ],
 )
 def test_what_a_table_cannot_be_made_of_is_one_line(capsys, arguments, said):
-    assert tables.main(arguments) == 2
+    assert main(arguments) == 2
     assert capsys.readouterr().err.splitlines()[-1].startswith(f"error: {said}")
 
 
@@ -207,7 +213,7 @@ def test_rows_with_training_are_trained_and_scored_on_a_data_set(
     places = ["--root", str(tmp_path), "--out", str(tmp_path / "out"), "--start", str(weights)]
 
     arguments = ["--dataset", "mevis", "--videos", "1", "--steps", "1", *places]
-    assert tables.main([number, *arguments]) == 0
+    assert main([number, *arguments]) == 0
 
     assert len(table(capfd.readouterr().out)) == count
 
@@ -215,5 +221,5 @@ def test_rows_with_training_are_trained_and_scored_on_a_data_set(
 @pytest.mark.slow
 def test_rows_with_training_are_trained_on_stories_too(weights, capfd, tmp_path):
     places = ["--out", str(tmp_path), "--start", str(weights)]
-    assert tables.main(["9", "--videos", "1", "--steps", "1", *places]) == 0
+    assert main(["9", "--videos", "1", "--steps", "1", *places]) == 0
     assert list(table(capfd.readouterr().out)) == list(LEFT_OUT)
