@@ -8,6 +8,7 @@ import importlib
 from typing import Any
 
 _HOMES = {
+    "PackageError": "packages",
     "Query": "structs",
     "Session": "session",
     "SessionOptions": "session",

@@ -10,6 +10,7 @@ import torch
 
 from virst_model.anchors import STRATEGIES
 from virst_model.device import DeviceError, choose_device
+from virst_model.packages import PackageError
 from virst_model.switches import SwitchError, with_behaviour, with_fusion
 from virst_model.video import Scorer
 from virst_model.virst import Virst, load
@@ -110,9 +111,13 @@ def load_model(options: argparse.Namespace) -> Virst:
 
     Raises:
         WeightsError: its files cannot be used.
-        UsageError: there is no such device.
+        UsageError: there is no such device, or a package is not installed.
     """
-    return load(options.model, chosen_device(options), DTYPES.get(options.dtype))
+    device = chosen_device(options)
+    try:
+        return load(options.model, device, DTYPES.get(options.dtype))
+    except PackageError as error:
+        raise UsageError(str(error)) from None
 
 
 def chosen_device(options: argparse.Namespace) -> str:

@@ -31,6 +31,7 @@ from virst_model.checkpoints import (
 )
 from virst_model.command_line import fail
 from virst_model.config import VirstConfig, behaviour, full
+from virst_model.packages import PackageError
 from virst_model.released import (
     PREFIX,
     STATE,
@@ -254,7 +255,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             return 0
         files = ReleasedFiles(options.virst, options.videochat, options.sam2)
         config = import_released(files, options.out, options.behaviour, DTYPES[options.dtype])
-    except WeightsError as error:
+    except (WeightsError, PackageError) as error:
         return fail(error)
     sys.stdout.write(f"{options.out}: {config.behaviour.name} behaviour, {options.dtype}\n")
     return 0

@@ -1,6 +1,7 @@
 """SAM 2.1's own modules, composed: image encoder, memory attention, mask decoder, memory encoder.
 
-Prompted by embeddings ([ST] prompts) instead of points. The one place that imports `sam2`.
+Prompted by embeddings ([ST] prompts) instead of points. The one place that imports `sam2`;
+importing it raises PackageError where that cannot be done.
 Sources: arXiv 2603.27060 Sec. 3.4, eq. (10)-(12), (17)-(19); arXiv 2408.00714; what
 the release does: docs/released.md, facts 20-22, 26, 27 and 31.
 """
@@ -8,21 +9,26 @@ the release does: docs/released.md, facts 20-22, 26, 27 and 31.
 from collections.abc import Callable
 import math
 
-from sam2.modeling.backbones.hieradet import Hiera
-from sam2.modeling.backbones.image_encoder import FpnNeck, ImageEncoder
-from sam2.modeling.memory_attention import MemoryAttention, MemoryAttentionLayer
-from sam2.modeling.memory_encoder import CXBlock, Fuser, MaskDownSampler, MemoryEncoder
-from sam2.modeling.position_encoding import PositionEmbeddingSine
-from sam2.modeling.sam.mask_decoder import MaskDecoder
-from sam2.modeling.sam.prompt_encoder import PromptEncoder
-from sam2.modeling.sam.transformer import Attention, TwoWayTransformer
-from sam2.modeling.sam2_utils import MLP, get_1d_sine_pe
 import torch
 from torch import nn
 import torch.nn.functional as F
 
 from virst_model.config import SegmenterConfig
+from virst_model.packages import PackageError
 from virst_model.structs import ABSENT_LOGIT, Decoded, FrameFeatures, MemoryEntry, MemoryRead
+
+try:
+    from sam2.modeling.backbones.hieradet import Hiera
+    from sam2.modeling.backbones.image_encoder import FpnNeck, ImageEncoder
+    from sam2.modeling.memory_attention import MemoryAttention, MemoryAttentionLayer
+    from sam2.modeling.memory_encoder import CXBlock, Fuser, MaskDownSampler, MemoryEncoder
+    from sam2.modeling.position_encoding import PositionEmbeddingSine
+    from sam2.modeling.sam.mask_decoder import MaskDecoder
+    from sam2.modeling.sam.prompt_encoder import PromptEncoder
+    from sam2.modeling.sam.transformer import Attention, TwoWayTransformer
+    from sam2.modeling.sam2_utils import MLP, get_1d_sine_pe
+except ImportError as error:
+    raise PackageError(error) from error
 
 # Mask probabilities enter the memory encoder as sigmoid(logit) * 20 - 10, never binarised.
 MEMORY_SCALE, MEMORY_BIAS = 20.0, -10.0

@@ -19,7 +19,6 @@ from virst_model import checkpoints
 from virst_model.config import VirstConfig
 from virst_model.fusion import InitialFusion, MlpFusion, SecondFusion
 from virst_model.prompt import IGNORE, Prompt, Prompter, plain_sentence
-from virst_model.segmenter import Segmenter
 from virst_model.structs import Decoded, FrameFeatures, MemoryEntry, MemoryRead
 from virst_model.vlm.vlm import build_vlm
 
@@ -37,6 +36,9 @@ class Virst(nn.Module):
 
     def __init__(self, config: VirstConfig, tokenizer: Tokenizer) -> None:
         super().__init__()
+        # Here, so that a program without sam2 starts and can say in a line what to install.
+        from virst_model.segmenter import Segmenter
+
         if tokenizer.get_vocab_size() > config.llm.vocab:
             raise ValueError(
                 f"tokenizer has {tokenizer.get_vocab_size()} entries, "
@@ -107,7 +109,7 @@ class Virst(nn.Module):
 
     def _bicubic(self, frame_HW3: np.ndarray, side: int) -> torch.Tensor:
         # Pillow itself: torch's bicubic on bytes is off by two levels here and there.
-        image = Image.fromarray(frame_HW3).resize((side, side), Image.Resampling.BICUBIC)
+        image = Image.fromarray(frame_HW3).resize((side, side), Image.BICUBIC)
         return self._normalised(torch.from_numpy(np.array(image)).permute(2, 0, 1)[None])
 
     def decode_anchor(
@@ -245,7 +247,10 @@ def _tokenizer(folder: Path) -> Tokenizer:
 
 
 def build(config: VirstConfig, seed: int = 0, tokenizer: Tokenizer | None = None) -> Virst:
-    """A model with random weights; `tokenizer` defaults to the packaged tiny one."""
+    """A model with random weights; `tokenizer` defaults to the packaged tiny one.
+
+    Raises PackageError as `load` does.
+    """
     with torch.random.fork_rng(devices=[]):  # the weights are made on the CPU
         torch.manual_seed(seed)
         return Virst(config, tokenizer or _tokenizer(TINY)).eval()
@@ -265,6 +270,7 @@ def load(
 
     Raises:
         WeightsError: the folder or a file is missing, damaged or of another model.
+        PackageError: sam2, hydra-core or iopath is not installed.
     """
     folder = Path(folder) if folder else TINY
     values, state = checkpoints.read(folder)

@@ -46,7 +46,14 @@ WARN_EVERY_S = 5.0
 SWITCH_INTERVAL_S = 0.0005
 # Errors of `configure` that say in one line what the user can change; by name, since the model is
 # imported on the tracker's thread.
-EXPECTED = ("ParameterError", "BackendError", "WeightsError", "DeviceError", "StreamError")
+EXPECTED = (
+    "ParameterError",
+    "BackendError",
+    "WeightsError",
+    "PackageError",
+    "DeviceError",
+    "StreamError",
+)
 UNCONFIGURED = 1  # lifecycle_msgs/State.PRIMARY_STATE_UNCONFIGURED
 
 

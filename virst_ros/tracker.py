@@ -76,6 +76,7 @@ def open_stream(parameters: Parameters) -> Stream:
 
     Raises:
         virst_model.WeightsError: the folder of weights cannot be used.
+        virst_model.PackageError: sam2, hydra-core or iopath is not installed.
         virst_model.device.DeviceError: the device is not there.
         virst_model.grounder.StreamError: the model chooses its anchors as no stream can.
         ValueError: options that do not fit together.

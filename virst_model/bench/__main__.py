@@ -31,6 +31,7 @@ from virst_model.compiled import compile_frames
 from virst_model.config import full, tiny
 from virst_model.grounder import StreamError, check_stream
 from virst_model.machine import machine, share_of_peak, work
+from virst_model.packages import PackageError
 from virst_model.session import SessionOptions
 from virst_model.virst import TINY, Virst, empty, settle
 
@@ -171,7 +172,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         model = _model(options)
         if options.mode != "offline":
             check_stream(model.config.behaviour)
-    except (UsageError, WeightsError, StreamError) as error:
+    except (UsageError, WeightsError, StreamError, PackageError) as error:
         return fail(error)
     if options.growth:
         if options.compile:

@@ -18,6 +18,7 @@ from virst_model.command_line import fail, set_up_logging
 from virst_model.data.mixture import Mixture, open_mixture
 from virst_model.data.record import DataError
 from virst_model.data.scene_samples import SceneSamples
+from virst_model.packages import PackageError
 from virst_model.train.loop import Batches, train
 from virst_model.train.scenes import SceneBatches
 from virst_model.train.settings import Run, SettingsError, read_settings
@@ -43,7 +44,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         run, stages = read_settings(options.stage, options.changes)
         _train_all(run, stages)
-    except (SettingsError, WeightsError, DataError) as error:
+    except (SettingsError, WeightsError, DataError, PackageError) as error:
         return fail(error)
     except TrainingError as error:
         fail(error)
