@@ -115,7 +115,7 @@ $(STAMPS)/requirements: $(STAMPS)/venv $(REQUIREMENTS) requirements/no_deps.txt
 	@touch "$@"
 
 INTERFACES := $(wildcard virst_interfaces/* virst_interfaces/*/*)
-$(STAMPS)/interfaces: $(STAMPS)/requirements $(INTERFACES) scripts/build_interfaces.sh scripts/fix_export_paths.cmake
+$(STAMPS)/interfaces: $(STAMPS)/requirements $(INTERFACES) scripts/build_interfaces.sh
 	@echo 'setup: virst_interfaces'
 	@scripts/build_interfaces.sh "$(VENV)" > "$(VENV)/build_interfaces.log" 2>&1 || \
 	  { tail -n 30 "$(VENV)/build_interfaces.log" >&2; exit 1; }

@@ -10,10 +10,11 @@ export VIRTUAL_ENV="$venv" PATH="$venv/bin:$PATH"
 # Another ROS installation of this shell would be found first.
 unset AMENT_PREFIX_PATH CMAKE_PREFIX_PATH COLCON_PREFIX_PATH PYTHONPATH PYTHONHOME
 
+# From nothing: an earlier configuration may name files that are gone.
+rm -rf "$build"
 cmake -S "$root/virst_interfaces" -B "$build" \
   -DCMAKE_BUILD_TYPE=Release -DBUILD_TESTING=OFF \
   -DCMAKE_PREFIX_PATH="$venv" -DCMAKE_INSTALL_PREFIX="$venv" \
-  -DPython3_EXECUTABLE="$venv/bin/python" -DPython3_FIND_VIRTUALENV=ONLY \
-  -DCMAKE_PROJECT_INCLUDE="$root/scripts/fix_export_paths.cmake"
+  -DPython3_EXECUTABLE="$venv/bin/python" -DPython3_FIND_VIRTUALENV=ONLY
 cmake --build "$build" --parallel
 cmake --install "$build"
