@@ -1,10 +1,48 @@
-"""Package metadata. It lives here and not in pyproject.toml for the old setuptools of robots."""
+"""Package metadata. It lives here and not in pyproject.toml for the old setuptools of robots.
+
+The floors are the oldest versions that work (`make floors`); requirements/*.txt pin what CI takes.
+colcon installs this package without looking at them: there package.xml names what is needed.
+"""
 
 from glob import glob
 
 from setuptools import find_packages, setup
 
 NAME = "virst_ros"
+
+# sam2 is missing because it asks for torchvision; `virst_model.load` says how it is installed.
+MODEL = [
+    "torch>=2.5",
+    "transformers>=4.48",
+    "tokenizers>=0.21",
+    "safetensors>=0.4.3",
+    "numpy>=1.21.5",
+    "opencv-python-headless>=4.5.4.60",
+    "pillow>=9.0.1",
+    "tqdm>=4.57",
+    # What sam2 imports.
+    "hydra-core>=1.3.2",
+    "iopath>=0.1.10",
+]
+# Training, data sets and evaluation.
+TRAIN = [
+    "accelerate>=1.0",
+    "omegaconf>=2.2.2",
+    "peft>=0.13",
+    "pycocotools>=2.0.7",
+    "pyyaml>=6.0",
+    "tensorboard>=2.9",
+]
+# The node on a machine without ROS 2; virst_interfaces has to be built as well (`make setup`).
+DEMO = [
+    "rosbags-image>=0.10",
+    "ros-kilted-rclpy>=9.1.2",
+    "ros-kilted-rmw-fastrtps-cpp>=9.3.3",
+    "ros-kilted-sensor-msgs>=5.5.1",
+    "ros-kilted-std-srvs>=5.5.1",
+    "ros-kilted-diagnostic-msgs>=5.5.1",
+]
+DEV = ["pytest>=9", "ruff>=0.17", "scikit-image>=0.24", "setuptools>=77", "wheel>=0.45"]
 
 setup(
     name=NAME,
@@ -23,8 +61,13 @@ setup(
         (f"share/{NAME}/config/train", sorted(glob("config/train/*"))),
     ],
     python_requires=">=3.10",
-    install_requires=["setuptools"],
-    extras_require={"deepspeed": ["deepspeed>=0.17"]},
+    install_requires=MODEL,
+    extras_require={
+        "train": TRAIN,
+        "demo": DEMO,
+        "dev": DEV,
+        "deepspeed": [*TRAIN, "deepspeed>=0.17"],
+    },
     zip_safe=False,
     entry_points={
         "console_scripts": [
