@@ -1,5 +1,6 @@
 # `make demo` and `make test` need nothing but Python 3.11, a C++ compiler and cmake: they make
 # .venv with everything else in it, ROS 2 Kilted included. Stamps in .venv say what is done already.
+# PYTHON may also be 3.10 or 3.12 to 3.14: there are ROS wheels for those.
 SHELL := /bin/bash
 
 PYTHON ?= python3.11
@@ -35,7 +36,7 @@ export ROS_LOG_DIR ?= $(CURDIR)/out/ros_log
 RUN := AMENT_PREFIX_PATH="$(abspath $(VENV))" PATH="$(abspath $(BIN)):$$PATH"
 
 .DELETE_ON_ERROR:
-.PHONY: help setup demo bench bench-ros train-tiny test settings lint format clean
+.PHONY: help setup demo bench bench-ros train-tiny test settings lint format floors pythons clean
 
 help:
 	@echo 'make setup    .venv with torch, ROS 2 and virst_interfaces in it (PYTHON=/path/to/python3.11)'
@@ -44,10 +45,12 @@ help:
 	@echo 'make bench    rates, latencies and parts of the model here (bench-ros: camera to mask over DDS)'
 	@echo 'make train-tiny   every stage of training for a few steps on synthetic scenes (STEPS=20)'
 	@echo 'make test     ruff and all tests (FAST=1: without the slow ones; TESTS="tests/test_node.py")'
-	@echo 'make settings     parity, restarts and masks with the kernels of other CPUs (an hour)'
+	@echo 'make settings parity, restarts and masks with the kernels of other CPUs (an hour)'
 	@echo 'make lint     ruff check and ruff format --check'
 	@echo 'make format   ruff format and ruff check --fix'
-	@echo 'make clean    removes .venv, out and caches'
+	@echo 'make floors   the tests of the model with the oldest versions of everything but torch'
+	@echo 'make pythons  dependencies, virst_interfaces and ROS images on other Pythons, without torch'
+	@echo 'make clean    removes the virtual environments, out and caches'
 
 setup: $(STAMPS)/package
 
@@ -97,8 +100,16 @@ format: setup
 	@"$(BIN)/ruff" format $(SOURCES)
 	@"$(BIN)/ruff" check --fix $(SOURCES)
 
+# Both leave the virtual environments that they make.
+floors:
+	@scripts/check_floors.sh "$(PYTHON)" .venv-floors
+
+PYTHONS ?= python3.10 python3.12 python3.13 python3.14
+pythons:
+	@scripts/check_pythons.sh .venv-pythons $(PYTHONS)
+
 clean:
-	rm -rf "$(VENV)" out .pytest_cache .ruff_cache *.egg-info
+	rm -rf "$(VENV)" .venv-floors .venv-pythons out .pytest_cache .ruff_cache *.egg-info
 	find virst_model virst_ros tests launch -name __pycache__ -type d -prune -exec rm -rf {} +
 
 $(STAMPS)/venv: | scripts/check_tools.sh

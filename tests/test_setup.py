@@ -2,17 +2,28 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 import os
 from pathlib import Path
 import re
+import runpy
 import shutil
 import subprocess
 import sys
 import xml.etree.ElementTree as ET
 
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+from packaging.version import Version
+from PIL import Image
 import pytest
+from test_layers import ROS_PACKAGES, imported
 
 ROOT = Path(__file__).resolve().parents[1]
+CHECK_TOOLS = ROOT / "scripts" / "check_tools.sh"
+IN_VENV = Path(sys.prefix) == ROOT / ".venv"
+# Modules that are called otherwise than what pip installs.
+DISTRIBUTIONS = {"cv2": "opencv-python-headless", "PIL": "pillow", "yaml": "pyyaml"}
 # Left by a `make test` above this process.
 MAKE_VARIABLES = ("MAKEFLAGS", "MFLAGS", "MAKELEVEL", "MAKEOVERRIDES", "VENV", "PYTHON")
 # What `make setup` calls until it has checked the tools.
@@ -59,11 +70,19 @@ def one_line(result: subprocess.CompletedProcess) -> str:
     return lines[0]
 
 
-def test_wrong_python_gives_one_clear_line(tmp_path):
-    python = fake_python(tmp_path, says="CPython 3.12.1")
+@pytest.mark.parametrize("says", ["CPython 3.9.18", "CPython 3.15.0", "PyPy 3.11.9"])
+def test_wrong_python_gives_one_clear_line(tmp_path, says):
+    python = fake_python(tmp_path, says)
     line = one_line(make("setup", f"VENV={tmp_path}/venv", f"PYTHON={python}"))
-    assert "CPython 3.12.1" in line and "3.11" in line and "PYTHON=" in line
+    assert says in line and "3.10 to 3.14" in line and "PYTHON=" in line
     assert not (tmp_path / "venv").exists()
+
+
+@pytest.mark.parametrize("minor", [10, 11, 12, 13, 14])
+def test_every_python_that_has_ros_wheels_is_taken(tmp_path, minor):
+    python = fake_python(tmp_path, says=f"CPython 3.{minor}.1")
+    result = subprocess.run([CHECK_TOOLS, python], capture_output=True, text=True)
+    assert result.returncode == 0, result.stderr
 
 
 def test_missing_python_gives_one_clear_line(tmp_path):
@@ -71,7 +90,6 @@ def test_missing_python_gives_one_clear_line(tmp_path):
     assert "python3.11-of-nobody" in line and "not found" in line
 
 
-@pytest.mark.skipif(sys.version_info[:2] != (3, 11), reason="needs Python 3.11")
 @pytest.mark.parametrize(("tool", "named"), [("cmake", "cmake"), ("c++", "C++ compiler")])
 def test_missing_tool_gives_one_clear_line(tmp_path, tool, named):
     env = path_without(tmp_path, tool)
@@ -81,7 +99,7 @@ def test_missing_tool_gives_one_clear_line(tmp_path, tool, named):
     assert not (tmp_path / "venv").exists()
 
 
-@pytest.mark.skipif(Path(sys.prefix) != ROOT / ".venv", reason="not run by `make test`")
+@pytest.mark.skipif(not IN_VENV, reason="not run by `make test`")
 def test_second_setup_has_nothing_to_do():
     assert make("--question", "setup").returncode == 0
 
@@ -112,6 +130,169 @@ def test_make_keeps_another_ros_out():
     other = {"AMENT_PREFIX_PATH": "/opt/ros/other", "PYTHONPATH": "/opt/ros/other/python"}
     seen = variables_of_a_recipe(other)
     assert not other.keys() & seen.keys()
+
+
+@pytest.mark.skipif(not IN_VENV, reason="not run by `make test`")
+def test_interfaces_configure_on_the_wheels_without_a_hook(tmp_path):
+    """As colcon does it: only the prefix says where the wheels are."""
+    options = [f"-DCMAKE_PREFIX_PATH={sys.prefix}", f"-DPython3_EXECUTABLE={sys.executable}"]
+    prefix = {"AMENT_PREFIX_PATH": sys.prefix, "PATH": f"{sys.prefix}/bin:{os.environ['PATH']}"}
+    result = subprocess.run(
+        ["cmake", "-S", ROOT / "virst_interfaces", "-B", tmp_path, *options],
+        env=os.environ | prefix,
+        capture_output=True,
+        text=True,
+    )
+    assert result.returncode == 0, result.stderr[-2000:]
+
+
+def metadata() -> dict:
+    """What setup.py hands to setuptools."""
+    said = {}
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("setuptools.setup", lambda **keywords: said.update(keywords))
+        patch.chdir(ROOT)
+        runpy.run_path("setup.py")
+    return said
+
+
+def named(requirements: Iterable[str]) -> dict[str, Requirement]:
+    parsed = [Requirement(line) for line in requirements]
+    return {canonicalize_name(requirement.name): requirement for requirement in parsed}
+
+
+def lines_of(file: str) -> list[str]:
+    text = (ROOT / "requirements" / file).read_text()
+    return [line for line in text.splitlines() if line and not line.startswith("#")]
+
+
+def third_party(*folders: str, leaving_out: tuple[str, ...] = ()) -> set[str]:
+    """Distributions whose modules our files import, but for sam2's, torch's own and ROS."""
+    roots = set()
+    for folder in folders:
+        for path in (ROOT / folder).rglob("*.py"):
+            if not any(path.is_relative_to(ROOT / out) for out in leaving_out):
+                roots |= {name.split(".")[0] for name in imported(path)}
+    foreign = roots - set(sys.stdlib_module_names) - ROS_PACKAGES - {"virst_model", "sam2"}
+    return {DISTRIBUTIONS.get(root, root) for root in foreign}
+
+
+def test_the_model_and_the_node_import_what_is_required():
+    required = named(metadata()["install_requires"])
+    taught = ("virst_model/train", "virst_model/evaluate", "virst_model/data")
+    assert third_party("virst_model", "virst_ros", leaving_out=taught) <= required.keys()
+
+
+def test_training_and_evaluation_import_what_their_extra_has():
+    said = metadata()
+    declared = named(said["install_requires"] + said["extras_require"]["train"])
+    assert third_party("virst_model") <= declared.keys()
+
+
+def test_what_sam2_imports_is_required_and_sam2_is_not():
+    required = named(metadata()["install_requires"])
+    assert {"hydra-core", "iopath"} <= required.keys()
+    assert not {"sam2", "torchvision"} & required.keys()
+
+
+def test_every_floor_is_what_make_floors_installs():
+    said = metadata()
+    declared = named(said["install_requires"] + said["extras_require"]["train"])
+    oldest: dict[str, Version] = {}
+    for pin in map(Requirement, lines_of("floors.txt")):
+        name, version = canonicalize_name(pin.name), Version(str(pin.specifier).strip("="))
+        oldest[name] = min(version, oldest.get(name, version))
+    for name in declared.keys() - {"torch"}:
+        (floor,) = declared[name].specifier
+        assert floor.operator == ">=" and Version(floor.version) == oldest[name], name
+
+
+@pytest.mark.parametrize("python", ["3.10", "3.11", "3.12", "3.13", "3.14"])
+def test_ci_pins_are_above_the_floors(python):
+    said = metadata()
+    declared = named(said["install_requires"] + said["extras_require"]["train"])
+    for line in lines_of("model.txt") + lines_of("train.txt"):
+        pin = Requirement(line)
+        floor = declared.get(canonicalize_name(pin.name))
+        if floor and (pin.marker is None or pin.marker.evaluate({"python_version": python})):
+            lowest = Version(next(iter(pin.specifier)).version)
+            assert lowest in floor.specifier, line
+
+
+def test_every_python_gets_one_line_of_each_package():
+    for file in ("model.txt", "train.txt", "dev.txt"):
+        for python in ("3.10", "3.11", "3.14"):
+            pins = [Requirement(line) for line in lines_of(file)]
+            names = [
+                p.name
+                for p in pins
+                if not p.marker or p.marker.evaluate({"python_version": python})
+            ]
+            assert sorted(set(names)) == sorted(names), (file, python)
+            assert {p.name for p in pins} == set(names), (file, python)
+
+
+def test_package_xml_names_what_rosdep_has():
+    keys = {tag.text for tag in ET.parse(ROOT / "package.xml").iter("exec_depend")}
+    from_rosdep = {"python3-torch", "python3-transformers-pip", "python3-hydra-core-pip"}
+    assert from_rosdep | {"python3-yaml", "sensor_msgs_py"} <= keys
+
+
+@pytest.mark.parametrize("file", ["README.md", "virst_model/packages.py"])
+def test_who_names_sam2_names_what_it_imports(file):
+    text = (ROOT / file).read_text()
+    assert "--no-deps" in text and "hydra-core" in text and "iopath" in text
+
+
+MISSING = """
+import sys
+sys.modules[{module!r}] = None  # what importing it finds where it is not installed
+from runpy import run_module
+sys.argv = [{program!r}, *{arguments!r}]
+run_module({program!r}, run_name="__main__")
+"""
+
+
+@pytest.mark.parametrize("module", ["sam2", "hydra", "iopath"])
+def test_a_missing_sam2_gives_one_line_with_the_command(module, tmp_path):
+    result = run_without(module, "virst_model.segment", [picture(tmp_path), "--query", "a star"])
+    (line,) = result.stderr.strip().splitlines()
+    assert result.returncode == 2
+    assert line.startswith("error:") and "pip install" in line and module in line
+    assert ("--no-deps" in line) == (module == "sam2")
+
+
+@pytest.mark.parametrize(
+    ("program", "arguments"),
+    [
+        ("virst_model.bench", ["--frames", "1"]),
+        ("virst_model.bench", ["--frames", "1", "--random-weights"]),
+        ("virst_model.evaluate", ["--videos", "1"]),
+        ("virst_model.train", ["config/train/propagation.yaml", "data=synthetic", "start="]),
+    ],
+)
+def test_every_program_says_that_sam2_is_missing(program, arguments, tmp_path):
+    if program in {"virst_model.train", "virst_model.evaluate"}:
+        pytest.importorskip("accelerate", reason="needs the extra train")
+    where = {"virst_model.train": [f"out={tmp_path}", "preset=tiny"]}
+    result = run_without("sam2", program, [*arguments, *where.get(program, [])])
+    assert result.returncode == 2, result.stderr
+    assert "--no-deps" in result.stderr.strip().splitlines()[-1]
+    assert "Traceback" not in result.stderr
+
+
+def run_without(module: str, program: str, arguments: list[str]) -> subprocess.CompletedProcess:
+    """`python -m program` where that module cannot be imported."""
+    code = MISSING.format(module=module, program=program, arguments=arguments)
+    return subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, timeout=120
+    )
+
+
+def picture(folder: Path) -> str:
+    path = folder / "frame.png"
+    Image.new("RGB", (64, 48)).save(path)
+    return str(path)
 
 
 def test_versions_agree():

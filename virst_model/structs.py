@@ -5,10 +5,15 @@ L sequence, D language width, C segmenter width, M memory width, H W camera pixe
 grid, g stride-16 grid side, A anchors, P FIFO length + 1, K object pointers.
 """
 
+from __future__ import annotations
+
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
-import torch
+
+if TYPE_CHECKING:  # the camera, the query tool and what turns messages into arrays need no torch
+    import torch
 
 SEARCHING = "searching"
 TRACKING = "tracking"
@@ -32,11 +37,11 @@ class FrameFeatures:
     s1: torch.Tensor
     s2: torch.Tensor
 
-    def select(self, index: "slice | torch.Tensor | list[int]") -> "FrameFeatures":
+    def select(self, index: slice | torch.Tensor | list[int]) -> FrameFeatures:
         """The frames at `index` of the batch; an int is not allowed, the batch axis stays."""
         return FrameFeatures(self.s0[index], self.s1[index], self.s2[index])
 
-    def expand(self, count: int) -> "FrameFeatures":
+    def expand(self, count: int) -> FrameFeatures:
         """One frame (B = 1) seen `count` times, without a copy."""
         return FrameFeatures(*(x.expand(count, -1, -1, -1) for x in (self.s0, self.s1, self.s2)))
 
@@ -60,7 +65,7 @@ class Decoded:
     object_score: torch.Tensor
     pointer: torch.Tensor
 
-    def select(self, index: "slice | torch.Tensor | list[int]") -> "Decoded":
+    def select(self, index: slice | torch.Tensor | list[int]) -> Decoded:
         """The pairs at `index` of the batch; the batch axis stays."""
         return Decoded(
             self.logits[index],
@@ -78,7 +83,7 @@ class MemoryEntry:
     maps: torch.Tensor
     pointer: torch.Tensor
 
-    def select(self, index: "slice | torch.Tensor | list[int]") -> "MemoryEntry":
+    def select(self, index: slice | torch.Tensor | list[int]) -> MemoryEntry:
         """The pairs at `index` of the batch; the batch axis stays."""
         return MemoryEntry(self.maps[index], self.pointer[index])
 
@@ -102,8 +107,10 @@ class MemoryRead:
     pointer_time: torch.Tensor
 
     @staticmethod
-    def batch(reads: "list[MemoryRead]") -> "MemoryRead":
+    def batch(reads: list[MemoryRead]) -> MemoryRead:
         """Reads of several queries as one batch."""
+        import torch
+
         if len(reads) == 1:
             return reads[0]
         return MemoryRead(

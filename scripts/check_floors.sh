@@ -1,0 +1,21 @@
+#!/bin/sh
+# Usage: check_floors.sh PYTHON VENV. Proves setup.py's floors: a virtual environment with the oldest
+# version of each (requirements/floors.txt), torch apart, and in it the tests of the packaged model's
+# masks, of the reference's vectors, of a video's masks, of data sets and of ROS images.
+set -eu
+cd "$(dirname "$0")/.."
+python=$1
+venv=$2
+
+scripts/check_tools.sh "$python"
+"$python" -m venv "$venv"
+# Not an -r of the two files: floors.txt would contradict model.txt.
+torch=$(grep '^torch==' requirements/model.txt)
+"$venv/bin/python" -m pip install -q --prefer-binary "$torch" -r requirements/floors.txt \
+  -r requirements/ros.txt -r requirements/ros_build.txt 'pytest>=9,<10' 'setuptools>=77' wheel
+SAM2_BUILD_CUDA=0 "$venv/bin/python" -m pip install -q --no-deps --no-build-isolation \
+  "$(grep '^sam2==' requirements/no_deps.txt)"
+scripts/build_interfaces.sh "$venv" > "$venv/build_interfaces.log" 2>&1 ||
+  { tail -n 30 "$venv/build_interfaces.log" >&2; exit 1; }
+"$venv/bin/python" -m pytest -p no:cacheprovider -m 'not slow' tests/test_weights.py \
+  tests/test_parity.py tests/test_video.py tests/test_convert.py tests/test_rvos.py

@@ -1,0 +1,55 @@
+#!/bin/sh
+# Usage: check_pythons.sh VENVS PYTHON... For each PYTHON that runs here, a virtual environment
+# VENVS/<version>, and in it, without torch, whose wheels take gigabytes: that everything in
+# requirements/ and all extras resolve; virst_interfaces, built; the tests of ROS images. On
+# Python 3.10 these run with the floors, which are Ubuntu 22.04's own versions.
+set -eu
+cd "$(dirname "$0")/.."
+venvs=$1
+shift
+
+# pyenv's commands run only what is chosen; all that there are.
+if command -v pyenv > /dev/null 2>&1; then
+  PYENV_VERSION=$(pyenv versions --bare | paste -sd: -)
+  export PYENV_VERSION
+fi
+unset AMENT_PREFIX_PATH CMAKE_PREFIX_PATH COLCON_PREFIX_PATH PYTHONPATH PYTHONHOME LD_LIBRARY_PATH
+
+check() {
+  scripts/check_tools.sh "$1"
+  venv=$venvs/$version
+  bin=$venv/bin
+  "$1" -m venv "$venv"
+  # A name and a version: enough for pip to ask for no other.
+  torch=$("$bin/python" -c 'import sysconfig; print(sysconfig.get_path("purelib"))')/torch-2.13.0.dist-info
+  mkdir -p "$torch"
+  printf 'Metadata-Version: 2.1\nName: torch\nVersion: 2.13.0\n' > "$torch/METADATA"
+  for what in "-r requirements/model.txt -r requirements/train.txt -r requirements/ros.txt \
+      -r requirements/ros_build.txt -r requirements/dev.txt" ".[train,demo,dev]"; do
+    # shellcheck disable=SC2086
+    "$bin/python" -m pip install -q --dry-run $what > "$venv/resolve.log" 2>&1 ||
+      { tail -n 5 "$venv/resolve.log" >&2; exit 1; }
+    echo "pythons: $version resolves" $what
+  done
+  rm -r "$torch"
+
+  floors=
+  [ "${version%.*}" != 3.10 ] || floors="-c requirements/floors.txt"
+  # shellcheck disable=SC2086
+  "$bin/python" -m pip install -q -r requirements/ros.txt -r requirements/ros_build.txt \
+    rosbags-image opencv-python-headless 'pytest>=9,<10' $floors
+  scripts/build_interfaces.sh "$venv" > "$venv/build_interfaces.log" 2>&1 ||
+    { tail -n 30 "$venv/build_interfaces.log" >&2; exit 1; }
+  "$bin/python" -m pytest -q -p no:cacheprovider tests/test_convert.py
+}
+
+checked=
+for python in "$@"; do
+  version=$("$python" -c 'import platform; print(platform.python_version())' 2> /dev/null) ||
+    { echo "pythons: no $python here"; continue; }
+  echo "pythons: $version"
+  check "$python"
+  checked="$checked $version"
+done
+[ -n "$checked" ] || { echo "pythons: none of $* is here" >&2; exit 1; }
+echo "pythons:$checked passed"
