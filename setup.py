@@ -35,7 +35,7 @@ TRAIN = [
 ]
 # The node on a machine without ROS 2; virst_interfaces has to be built as well (`make setup`).
 DEMO = [
-    "rosbags-image>=0.10",
+    "rosbags-image>=0.10.2",
     "ros-kilted-rclpy>=9.1.2",
     "ros-kilted-rmw-fastrtps-cpp>=9.3.3",
     "ros-kilted-sensor-msgs>=5.5.1",

@@ -7,15 +7,19 @@ cd "$(dirname "$0")/.."
 python=$1
 venv=$2
 
+quietly() {
+  "$@" > "$venv/check.log" 2>&1 || { tail -n 30 "$venv/check.log" >&2; exit 1; }
+}
+
 scripts/check_tools.sh "$python"
 "$python" -m venv "$venv"
-# Not an -r of the two files: floors.txt would contradict model.txt.
+echo "floors: python packages in $venv (minutes the first time)"
 torch=$(grep '^torch==' requirements/model.txt)
-"$venv/bin/python" -m pip install -q --prefer-binary "$torch" -r requirements/floors.txt \
+sam2=$(grep '^sam2==' requirements/no_deps.txt)
+quietly "$venv/bin/python" -m pip install --prefer-binary "$torch" -r requirements/floors.txt \
   -r requirements/ros.txt -r requirements/ros_build.txt 'pytest>=9,<10' 'setuptools>=77' wheel
-SAM2_BUILD_CUDA=0 "$venv/bin/python" -m pip install -q --no-deps --no-build-isolation \
-  "$(grep '^sam2==' requirements/no_deps.txt)"
-scripts/build_interfaces.sh "$venv" > "$venv/build_interfaces.log" 2>&1 ||
-  { tail -n 30 "$venv/build_interfaces.log" >&2; exit 1; }
+export SAM2_BUILD_CUDA=0
+quietly "$venv/bin/python" -m pip install --no-deps --no-build-isolation "$sam2"
+quietly scripts/build_interfaces.sh "$venv"
 "$venv/bin/python" -m pytest -p no:cacheprovider -m 'not slow' tests/test_weights.py \
   tests/test_parity.py tests/test_video.py tests/test_convert.py tests/test_rvos.py

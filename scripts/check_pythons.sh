@@ -15,6 +15,15 @@ if command -v pyenv > /dev/null 2>&1; then
 fi
 unset AMENT_PREFIX_PATH CMAKE_PREFIX_PATH COLCON_PREFIX_PATH PYTHONPATH PYTHONHOME LD_LIBRARY_PATH
 
+quietly() {
+  "$@" > "$venv/check.log" 2>&1 || { tail -n 30 "$venv/check.log" >&2; exit 1; }
+}
+
+resolve() {
+  quietly "$venv/bin/python" -m pip install --dry-run "$@"
+  echo "pythons: $version resolves $*"
+}
+
 check() {
   scripts/check_tools.sh "$1"
   venv=$venvs/$version
@@ -24,22 +33,17 @@ check() {
   torch=$("$bin/python" -c 'import sysconfig; print(sysconfig.get_path("purelib"))')/torch-2.13.0.dist-info
   mkdir -p "$torch"
   printf 'Metadata-Version: 2.1\nName: torch\nVersion: 2.13.0\n' > "$torch/METADATA"
-  for what in "-r requirements/model.txt -r requirements/train.txt -r requirements/ros.txt \
-      -r requirements/ros_build.txt -r requirements/dev.txt" ".[train,demo,dev]"; do
-    # shellcheck disable=SC2086
-    "$bin/python" -m pip install -q --dry-run $what > "$venv/resolve.log" 2>&1 ||
-      { tail -n 5 "$venv/resolve.log" >&2; exit 1; }
-    echo "pythons: $version resolves" $what
-  done
+  resolve -r requirements/model.txt -r requirements/train.txt -r requirements/ros.txt \
+    -r requirements/ros_build.txt -r requirements/dev.txt
+  resolve ".[train,demo,dev]"
   rm -r "$torch"
 
   floors=
   [ "${version%.*}" != 3.10 ] || floors="-c requirements/floors.txt"
   # shellcheck disable=SC2086
-  "$bin/python" -m pip install -q -r requirements/ros.txt -r requirements/ros_build.txt \
+  quietly "$bin/python" -m pip install -r requirements/ros.txt -r requirements/ros_build.txt \
     rosbags-image opencv-python-headless 'pytest>=9,<10' $floors
-  scripts/build_interfaces.sh "$venv" > "$venv/build_interfaces.log" 2>&1 ||
-    { tail -n 30 "$venv/build_interfaces.log" >&2; exit 1; }
+  quietly scripts/build_interfaces.sh "$venv"
   "$bin/python" -m pytest -q -p no:cacheprovider tests/test_convert.py
 }
 
@@ -47,7 +51,6 @@ checked=
 for python in "$@"; do
   version=$("$python" -c 'import platform; print(platform.python_version())' 2> /dev/null) ||
     { echo "pythons: no $python here"; continue; }
-  echo "pythons: $version"
   check "$python"
   checked="$checked $version"
 done

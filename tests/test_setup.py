@@ -285,7 +285,7 @@ def run_without(module: str, program: str, arguments: list[str]) -> subprocess.C
     """`python -m program` where that module cannot be imported."""
     code = MISSING.format(module=module, program=program, arguments=arguments)
     return subprocess.run(
-        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, timeout=120
+        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, timeout=600
     )
 
 
