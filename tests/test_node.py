@@ -302,6 +302,16 @@ def test_anchors_that_no_stream_can_have_are_named_at_configure(start_process, t
     assert "Traceback" not in process.output
 
 
+def test_without_sam2_configure_fails_with_the_command(start_process):
+    code = "import sys; sys.modules['sam2'] = None; from virst_ros.node import main; "
+    process = start_process("-c", code + "sys.exit(main())", *FAST)
+
+    assert process.popen.wait(300) == 1
+    assert "Traceback" not in process.output
+    (line,) = [line for line in process.output.splitlines() if "configure failed" in line]
+    assert "pip install --no-deps" in line
+
+
 @pytest.mark.parametrize(
     "arguments, named",
     [
