@@ -19,7 +19,7 @@ MODEL = [
     "numpy>=1.21.5",
     "opencv-python-headless>=4.5.4.60",
     "pillow>=9.0.1",
-    "tqdm>=4.57",
+    "tqdm>=4.60",
     # What sam2 imports.
     "hydra-core>=1.3.2",
     "iopath>=0.1.10",

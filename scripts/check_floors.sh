@@ -1,7 +1,7 @@
 #!/bin/sh
 # Usage: check_floors.sh PYTHON VENV. Proves setup.py's floors: a virtual environment with the oldest
 # version of each (requirements/floors.txt), torch apart, and in it the tests of the packaged model's
-# masks, of the reference's vectors, of a video's masks, of data sets and of ROS images.
+# masks, of the reference's vectors, of a video's masks, of ROS images, data sets and training.
 set -eu
 cd "$(dirname "$0")/.."
 python=$1
@@ -22,4 +22,5 @@ export SAM2_BUILD_CUDA=0
 quietly "$venv/bin/python" -m pip install --no-deps --no-build-isolation "$sam2"
 quietly scripts/build_interfaces.sh "$venv"
 "$venv/bin/python" -m pytest -p no:cacheprovider -m 'not slow' tests/test_weights.py \
-  tests/test_parity.py tests/test_video.py tests/test_convert.py tests/test_rvos.py
+  tests/test_parity.py tests/test_video.py tests/test_segment.py tests/test_convert.py \
+  tests/test_rvos.py tests/test_train.py
