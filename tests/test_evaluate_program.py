@@ -38,7 +38,8 @@ def test_mevis_is_scored_packed_and_shown(evaluate, tmp_path, capsys, mode):
     found = results(tmp_path)
     assert found["table"]["overall"]["expressions"] == 4
     assert {one["text"] for one in found["expressions"]} >= {"it disappears", "lizard turning"}
-    assert "| overall |" in capsys.readouterr().out
+    said = capsys.readouterr().out
+    assert "| overall |" in said and said.endswith(f"\n{tmp_path / 'out' / 'report.html'}\n")
     assert "it disappears" in (tmp_path / "out" / "report.html").read_text()
     with zipfile.ZipFile(tmp_path / "out" / "mevis.zip") as archive:
         assert "d56a6ec78cfa/0/00007.png" in archive.namelist()
@@ -49,7 +50,8 @@ def test_a_split_without_truth_gives_masks_and_no_score(evaluate, tmp_path, caps
 
     assert evaluate("mevis", "--split", "valid") == 0
 
-    assert "no truth in this split" in capsys.readouterr().out
+    said = capsys.readouterr().out
+    assert "no truth in this split" in said and said.endswith(f"\n{tmp_path / 'out'}\n")
     assert (tmp_path / "out" / "mevis.zip").exists()
     assert not (tmp_path / "out" / "results.json").exists()
 
@@ -170,6 +172,17 @@ def test_a_second_run_does_nothing_twice(evaluate, tmp_path):
 
     after = {p: p.stat().st_mtime_ns for p in (tmp_path / "out" / "Annotations").rglob("*.png")}
     assert before == after
+
+
+def test_a_damaged_note_of_another_run_is_one_line(evaluate, tmp_path, capsys):
+    make_mevis(tmp_path)
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "run.json").write_text("{")
+
+    assert evaluate("mevis", "--split", "valid_u") == 2
+
+    said = capsys.readouterr().err
+    assert "run.json: is damaged" in said and said.count("\n") == 1
 
 
 def test_results_of_another_run_are_not_mixed_in(evaluate, tmp_path, capsys):

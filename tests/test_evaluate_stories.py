@@ -84,5 +84,18 @@ def test_stories_are_an_option_of_the_program(weights, tmp_path, capsys):
 
     assert main(["--stories", "1", "--mode", "streaming", *sizes, *places]) == 0
 
-    assert "1 stories of the split test, streaming" in capsys.readouterr().out
+    said = capsys.readouterr().out
+    assert "1 stories of the split test, streaming" in said
+    assert said.endswith(f"\n{tmp_path / 'results.json'}\n")
     assert json.loads((tmp_path / "results.json").read_text())["mode"] == "streaming"
+
+
+def test_scenes_are_what_the_program_runs_by_itself(weights, tmp_path, capsys):
+    places = ["--model", str(weights), "--out", str(tmp_path)]
+
+    assert main(["--videos", "1", "--frames", "6", *places]) == 0
+
+    said = capsys.readouterr().out
+    assert said.startswith("| kind |")
+    assert said.endswith(f"\n{tmp_path / 'results.json'}\n")
+    assert json.loads((tmp_path / "results.json").read_text())["videos"] == 1

@@ -261,13 +261,51 @@ def test_all_that_lies_under_root_is_mixed(tmp_path):
     assert mixture.draw(0, 4).masks_QTHW.shape[1:] == (1, *miniatures.SIZE)
 
 
+def named_shares(root, **chosen):
+    mixture = open_mixture(root, **chosen)
+    return dict(zip((s.name for s in mixture.sources), mixture.shares.round(6), strict=True))
+
+
+def test_own_footage_alone_is_trained_on_without_a_ratio(tmp_path, caplog):
+    videos.make_own(tmp_path)
+    assert named_shares(tmp_path) == {"own": 1.0}
+    assert "left out" not in caplog.text
+    assert open_mixture(tmp_path).draw(0, 4).record == "kitchen"
+
+
+def test_beside_the_papers_sets_own_footage_is_left_out_until_it_is_named(tmp_path, caplog):
+    videos.make_mevis(tmp_path)
+    videos.make_own(tmp_path)
+    assert named_shares(tmp_path) == {"mevis": 1.0}
+    assert f"own is left out ({tmp_path / 'own'}): name it in sets=" in caplog.text
+    caplog.clear()
+    assert named_shares(tmp_path, sets=("own",)) == {"own": 1.0}
+    assert named_shares(tmp_path, sets=("own", "mevis")) == {"mevis": 0.5, "own": 0.5}
+    assert "left out" not in caplog.text
+
+
 def test_own_footage_is_mixed_in_at_the_ratio_that_is_asked(tmp_path):
     videos.make_mevis(tmp_path)
     videos.make_own(tmp_path)
-    assert [s.name for s in open_mixture(tmp_path).sources] == ["mevis"]
-    mixture = open_mixture(tmp_path, ratios={"own": 1000})
-    assert [s.name for s in mixture.sources] == ["mevis", "own"]
-    np.testing.assert_allclose(mixture.shares, [0.8, 0.2])
+    wanted = {"mevis": 0.8, "own": 0.2}
+    assert named_shares(tmp_path, ratios={"own": 1000}) == wanted
+    assert named_shares(tmp_path, sets=("own", "mevis"), ratios={"own": 1000}) == wanted
+
+
+def test_a_named_set_is_drawn_as_often_as_the_others_of_its_category_on_average(tmp_path):
+    videos.make_mevis(tmp_path)  # 4000
+    videos.make_ref_youtube_vos(tmp_path)  # 15000
+    videos.make_own(tmp_path)
+    shares = named_shares(tmp_path, sets=("mevis", "ref-youtube-vos", "own"))
+    assert shares["own"] == pytest.approx(1 / 3, abs=1e-6)
+
+
+def test_a_named_set_that_is_not_there_is_an_error(tmp_path):
+    videos.make_mevis(tmp_path)
+    with pytest.raises(DataError, match="no own here: it would lie in own"):
+        open_mixture(tmp_path, sets=("mevis", "own"))
+    with pytest.raises(DataError, match="no data set is called owm; ade20k, "):
+        open_mixture(tmp_path, sets=("owm",))
 
 
 def test_a_ratio_below_zero_is_refused(tmp_path):

@@ -1,5 +1,6 @@
 """python -m virst_model.segment: masks as files, and bad input in one line."""
 
+from argparse import ArgumentParser
 import os
 from pathlib import Path
 import subprocess
@@ -199,7 +200,7 @@ def test_a_full_disk_is_one_line(run, video, monkeypatch, capsys):
 def test_a_precision_is_an_argument(monkeypatch):
     asked = []
     monkeypatch.setattr("virst_model.command_line.load", lambda *given: asked.append(given))
-    parser = segment.argparse.ArgumentParser()
+    parser = ArgumentParser()
     segment.add_model_options(parser)
 
     for name in ("fp32", "fp16", "bf16"):

@@ -1,8 +1,9 @@
 """What each stage trains, on what, and what comes out. Random weights of the least size."""
 
-from dataclasses import replace
+from dataclasses import fields, replace
 from fnmatch import fnmatchcase
 from pathlib import Path
+import re
 import sys
 
 from accelerate import DistributedType
@@ -19,12 +20,13 @@ from virst_model.config import behaviour, full
 from virst_model.data.sample import LOG_UNIFORM, SEGMENTS, VIDEO, Sample
 from virst_model.data.scene_samples import SceneSamples
 from virst_model.prompt import END, IGNORE, START
+from virst_model.train.__main__ import main
 from virst_model.train.forward import losses, total
 from virst_model.train.loop import learning_rate
 from virst_model.train.order import segment_window
 from virst_model.train.scenes import SceneBatches
 from virst_model.train.settings import Run, SettingsError, read_settings
-from virst_model.train.stages import STAGES, WindowDraws
+from virst_model.train.stages import STAGES, Objective, SceneDraws, Stage, WindowDraws
 from virst_model.train.trainee import Trainee, make_trainee, save_weights
 from virst_model.train.windows import WindowBatches
 from virst_model.virst import empty, load, save
@@ -147,6 +149,52 @@ def test_a_wrong_setting_ends_the_program_with_one_line(tmp_path):
 
     assert status == 2
     assert said.startswith("error: ") and "nowhere: no such folder" in said
+
+
+@pytest.mark.parametrize(
+    ("said", "meant"),
+    [("8", (8,)), ("4,8", (4, 8)), ("[4,8]", (4, 8))],
+)
+def test_a_list_may_be_said_without_brackets(tmp_path, said, meant):
+    _, (stage,) = settings_of(tmp_path, "stage: propagation", f"draws.windows={said}")
+    run, _ = settings_of(tmp_path, "stage: propagation", "data=ROOT", "sets=own,mevis")
+
+    assert stage.draws.windows == meant
+    assert run.sets == ("own", "mevis")
+
+
+def test_the_help_names_every_stage_and_every_key(capsys):
+    with pytest.raises(SystemExit) as ended:
+        main(["--help"])
+
+    said = capsys.readouterr().out
+    assert ended.value.code == 0
+    for (name, preset), stages in STAGES.items():
+        rows = [line.split() for line in said.splitlines() if line.startswith(f"  {name}")]
+        counts = [row[-2] for row in rows if row[-3] == preset]
+        assert counts == [str(stage.steps) for stage in stages], name
+    for kind in (Run, Stage, WindowDraws, SceneDraws, Objective):
+        for key in {field.name for field in fields(kind)} - {"name"}:
+            assert re.search(rf"\b{key}\b", said), key
+    assert "config/train/propagation.yaml preset=tiny data=ROOT" in said
+
+
+def test_a_finished_run_says_where_its_weights_are_and_what_comes_next(start, tmp_path, capsys):
+    assert main(command("alignment", tmp_path, start, steps=1)) == 0
+
+    said = capsys.readouterr().out
+    assert said.startswith(f"alignment: finished; the weights are in {tmp_path}/weights. Next:\n")
+    assert said.endswith(f"--model {tmp_path}/weights\n")
+    assert (tmp_path / "weights" / "model.safetensors").exists()
+
+
+def test_a_run_that_was_asked_to_end_says_how_it_goes_on(start, tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr("virst_model.train.__main__.train", lambda *given: False)
+
+    assert main(command("alignment", tmp_path, start)) == 0
+
+    said = capsys.readouterr().out
+    assert said == f"alignment: ended early; the same command goes on from {tmp_path}\n"
 
 
 def test_the_full_preset_needs_weights_to_start_from():

@@ -8,9 +8,11 @@ import random
 
 import torch
 
-RULES = ("nearest", "released")
+from virst_model.config import CHOICES
+
+RULES = CHOICES["anchor_rule"]
 # Table 5: which of the sampled frames of a video are anchors.
-STRATEGIES = ("dynamic", "first", "random3", "uniform3", "guided")
+STRATEGIES = CHOICES["anchors"]
 # Anchors of "random3" and "uniform3", which do not grow with the number of sampled frames.
 FIXED_ANCHORS = 3
 

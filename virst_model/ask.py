@@ -5,22 +5,16 @@ refuses others. Source: arXiv 2603.27060, D.3; the wording is that of the releas
 answering data.
 """
 
-import argparse
 from collections.abc import Sequence
 from pathlib import Path
 import sys
 
 import torch
 
-from virst_model.checkpoints import WeightsError
-from virst_model.command_line import (
-    UsageError,
-    add_model_options,
-    fail,
-    load_model,
-    set_up_logging,
-)
-from virst_model.frames import VideoError, open_frames
+from virst_model.arguments import Parser, whole
+from virst_model.command_line import add_model_options, load_model, set_up_logging
+from virst_model.errors import UsageError, program
+from virst_model.frames import open_frames
 from virst_model.prompt import END, question_ids
 from virst_model.video import clip_tokens
 from virst_model.virst import Virst
@@ -68,34 +62,30 @@ def answer(
     return model.tokenizer.decode(new[0].tolist(), skip_special_tokens=True).strip()
 
 
+@program
 def main(arguments: Sequence[str] | None = None) -> int:
     """The program; 2 where the input or an option cannot be used, said in one line."""
-    parser = argparse.ArgumentParser(prog="python -m virst_model.ask", description=__doc__)
+    parser = Parser(prog="python -m virst_model.ask", description=__doc__)
     parser.add_argument("video", type=Path, help="a video file, a folder of images or an image")
     parser.add_argument("--question", required=True)
-    parser.add_argument("--max-new-tokens", type=int, default=MAX_NEW_TOKENS)
+    parser.add_argument("--max-new-tokens", type=whole(1), default=MAX_NEW_TOKENS)
     add_model_options(parser)
     options = parser.parse_args(arguments)
     set_up_logging()
+    if not options.question.strip():
+        raise UsageError("--question: a question without words")
+    frames = open_frames(options.video)
+    model = load_model(options)
+    if not model.config.answers:
+        raise UsageError(
+            f"--model: {options.model or 'the packaged model'} has not learned to answer in "
+            'words ("answers" in its config.json is false); give a folder of weights that has'
+        )
+    clips = clip_tokens(model, frames, options.seed)
     try:
-        if not options.question.strip():
-            raise UsageError("--question: a question without words")
-        if options.max_new_tokens < 1:
-            raise UsageError(f"--max-new-tokens must be at least 1, not {options.max_new_tokens}")
-        frames = open_frames(options.video)
-        model = load_model(options)
-        if not model.config.answers:
-            raise UsageError(
-                f"--model: {options.model or 'the packaged model'} has not learned to answer in "
-                'words ("answers" in its config.json is false); give a folder of weights that has'
-            )
-        clips = clip_tokens(model, frames, options.seed)
-        try:
-            said = answer(model, clips, options.question, options.max_new_tokens)
-        except ValueError as error:
-            raise UsageError(f"--question: {error}") from None
-    except (UsageError, VideoError, WeightsError) as error:
-        return fail(error)
+        said = answer(model, clips, options.question, options.max_new_tokens)
+    except ValueError as error:
+        raise UsageError(f"--question: {error}") from None
     sys.stdout.write(f"{said}\n")
     return 0
 

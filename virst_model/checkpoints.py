@@ -20,6 +20,8 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 import torch
 
+from virst_model.errors import InputError
+
 CONFIG = "config.json"
 WEIGHTS = "model.safetensors"
 # Names the file of each tensor where the weights are in several.
@@ -52,7 +54,7 @@ _DTYPES = {
 }
 
 
-class WeightsError(Exception):
+class WeightsError(InputError):
     """A folder of weights cannot be used. `str()` is one line: the path, why, what to do."""
 
     advice = (

@@ -1,26 +1,22 @@
-"""What the programs that run a model on a video share: options, and errors of one line."""
+"""What the programs that run a model on a video share: options, and the model they name."""
 
 import argparse
 import logging
 import os
 from pathlib import Path
-import sys
+import tempfile
 
 import torch
 
 from virst_model.anchors import STRATEGIES
+from virst_model.arguments import SEED, whole
 from virst_model.device import DeviceError, choose_device
-from virst_model.packages import PackageError
+from virst_model.errors import UsageError
 from virst_model.switches import SwitchError, with_behaviour, with_fusion
 from virst_model.video import Scorer
 from virst_model.virst import Virst, load
 
 DTYPES = {"fp32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}
-BAD_INPUT = 2  # exit status
-
-
-class UsageError(Exception):
-    """An option cannot be followed; `str()` is one line."""
 
 
 def add_model_options(parser: argparse.ArgumentParser) -> None:
@@ -33,23 +29,18 @@ def add_model_options(parser: argparse.ArgumentParser) -> None:
         "--dtype", choices=DTYPES, help="of the weights (default: bf16 on cuda, else fp32)"
     )
     parser.add_argument(
-        "--seed", type=int, default=0, help="of the frames, where they are drawn by lot"
+        "--seed",
+        type=SEED,
+        default=0,
+        help="of the frames, where they are drawn by lot",
     )
-
-
-def positive(text: str) -> int:
-    """An option's value as a number of at least 1."""
-    number = int(text) if text.isdecimal() else 0
-    if number < 1:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a number from 1 on")
-    return number
 
 
 def add_switches(parser: argparse.ArgumentParser) -> None:
     """--alpha, --anchors, --initial-fusion, --second-fusion and --clip: other rows of the paper's
     Tables 4 to 6 than the weights' own."""
     group = parser.add_argument_group("in place of what the weights' config.json says")
-    group.add_argument("--alpha", type=positive, help="anchors that a frame reads (Table 6)")
+    group.add_argument("--alpha", type=whole(1), help="anchors that a frame reads (Table 6)")
     group.add_argument("--anchors", choices=STRATEGIES, help="which frames are (Table 5)")
     group.add_argument("--initial-fusion", choices=("on", "off"), help="before the LLM (Table 4)")
     group.add_argument("--second-fusion", choices=("attention", "mlp"), help="after it (Table 4)")
@@ -111,13 +102,10 @@ def load_model(options: argparse.Namespace) -> Virst:
 
     Raises:
         WeightsError: its files cannot be used.
-        UsageError: there is no such device, or a package is not installed.
+        PackageError: a package is not installed.
+        UsageError: there is no such device.
     """
-    device = chosen_device(options)
-    try:
-        return load(options.model, device, DTYPES.get(options.dtype))
-    except PackageError as error:
-        raise UsageError(str(error)) from None
+    return load(options.model, chosen_device(options), DTYPES.get(options.dtype))
 
 
 def chosen_device(options: argparse.Namespace) -> str:
@@ -128,6 +116,20 @@ def chosen_device(options: argparse.Namespace) -> str:
         raise UsageError(f"--{error}") from None
 
 
+def writable(folder: Path, option: str = "--out") -> Path:
+    """Makes the folder that an option names, and tries it: before the work is done, not after.
+
+    Raises:
+        UsageError: it cannot be made, or nothing be written in it.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        tempfile.TemporaryFile(dir=folder).close()
+    except OSError as error:
+        raise UsageError(f"{option}: {folder} cannot be written ({error.strerror})") from None
+    return folder
+
+
 def set_up_logging() -> None:
     """Warnings as lines on stderr; FFmpeg, which OpenCV reads videos with and which
     writes there too, is silenced.
@@ -136,9 +138,3 @@ def set_up_logging() -> None:
     """
     logging.basicConfig(format="%(levelname)s: %(message)s", level=logging.WARNING)
     os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")  # FFmpeg's AV_LOG_QUIET
-
-
-def fail(error: Exception) -> int:
-    """Says what is wrong, in one line; the exit status."""
-    sys.stderr.write(f"error: {error}\n")
-    return BAD_INPUT

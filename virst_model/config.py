@@ -5,6 +5,17 @@ from dataclasses import dataclass, field
 from typing import Any
 
 ST_TOKENS = 10  # N, Sec. 3.2
+MOST_ALPHA = 8  # what a stream keeps of anchors
+# What the switches of BehaviourConfig may say.
+CHOICES = {
+    "anchors": ("dynamic", "first", "random3", "uniform3", "guided"),
+    "anchor_rule": ("nearest", "released"),
+    "modality": ("video", "image"),
+    "sampling": ("middle", "random"),
+    "tracking_resize": ("bilinear", "bicubic"),
+    "training_order": ("anchors_first", "by_index"),
+    "train_token": ("read", "single"),
+}
 
 
 @dataclass(frozen=True)
@@ -153,6 +164,14 @@ class BehaviourConfig:
     iou_twice: bool = False
     train_token: str = "read"
 
+    def __post_init__(self) -> None:
+        for switch, known in CHOICES.items():
+            if getattr(self, switch) not in known:
+                said = f"{switch} is {getattr(self, switch)!r}; known are {', '.join(known)}"
+                raise ValueError(f"behaviour: {said}")
+        if not 1 <= self.alpha <= MOST_ALPHA:
+            raise ValueError(f"behaviour: alpha is {self.alpha}, must be 1..{MOST_ALPHA}")
+
 
 def behaviour(name: str) -> BehaviourConfig:
     """All switches of one name: "paper" or "released"; raises ValueError for another."""
@@ -213,6 +232,8 @@ def _build(kind: type, values: dict[str, Any], where: str) -> Any:
     arguments = {}
     for name, value in values.items():
         part = fields[name].type
+        if not _is_of(part, value):
+            raise ValueError(f"{where}.{name} is {value!r}, which is no {part.__name__}")
         if dataclasses.is_dataclass(part):
             value = _build(part, value, f"{where}.{name}")
         elif isinstance(value, list):
@@ -222,6 +243,15 @@ def _build(kind: type, values: dict[str, Any], where: str) -> Any:
         return kind(**arguments)
     except TypeError as error:
         raise ValueError(f"{where}: {error}") from None
+
+
+def _is_of(kind: Any, value: Any) -> bool:
+    """Whether a value of a file can be a field of that type; a list may hold anything."""
+    if dataclasses.is_dataclass(kind):
+        return isinstance(value, dict)
+    if kind is float:
+        return type(value) in (int, float)
+    return type(value) is kind if kind in (int, bool, str) else isinstance(value, (list, tuple))
 
 
 def tiny(vocab: int = 1024, known_words: tuple[str, ...] = ()) -> VirstConfig:

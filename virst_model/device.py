@@ -4,10 +4,12 @@ import logging
 
 import torch
 
+from virst_model.errors import InputError
+
 _log = logging.getLogger(__name__)
 
 
-class DeviceError(Exception):
+class DeviceError(InputError):
     """A device that was asked for cannot be used; `str()` is one line."""
 
 

@@ -15,6 +15,8 @@ import cv2
 import numpy as np
 from PIL import Image, ImageOps
 
+from virst_model.errors import InputError
+
 IMAGE_SUFFIXES = (".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp")
 # Rate of a folder, which has none of its own; that of the data sets' validation frames is 5 or 6.
 FOLDER_RATE_HZ = 10.0
@@ -23,7 +25,7 @@ DEFAULT_RATE_HZ = 30.0
 _log = logging.getLogger(__name__)
 
 
-class VideoError(Exception):
+class VideoError(InputError):
     """A video or a frame of it cannot be used. `str()` is one line: the path and why."""
 
     def __init__(self, path: str | os.PathLike[str], reason: str) -> None:

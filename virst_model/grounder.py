@@ -12,6 +12,7 @@ import torch
 
 from virst_model.anchors import STRATEGIES, anchor_candidates
 from virst_model.config import BehaviourConfig
+from virst_model.errors import InputError
 from virst_model.structs import Query
 from virst_model.virst import Cancelled, Virst
 from virst_model.window import CLIP_FRAMES, Clip, WindowFrame
@@ -22,7 +23,7 @@ LEAST_FRAMES = 8
 STREAM_STRATEGIES = tuple(name for name in STRATEGIES if name != "guided")
 
 
-class StreamError(ValueError):
+class StreamError(InputError):
     """A model asks for what a stream cannot have; `str()` is one line."""
 
 

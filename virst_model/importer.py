@@ -5,7 +5,6 @@
     python -m virst_model.checkpoints inspect FILE
 """
 
-import argparse
 from collections.abc import Iterator, Mapping, Sequence
 import dataclasses
 import json
@@ -19,19 +18,18 @@ from tokenizers import Tokenizer
 import torch
 from tqdm import tqdm
 
+from virst_model.arguments import Parser
 from virst_model.checkpoints import (
     CONFIG,
     INDEX,
     WEIGHTS,
-    WeightsError,
     read_weights,
     to_released,
     weight_files,
     write_tensors,
 )
-from virst_model.command_line import fail
 from virst_model.config import VirstConfig, behaviour, full
-from virst_model.packages import PackageError
+from virst_model.errors import program
 from virst_model.released import (
     PREFIX,
     STATE,
@@ -219,8 +217,8 @@ def _row(group: str, tensors: Sequence[torch.Tensor]) -> tuple[str, str, str, st
     return group, str(len(tensors)), f"{elements:,}", ", ".join(dtypes)
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+def _parser() -> Parser:
+    parser = Parser(
         prog="python -m virst_model.checkpoints",
         description="Released checkpoints: turn them into a folder of weights, or look at them.",
     )
@@ -245,17 +243,15 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
+@program
 def main(arguments: Sequence[str] | None = None) -> int:
     """The program; 2 where a file cannot be used, said in one line."""
     options = _parser().parse_args(arguments)
     logging.basicConfig(format="%(levelname)s: %(message)s", level=logging.WARNING)
-    try:
-        if options.command == "inspect":
-            sys.stdout.write(table(options.file))
-            return 0
-        files = ReleasedFiles(options.virst, options.videochat, options.sam2)
-        config = import_released(files, options.out, options.behaviour, DTYPES[options.dtype])
-    except (WeightsError, PackageError) as error:
-        return fail(error)
+    if options.command == "inspect":
+        sys.stdout.write(table(options.file))
+        return 0
+    files = ReleasedFiles(options.virst, options.videochat, options.sam2)
+    config = import_released(files, options.out, options.behaviour, DTYPES[options.dtype])
     sys.stdout.write(f"{options.out}: {config.behaviour.name} behaviour, {options.dtype}\n")
     return 0

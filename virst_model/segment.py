@@ -5,7 +5,6 @@ VIDEO is a video file, a folder of images or one image. OUT gets a folder for ea
 the video with the masks drawn on it.
 """
 
-import argparse
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 import re
@@ -16,16 +15,15 @@ import numpy as np
 from tqdm import tqdm
 from tqdm.contrib.logging import logging_redirect_tqdm
 
-from virst_model.checkpoints import WeightsError
+from virst_model.arguments import Parser
 from virst_model.command_line import (
-    UsageError,
     add_model_options,
     add_switches,
-    fail,
     load_scorer,
     load_switched,
     set_up_logging,
 )
+from virst_model.errors import UsageError, program
 from virst_model.frames import Frames, VideoError, open_frames
 from virst_model.overlay import draw_overlay
 from virst_model.structs import StepResult
@@ -118,9 +116,10 @@ def write_masks(
     return folders
 
 
+@program
 def main(arguments: Sequence[str] | None = None) -> int:
     """The program; 2 where the input or an option cannot be used, said in one line."""
-    parser = argparse.ArgumentParser(prog="python -m virst_model.segment", description=__doc__)
+    parser = Parser(prog="python -m virst_model.segment", description=__doc__)
     parser.add_argument("video", type=Path, help="a video file, a folder of images or an image")
     parser.add_argument(
         "--query",
@@ -134,19 +133,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
     add_model_options(parser)
     options = parser.parse_args(arguments)
     set_up_logging()
-    try:
-        if not all(text.strip() for text in options.query):
-            raise UsageError("--query: a query without words")
-        if len(options.query) > MAX_QUERIES:
-            raise UsageError(f"--query: {len(options.query)} queries; at most {MAX_QUERIES}")
-        frames = open_frames(options.video)
-        model = load_switched(options)
-        scorer = load_scorer(options, model)
-        steps = segment_video(model, frames, options.query, options.seed, scorer)
-        with logging_redirect_tqdm():
-            folders = write_masks(steps, frames, options.query, options.out, options.overlay)
-    except (UsageError, VideoError, WeightsError) as error:
-        return fail(error)
+    if not all(text.strip() for text in options.query):
+        raise UsageError("--query: a query without words")
+    if len(options.query) > MAX_QUERIES:
+        raise UsageError(f"--query: {len(options.query)} queries; at most {MAX_QUERIES}")
+    frames = open_frames(options.video)
+    model = load_switched(options)
+    scorer = load_scorer(options, model)
+    steps = segment_video(model, frames, options.query, options.seed, scorer)
+    with logging_redirect_tqdm():
+        folders = write_masks(steps, frames, options.query, options.out, options.overlay)
     for folder in folders:
         sys.stdout.write(f"{folder}\n")
     return 0

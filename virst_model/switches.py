@@ -2,10 +2,11 @@
 
 from dataclasses import replace
 
+from virst_model.errors import InputError
 from virst_model.virst import Virst
 
 
-class SwitchError(Exception):
+class SwitchError(InputError):
     """The weights lack what a switch asks for; `str()` is one line."""
 
 

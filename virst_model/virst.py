@@ -278,7 +278,12 @@ def load(
         config = VirstConfig.from_dict(values)
     except ValueError as error:
         raise checkpoints.WeightsError(folder / "config.json", str(error)) from None
-    model = empty(config, _tokenizer(folder))
+    tokenizer = _tokenizer(folder)
+    try:
+        model = empty(config, tokenizer)
+    except (ArithmeticError, AssertionError, IndexError, RuntimeError, ValueError) as error:
+        reason = f"its sizes do not fit together ({error})"
+        raise checkpoints.WeightsError(folder / "config.json", reason) from None
     try:
         missing, unexpected = model.load_state_dict(state, strict=False, assign=True)
     except RuntimeError as error:  # a shape

@@ -10,28 +10,26 @@ from collections.abc import Sequence
 import dataclasses
 import json
 from pathlib import Path
-import re
 import sys
 
 from tokenizers import Tokenizer
 import torch
 from tqdm import tqdm
 
+from virst_model.arguments import THREADS, Parser, above_0, whole, width_by_height
 from virst_model.bench import growth, measure
-from virst_model.checkpoints import WeightsError
 from virst_model.command_line import (
     DTYPES,
-    UsageError,
     add_model_options,
     chosen_device,
-    fail,
     load_model,
+    writable,
 )
 from virst_model.compiled import compile_frames
 from virst_model.config import full, tiny
-from virst_model.grounder import StreamError, check_stream
+from virst_model.errors import UsageError, program
+from virst_model.grounder import check_stream
 from virst_model.machine import machine, share_of_peak, work
-from virst_model.packages import PackageError
 from virst_model.session import SessionOptions
 from virst_model.virst import TINY, Virst, empty, settle
 
@@ -126,13 +124,6 @@ def table(found: dict) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _size(text: str) -> tuple[int, int]:
-    match = re.fullmatch(r"([1-9]\d*)x([1-9]\d*)", text)
-    if match is None:
-        raise argparse.ArgumentTypeError(f"{text!r} is not WIDTHxHEIGHT, as 640x480")
-    return int(match[1]), int(match[2])
-
-
 def _counts(text: str) -> list[int]:
     counts = [int(part) if part.isdecimal() else 0 for part in text.split(",")]
     if not all(1 <= count <= 16 for count in counts):
@@ -140,40 +131,43 @@ def _counts(text: str) -> list[int]:
     return counts
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+def _parser() -> Parser:
+    parser = Parser(
         prog="python -m virst_model.bench",
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--preset", choices=PRESETS, default="tiny", help="of random weights")
     parser.add_argument("--random-weights", action="store_true", help="instead of a folder's")
-    parser.add_argument("--size", type=_size, default=(640, 480), help="of the camera's frames")
-    parser.add_argument("--frames", type=int, default=150, help="measured, after the warm-up")
-    parser.add_argument("--rate", type=float, default=15.0, help="of the camera, in Hz")
+    size = width_by_height(1)
+    parser.add_argument("--size", type=size, default=(640, 480), help="of the camera's frames")
+    parser.add_argument("--frames", type=whole(1), default=150, help="measured, after the warm-up")
+    parser.add_argument("--rate", type=above_0, default=15.0, help="of the camera, in Hz")
     parser.add_argument("--queries", type=_counts, default=[1], metavar="N,N", help="as 1,4,16")
     parser.add_argument("--mode", choices=("offline", "streaming"), help="default: both")
-    parser.add_argument("--threads", type=int, default=1, help="CPU threads of the tracker")
+    parser.add_argument("--threads", type=THREADS, default=1, help="CPU threads of the tracker")
     parser.add_argument("--compile", action="store_true", help="what runs for every frame")
     parser.add_argument("--json", type=Path, metavar="FILE")
     parser.add_argument("--growth", type=Path, metavar="DIR", help="sweeps; SVG plots into DIR")
-    parser.add_argument("--growth-frames", type=int, default=10_000, help="of the longest stream")
+    parser.add_argument(
+        "--growth-frames", type=whole(1), default=10_000, help="of the longest stream"
+    )
     add_model_options(parser)
     return parser
 
 
+@program
 def main(arguments: Sequence[str] | None = None) -> int:
     """The program; 2 where an option cannot be used, said in one line."""
     options = _parser().parse_args(arguments)
     torch.set_num_threads(options.threads)
-    try:
-        if options.frames < 1 or options.rate <= 0:
-            raise UsageError("--frames and --rate must be above 0")
-        model = _model(options)
-        if options.mode != "offline":
-            check_stream(model.config.behaviour)
-    except (UsageError, WeightsError, StreamError, PackageError) as error:
-        return fail(error)
+    if options.json:
+        writable(options.json.parent, "--json")
+    if options.growth:
+        writable(options.growth, "--growth")
+    model = _model(options)
+    if options.mode != "offline":
+        check_stream(model.config.behaviour)
     if options.growth:
         if options.compile:
             compile_frames(model)
@@ -183,7 +177,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
     modes = (options.mode,) if options.mode else ("streaming", "offline")
     found = bench(model, load, modes, options.queries, options.compile)
     if options.json:
-        options.json.parent.mkdir(parents=True, exist_ok=True)
         options.json.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
     sys.stdout.write(table(found))
     return 0
@@ -200,7 +193,6 @@ def _model(options: argparse.Namespace) -> Virst:
 
 
 def _grow(model: Virst, options: argparse.Namespace) -> int:
-    options.growth.mkdir(parents=True, exist_ok=True)
     found = growth.measure(model, options.growth_frames)
     for name, points in found.items():
         growth.plot(options.growth / f"{name.replace(' ', '_')}.svg", name, points)

@@ -1,21 +1,26 @@
 """python -m virst_model.data: says what there is to train on, and makes more."""
 
 import argparse
+from collections.abc import Sequence
 import logging
 from pathlib import Path
 import sys
 
+from virst_model.arguments import Parser, whole, width_by_height
 from virst_model.data.check import check, describe, is_good
 from virst_model.data.record import DataError
+from virst_model.data.stories.acts import TICK_S
 from virst_model.data.stories.write import Shot, write_stories
 from virst_model.data.synthetic import SPLITS
+from virst_model.errors import UsageError, program
 
-BAD_INPUT = 2  # exit status
+MOST_STORY = 10**8 - 1  # a video's name is its seed in eight digits
 
 
-def main(arguments: list[str] | None = None) -> int:
+@program
+def main(arguments: Sequence[str] | None = None) -> int:
     """Exit status: 0 where all is well."""
-    parser = argparse.ArgumentParser(prog="python -m virst_model.data", description=__doc__)
+    parser = Parser(prog="python -m virst_model.data", description=__doc__)
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     _add_check(commands)
     _add_synthetic(commands)
@@ -35,8 +40,7 @@ def _add_check(commands: argparse._SubParsersAction) -> None:
 def _check(options: argparse.Namespace) -> int:
     """0 where at least one data set is there and nothing is damaged, else 1."""
     if not options.root.is_dir():
-        sys.stderr.write(f"{options.root}: no such folder; ROOT is the folder of the data sets\n")
-        return BAD_INPUT
+        raise DataError(options.root, "no such folder; ROOT is the folder of the data sets")
     findings = check(options.root)
     sys.stdout.writelines(f"{line}\n" for line in describe(findings))
     return 0 if is_good(findings) else 1
@@ -48,46 +52,23 @@ def _add_synthetic(commands: argparse._SubParsersAction) -> None:
     )
     parser.add_argument("--out", type=Path, required=True, help="the data set's folder")
     parser.add_argument("--split", choices=SPLITS, required=True)
-    parser.add_argument("--n", type=_positive, required=True, help="how many videos")
-    parser.add_argument("--seed", type=_seed, default=0, help="of the first video")
-    parser.add_argument("--frames", type=_positive, default=60, help="of each video")
-    parser.add_argument("--fps", type=_positive, default=10, help="frames a second")
-    parser.add_argument("--size", type=_size, default=(320, 240), metavar="WIDTHxHEIGHT")
+    parser.add_argument("--n", type=whole(1), required=True, help="how many videos")
+    parser.add_argument("--seed", type=whole(0, MOST_STORY), default=0, help="of the first video")
+    parser.add_argument("--frames", type=whole(1), default=60, help="of each video")
+    parser.add_argument("--fps", type=whole(1), default=10, help="frames a second")
+    size = width_by_height(16)
+    parser.add_argument("--size", type=size, default=(320, 240), metavar="WIDTHxHEIGHT")
     parser.set_defaults(run=_write_synthetic)
 
 
 def _write_synthetic(options: argparse.Namespace) -> int:
+    if options.frames < TICK_S * options.fps:
+        said = f"{options.frames} at {options.fps} a second are under {TICK_S} s"
+        raise UsageError(f"--frames: {said}")
     shot = Shot(options.frames, options.fps, *options.size)
-    try:
-        folder = write_stories(options.out, options.split, options.n, options.seed, shot)
-    except DataError as error:
-        sys.stderr.write(f"{error}\n")
-        return BAD_INPUT
+    folder = write_stories(options.out, options.split, options.n, options.seed, shot)
     sys.stdout.write(f"{folder}: {options.n} videos\n")
     return 0
-
-
-def _positive(text: str) -> int:
-    number = int(text)
-    if number < 1:
-        raise argparse.ArgumentTypeError(f"{number} must be 1 or more")
-    return number
-
-
-def _seed(text: str) -> int:
-    number = int(text)
-    if not 0 <= number < 10**8:
-        raise argparse.ArgumentTypeError(f"{number} must be 0 to 99999999")
-    return number
-
-
-def _size(text: str) -> tuple[int, int]:
-    width, separator, height = text.partition("x")
-    if not (separator and width.isdecimal() and height.isdecimal()):
-        raise argparse.ArgumentTypeError(f"{text!r} must be WIDTHxHEIGHT in pixels, as 320x240")
-    if min(int(width), int(height)) < 16:
-        raise argparse.ArgumentTypeError(f"{text} must be 16x16 or larger")
-    return int(width), int(height)
 
 
 if __name__ == "__main__":

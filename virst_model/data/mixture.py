@@ -16,7 +16,14 @@ import threading
 import numpy as np
 from tqdm import tqdm
 
-from virst_model.data.catalogue import CATALOGUE, VIDEO_QA, WEIGHTS, is_missing, locate
+from virst_model.data.catalogue import (
+    CATALOGUE,
+    VIDEO_QA,
+    WEIGHTS,
+    is_missing,
+    locate,
+    open_dataset,
+)
 from virst_model.data.record import DataError, Record
 from virst_model.data.sample import SEGMENTS, Draw, Sample, draw_sample, has_truth
 
@@ -104,43 +111,62 @@ def open_mixture(
     root: str | Path,
     seed: int = 0,
     sentences: int = 3,
+    sets: Sequence[str] = (),
     ratios: Mapping[str, float] | None = None,
 ) -> Mixture:
-    """The training splits of all data sets of the catalogue that lie under `root`.
+    """The training splits of data sets of the catalogue that lie under `root`.
 
     Args:
-        ratios: name -> share among its category, in place of the catalogue's. Own footage and
-            synthetic videos have none of their own (the five RVOS sets have 25400 together) and
-            are left out without one; 0 leaves any other out.
+        sets: their names; empty is all that have a ratio, or where none is there that has one,
+            all that are there. Own footage and synthetic videos have none of their own.
+        ratios: name -> share among its category, in place of the catalogue's (the five RVOS sets
+            have 25400 together); 0 leaves a data set out. One that `sets` names and nothing gives
+            a ratio has the mean of the others of its category, or 1.
 
     Raises:
-        DataError: a data set is damaged, or there is none.
+        DataError: a data set is damaged or not there, or there is none.
     """
-    ratios = {name: dataset.ratio for name, dataset in CATALOGUE.items()} | dict(ratios or {})
-    unknown = ratios.keys() - CATALOGUE.keys()
-    if unknown:
-        raise DataError(root, f"no data set is called {min(unknown)}; {', '.join(CATALOGUE)} are")
+    if not Path(root).is_dir():
+        raise DataError(root, "no such folder; it would hold the data sets (docs/datasets.md)")
+    ratios = dict(ratios or {})
+    for name in (*sets, *ratios):
+        if name not in CATALOGUE:
+            raise DataError(root, f"no data set is called {name}; {', '.join(CATALOGUE)} are")
+    chosen = choose_sets(root, sets, ratios)
     found: dict[str, list[Record]] = {}
-    for name, dataset in tqdm(CATALOGUE.items(), "data sets", disable=None):
-        folder = locate(name, root)
-        if folder is None:
-            continue
-        if not ratios[name]:
-            _log.warning("%s is left out (%s): give it a ratio to train on it", name, folder)
-            continue
+    for name in tqdm(chosen, "data sets", disable=None):
         try:
-            records = dataset.load(folder, dataset.splits[0]).records
+            found[name] = open_dataset(name, root, CATALOGUE[name].splits[0]).records
         except DataError as error:
-            if not is_missing(error):
+            if name in sets or not is_missing(error):
                 raise
             _log.warning("%s is left out: %s", name, error)
-            continue
-        found[name] = records
     try:
-        sources = [Source(n, CATALOGUE[n].category, rs, ratios[n]) for n, rs in found.items()]
+        sources = [Source(n, CATALOGUE[n].category, rs, chosen[n]) for n, rs in found.items()]
         return Mixture(sources, seed, sentences)
     except ValueError as error:
-        raise DataError(root, f"{error}; `python -m virst_model.data check` says more") from None
+        said = f"{error}; `python -m virst_model.data check {root}` says what is there"
+        raise DataError(root, said) from None
+
+
+def choose_sets(
+    root: str | Path, sets: Sequence[str], ratios: Mapping[str, float]
+) -> dict[str, float]:
+    """The data sets to train on, in the catalogue's order, with their ratios: see open_mixture."""
+    there = [name for name in CATALOGUE if locate(name, root) is not None]
+    given = {name: ratios.get(name, dataset.ratio) for name, dataset in CATALOGUE.items()}
+    wanted = sets or [name for name in there if given[name]] or there
+    named = [name for name in CATALOGUE if name in wanted and ratios.get(name) != 0]
+    for name in there:
+        if not sets and name not in named and name not in ratios:
+            _log.warning("%s is left out (%s): name it in sets=", name, locate(name, root))
+    return {name: given[name] or _mean_ratio(name, named, given) for name in named}
+
+
+def _mean_ratio(name: str, among: Sequence[str], ratios: Mapping[str, float]) -> float:
+    """Of those that are in the category of `name` and have one; else 1."""
+    others = [n for n in among if CATALOGUE[n].category == CATALOGUE[name].category and ratios[n]]
+    return sum(ratios[n] for n in others) / len(others) if others else 1.0
 
 
 def _taught(source: Source) -> Source:

@@ -14,8 +14,10 @@ from pathlib import Path
 
 import numpy as np
 
+from virst_model.errors import InputError
 
-class DataError(Exception):
+
+class DataError(InputError):
     """A data set or a sample of it cannot be used. `str()` is one line: the path and why."""
 
     def __init__(self, path: str | Path, reason: str) -> None:

@@ -23,19 +23,21 @@ import torch
 from tqdm import tqdm
 from tqdm.contrib.logging import logging_redirect_tqdm
 
-from virst_model.checkpoints import WeightsError
+from virst_model.arguments import THREADS, Parser, above_0, whole
 from virst_model.command_line import (
-    UsageError,
     add_model_options,
     add_switches,
-    fail,
     load_scorer,
     load_switched,
     set_up_logging,
     switched,
+    writable,
 )
 from virst_model.data.catalogue import CATALOGUE, default_split, open_dataset
 from virst_model.data.record import DataError, Expression, Record, Records
+from virst_model.data.stories.acts import TICK_S
+from virst_model.data.synthetic import SPLITS
+from virst_model.errors import UsageError, program
 from virst_model.evaluate import scenes, stories
 from virst_model.evaluate.attention import patch_attention
 from virst_model.evaluate.page import Case, write_page
@@ -43,8 +45,12 @@ from virst_model.evaluate.predict import MODES, Pass, predict
 from virst_model.evaluate.predictions import Predictions, share
 from virst_model.evaluate.protocols import pack, protocol
 from virst_model.evaluate.score import Row, markdown, score, table_rows
-from virst_model.grounder import StreamError
 from virst_model.virst import Virst
+
+# Expressions of an object in Ref-DAVIS17, one a person.
+FOUR, OF_FOUR = 4, "ref-davis17"
+PAGE = "report.html"
+LEAST_SIDE = 16  # of a synthetic video, in pixels
 
 _log = logging.getLogger(__name__)
 
@@ -94,7 +100,7 @@ def run(
         return patch_attention(model, record, expression.text, how.seed)
 
     title = f"{dataset}, {how.mode}"
-    write_page(out / "report.html", title, rows, cases, predictions, attention, cases_shown)
+    write_page(out / PAGE, title, rows, cases, predictions, attention, cases_shown)
     return rows
 
 
@@ -128,10 +134,12 @@ def check_run(out: Path, settings: dict) -> None:
         path.write_text(json.dumps(settings) + "\n", encoding="utf-8")
     except OSError as error:
         raise DataError(path, f"cannot be written ({error.strerror})") from None
+    except ValueError as error:
+        raise DataError(path, f"is damaged ({error}); use another --out") from None
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+def _parser() -> Parser:
+    parser = Parser(
         prog="python -m virst_model.evaluate",
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
@@ -143,44 +151,48 @@ def _parser() -> argparse.ArgumentParser:
         "--mode", choices=MODES, default="offline", help="of a data set or of stories"
     )
     parser.add_argument("--out", type=Path, default=Path("out/evaluate"), metavar="DIR")
-    parser.add_argument("--fps", type=float, help="of a stream (default: 6; scenes: 10)")
-    parser.add_argument("--delay", type=int, default=1, help="frames that a grounding takes")
+    parser.add_argument("--fps", type=above_0, help="of a stream (default: 6; scenes: 10)")
+    parser.add_argument("--delay", type=whole(0), default=1, help="frames that a grounding takes")
     parser.add_argument(
         "--annotators",
         type=int,
+        choices=(0, FOUR),
         default=0,
         help="4: Ref-DAVIS17's standard protocol, one person's masks exclude each other",
     )
     parser.add_argument(
         "--protocol", default="", help="of reason-seg: released (the default) or lisa"
     )
-    parser.add_argument("--cases", type=int, default=40, help="shown in report.html")
-    parser.add_argument("--threads", type=int, default=2, help="CPU threads")
+    parser.add_argument("--cases", type=whole(0), default=40, help="shown in report.html")
+    parser.add_argument("--threads", type=THREADS, default=2, help="CPU threads")
     group = parser.add_argument_group("synthetic scenes")
-    group.add_argument("--videos", type=int, default=60)
-    group.add_argument("--stories", type=int, metavar="N", help="so many stories instead")
-    group.add_argument("--frames", type=int, default=60, help="of each video")
-    group.add_argument("--height", type=int, default=240)
-    group.add_argument("--width", type=int, default=320)
+    group.add_argument("--videos", type=whole(1), default=60)
+    group.add_argument("--stories", type=whole(1), metavar="N", help="so many stories instead")
+    group.add_argument("--frames", type=whole(1), default=60, help="of each video")
+    group.add_argument("--height", type=whole(LEAST_SIDE), default=240)
+    group.add_argument("--width", type=whole(LEAST_SIDE), default=320)
     add_switches(parser)
     add_model_options(parser)
     return parser
 
 
+@program
 def main(arguments: Sequence[str] | None = None) -> int:
-    """The program; 2 where input or an option cannot be used, said in one line."""
+    """The program; 2 where input or an option cannot be used, said in one line.
+
+    What it prints ends with where the results lie.
+    """
     options = _parser().parse_args(arguments)
     set_up_logging()
     torch.set_num_threads(options.threads)
-    try:
-        if options.dataset:
-            text = _evaluate_dataset(options)
-        elif options.stories:
-            text = _evaluate_stories(options)
-        else:
-            text = _evaluate_scenes(options)
-    except (UsageError, WeightsError, DataError, StreamError) as error:
-        return fail(error)
+    if options.dataset:
+        text = _evaluate_dataset(options)
+    elif options.root:
+        raise UsageError("--root: which --dataset of it?")
+    elif options.stories:
+        text = _evaluate_stories(options)
+    else:
+        text = _evaluate_scenes(options)
     sys.stdout.write(text)
     return 0
 
@@ -188,6 +200,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _evaluate_dataset(options: argparse.Namespace) -> str:
     if options.root is None:
         raise UsageError(f"--root: where is {options.dataset}?")
+    if options.annotators and options.dataset != OF_FOUR:
+        raise UsageError(
+            f"--annotators: {options.dataset} has not {FOUR} an object; {OF_FOUR} has"
+        )
     split = options.split or default_split(options.dataset)
     how = Pass(
         options.mode,
@@ -212,38 +228,46 @@ def _evaluate_dataset(options: argparse.Namespace) -> str:
         scorer = load_scorer(options, model, whole=options.mode == "offline")
         how = dataclasses.replace(how, scorer=scorer)
         rows = run(model, options.dataset, records, options.out, how, options.cases)
-    found = markdown(rows) if rows else "no truth in this split: masks only\n"
-    return f"{found}\n{options.out}\n" if PartialState().is_main_process else ""
+    if not PartialState().is_main_process:
+        return ""
+    if not rows:
+        return f"no truth in this split: masks only\n\n{options.out}\n"
+    return f"{markdown(rows)}\n{options.out / PAGE}\n"
 
 
 def _evaluate_stories(options: argparse.Namespace) -> str:
     how = stories.StoryRun(videos=options.stories, mode=options.mode, **_filming(options))
-    model = load_switched(options)
+    out, model = writable(options.out), load_switched(options)
     scorer = load_scorer(options, model, whole=options.mode == "offline")
     results = stories.evaluate(model, how, scorer)
-    _write_json(options.out, dataclasses.asdict(how) | results)
-    return stories.table(results, how)
+    written = _write_json(out, dataclasses.asdict(how) | results)
+    return f"{stories.table(results, how)}\n{written}\n"
 
 
 def _evaluate_scenes(options: argparse.Namespace) -> str:
     how = scenes.SceneRun(videos=options.videos, **_filming(options))
-    model = load_switched(options)
+    out, model = writable(options.out), load_switched(options)
     load_scorer(options, model, whole=False)
     results = scenes.evaluate(model, how)
-    _write_json(options.out, results)
-    return scenes.table(results)
+    written = _write_json(out, results)
+    return f"{scenes.table(results)}\n{written}\n"
 
 
 def _filming(options: argparse.Namespace) -> dict:
-    """What scenes and stories are told alike."""
+    """What scenes and stories are told alike; UsageError where they cannot be filmed so."""
     chosen = {name: getattr(options, name) for name in ("frames", "height", "width", "delay")}
-    return chosen | {"split": options.split or "test", "fps": options.fps or 10.0}
+    split, fps = options.split or "test", options.fps or 10.0
+    if split not in SPLITS:
+        raise UsageError(f"--split: {split!r} is none of {', '.join(SPLITS)}")
+    if options.frames < TICK_S * fps:
+        raise UsageError(f"--frames: {options.frames} at {fps:g} a second are under {TICK_S} s")
+    return chosen | {"split": split, "fps": fps}
 
 
-def _write_json(out: Path, results: dict) -> None:
-    out.mkdir(parents=True, exist_ok=True)
-    text = json.dumps(results, indent=1) + "\n"
-    (out / "results.json").write_text(text, encoding="utf-8")
+def _write_json(out: Path, results: dict) -> Path:
+    path = out / "results.json"
+    path.write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
+    return path
 
 
 if __name__ == "__main__":

@@ -83,7 +83,8 @@ class Training:
         on_cpu = {"ACCELERATE_USE_CPU": "true"} if self.device == "cpu" else {}
         for stage, told in zip(stages, self.settings(stages), strict=True):
             command = [sys.executable, "-m", "virst_model.train", *told]
-            ended = subprocess.run(command, env={**os.environ, **on_cpu})
+            env = {**os.environ, **on_cpu}
+            ended = subprocess.run(command, env=env, stdout=subprocess.DEVNULL)
             if ended.returncode:
                 raise TrainingFailed(f"{stage}: training ended with status {ended.returncode}")
         return self.out / "_".join(stages) / "weights"

@@ -24,27 +24,25 @@ import sys
 
 import torch
 
-from virst_model.checkpoints import CONFIG, WeightsError, read_json
+from virst_model.arguments import THREADS, Parser, whole
+from virst_model.checkpoints import CONFIG, read_json
 from virst_model.command_line import (
-    UsageError,
     add_model_options,
     add_switches,
-    fail,
     load_scorer,
     load_switched,
-    positive,
     set_up_logging,
     switched,
 )
 from virst_model.data.catalogue import CATALOGUE, default_split, open_dataset
 from virst_model.data.record import DataError, Records
+from virst_model.errors import UsageError, program
 from virst_model.evaluate import rates, rows
 from virst_model.evaluate.__main__ import check_run, run
 from virst_model.evaluate.predict import Pass
 from virst_model.evaluate.score import ALL, Row
 from virst_model.evaluate.slots import Training
 from virst_model.evaluate.stories import StoryRun, evaluate
-from virst_model.frames import VideoError
 from virst_model.machine import machine
 from virst_model.video import Scorer
 from virst_model.virst import TINY, Virst
@@ -179,14 +177,14 @@ def _training(options: argparse.Namespace) -> Training:
 
 
 def _steps(text: str) -> tuple[int, ...]:
-    steps = tuple(positive(part) for part in text.split(","))
+    steps = tuple(whole(1)(part) for part in text.split(","))
     if len(steps) not in (1, 3):
         raise argparse.ArgumentTypeError(f"{text!r} is neither a number nor three, as 20,40,20")
     return steps if len(steps) == 3 else steps * 3
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+def _parser() -> Parser:
+    parser = Parser(
         prog="python -m virst_model.evaluate.tables",
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
@@ -197,13 +195,13 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--split", help="default: the stories' test, else a data set's second")
     parser.add_argument(
         "--videos",
-        type=positive,
+        type=whole(1),
         help=f"the first of a data set (default: all), or {STORIES} stories",
     )
     parser.add_argument(
         "--kinds", default="attribute,motion,relation", help="of stories' sentences"
     )
-    parser.add_argument("--threads", type=int, default=2, help="CPU threads")
+    parser.add_argument("--threads", type=THREADS, default=2, help="CPU threads")
     parser.add_argument("--out", type=Path, default=Path("out/tables"), metavar="DIR")
     group = parser.add_argument_group("rows that are trained")
     group.add_argument(
@@ -227,20 +225,18 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
+@program
 def main(arguments: Sequence[str] | None = None) -> int:
     """The program; 2 where an option cannot be used or a row not be trained, said in one line."""
     options = _parser().parse_args(arguments)
     set_up_logging()
     torch.set_num_threads(options.threads)
-    try:
-        if options.preset == "7b" and options.model is None:
-            raise UsageError("--preset 7b: needs --start DIR, weights of that size")
-        judge, where = (_on_dataset if options.dataset else _on_stories)(options)
-        lines, told = _lines(options)
-        title = f"Table {options.table}, {TITLES[options.table]} ({where}; {told})"
-        print_table(lines, judge, title)
-    except (UsageError, WeightsError, DataError, VideoError) as error:
-        return fail(error)
+    if options.preset == "7b" and options.model is None:
+        raise UsageError("--preset 7b: needs --start DIR, weights of that size")
+    judge, where = (_on_dataset if options.dataset else _on_stories)(options)
+    lines, told = _lines(options)
+    title = f"Table {options.table}, {TITLES[options.table]} ({where}; {told})"
+    print_table(lines, judge, title)
     return 0
 
 

@@ -1,6 +1,12 @@
 """python -m virst_model.train STAGE.yaml [key=value ...]: trains a stage, or goes on with it.
 
-On several GPUs: accelerate launch -m virst_model.train STAGE.yaml [key=value ...]
+    python -m virst_model.train config/train/propagation.yaml preset=tiny data=synthetic start=
+    python -m virst_model.train config/train/propagation.yaml preset=tiny data=ROOT start=
+    accelerate launch -m virst_model.train config/train/propagation.yaml data=ROOT start=DIR
+
+The first trains the packaged model on synthetic scenes, the second on the data sets or your own
+footage in ROOT (docs/datasets.md, docs/finetune.md), the third the full model on several GPUs. The
+same command goes on with a run that ended early.
 """
 
 import argparse
@@ -10,31 +16,37 @@ from pathlib import Path
 import sys
 
 from accelerate import Accelerator, PartialState
+from accelerate.utils import parse_flag_from_env
 from safetensors import SafetensorError
 import torch
 
-from virst_model.checkpoints import WeightsError
-from virst_model.command_line import fail, set_up_logging
+from virst_model.arguments import Parser
+from virst_model.command_line import set_up_logging, writable
 from virst_model.data.mixture import Mixture, open_mixture
-from virst_model.data.record import DataError
 from virst_model.data.scene_samples import SceneSamples
-from virst_model.packages import PackageError
+from virst_model.errors import fail, program
+from virst_model.train.guide import guide
 from virst_model.train.loop import Batches, train
 from virst_model.train.scenes import SceneBatches
-from virst_model.train.settings import Run, SettingsError, read_settings
+from virst_model.train.settings import Run, read_settings
 from virst_model.train.snapshots import TrainingError, unwritable
 from virst_model.train.stages import STAGES, SceneDraws, Stage
 from virst_model.train.trainee import Trainee, make_trainee, save_weights
 from virst_model.train.windows import Source, WindowBatches
 
 FAILED = 1  # exit status: a run that had begun
+FINISHED = """{stage}: finished; the weights are in {weights}. Next:
+    python -m virst_model.segment VIDEO --query "the red circle" --model {weights}
+"""
 
 
+@program
 def main(arguments: Sequence[str] | None = None) -> int:
     """The program; 2 where a setting or an input cannot be used, 1 where a run broke off."""
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog="python -m virst_model.train",
         description=__doc__,
+        epilog=guide(),
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("stage", type=Path, metavar="STAGE.yaml", help="in config/train/")
@@ -43,17 +55,20 @@ def main(arguments: Sequence[str] | None = None) -> int:
     set_up_logging()
     try:
         run, stages = read_settings(options.stage, options.changes)
-        _train_all(run, stages)
-    except (SettingsError, WeightsError, DataError, PackageError) as error:
-        return fail(error)
+        said = _train_all(run, stages)
     except TrainingError as error:
         fail(error)
         return FAILED
+    sys.stdout.write(said)
     return 0
 
 
-def _train_all(run: Run, stages: Sequence[Stage]) -> None:
-    """Each stage in a folder of its own where there are several, from the weights before."""
+def _train_all(run: Run, stages: Sequence[Stage]) -> str:
+    """Each stage in a folder of its own where there are several, from the weights before.
+
+    Returns:
+        What to say at the end; nothing where another process says it.
+    """
     torch.set_num_threads(run.threads)
     bf16 = run.precision == "bf16" or (run.precision == "auto" and _on_gpu())
     accelerator = Accelerator(mixed_precision="bf16" if bf16 else "no")
@@ -64,21 +79,23 @@ def _train_all(run: Run, stages: Sequence[Stage]) -> None:
         out = Path(run.out, stage.name) if len(together) > 1 else Path(run.out)
         one = dataclasses.replace(run, out=str(out), seed=run.seed + number)
         if not _train_one(one, stage, accelerator):
-            return
+            said = f"{stage.name}: ended early; the same command goes on from {out}\n"
+            break
         run = dataclasses.replace(run, start=str(out / "weights"))
+        said = FINISHED.format(stage=stage.name, weights=run.start)
+    return said if accelerator.is_main_process else ""
 
 
 def _on_gpu() -> bool:
-    return PartialState().device.type == "cuda"  # what accelerate trains on, where told so the CPU
+    """Whether accelerate trains on a GPU: where it is told so, it does not although there is one."""
+    on_cpu = parse_flag_from_env("ACCELERATE_USE_CPU")
+    return PartialState(cpu=on_cpu).device.type == "cuda"
 
 
 def _train_one(run: Run, stage: Stage, accelerator: Accelerator) -> bool:
     """Trains a stage and leaves its weights; False where it was asked to end early."""
     out = Path(run.out)
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise SettingsError(f"out: {out} cannot be made ({error.strerror})") from None
+    writable(out, "out")
     bf16 = accelerator.mixed_precision == "bf16"
     dtype = torch.bfloat16 if bf16 else torch.float32
     trainee = make_trainee(run, stage, dtype)
@@ -106,7 +123,7 @@ def _open_batches(run: Run, stage: Stage, trainee: Trainee) -> Batches:
 def _open_source(run: Run) -> Source:
     if run.data == "synthetic":
         return SceneSamples(run.seed, run.sentences)
-    return open_mixture(run.data, run.seed, run.sentences, run.ratios)
+    return open_mixture(run.data, run.seed, run.sentences, run.sets, run.ratios)
 
 
 if __name__ == "__main__":

@@ -8,16 +8,18 @@ from typing import Any
 
 from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
-from yaml import YAMLError
+import yaml
 
+from virst_model.arguments import MOST_THREADS
 from virst_model.data.sample import SPACINGS
-from virst_model.train.stages import SCHEDULES, STAGES, Stage, WindowDraws
+from virst_model.errors import InputError
+from virst_model.train.stages import SCHEDULES, STAGES, SceneDraws, Stage, WindowDraws
 
 RESUMES = ("auto", "never")
 PRECISIONS = ("auto", "fp32", "bf16")
 
 
-class SettingsError(Exception):
+class SettingsError(InputError):
     """A setting cannot be followed; `str()` is one line."""
 
 
@@ -33,6 +35,8 @@ class Run:
         start: a folder of weights, or a `.pt` of {"model", "heads"}; empty is the packaged model,
             or random weights where the stage trains everything.
         data: "synthetic", or the folder of the data sets.
+        sets: names of the data sets of `data` to train on; empty is all of the paper's that are
+            there, or where none is there, your own footage and synthetic videos.
         ratios: shares of data sets within their category, by name, in place of the catalogue's.
         sentences: most sentences about one video or image.
         out: folder of checkpoints, logs and, in `weights`, the trained model.
@@ -51,6 +55,7 @@ class Run:
     only: tuple[str, ...] = ()
     start: str = ""
     data: str = "synthetic"
+    sets: tuple[str, ...] = ()
     ratios: dict[str, float] = field(default_factory=dict)
     sentences: int = 3
     out: str = "out/train"
@@ -62,6 +67,23 @@ class Run:
     save_every: int = 100
     log_every: int = 10
     picture_every: int = 200
+
+
+# The least and the most that a key may be; the others take any number.
+_ANY = float("inf")
+LIMITS: dict[type, dict[str, tuple[float, float]]] = {
+    Run: {
+        **dict.fromkeys(("threads", "drawers"), (1, MOST_THREADS)),
+        **dict.fromkeys(("sentences", "save_every", "log_every"), (1, _ANY)),
+        **dict.fromkeys(("seed", "picture_every"), (0, _ANY)),
+    },
+    Stage: {
+        **dict.fromkeys(("steps", "accumulate"), (1, _ANY)),
+        **dict.fromkeys(("warmup", "lr", "weight_decay", "clip"), (0, _ANY)),
+    },
+    WindowDraws: {"anchors": (1, _ANY), "before": (0, _ANY), "after": (0, _ANY)},
+    SceneDraws: {"scenes": (1, _ANY), "sentences": (0, _ANY), "tracked": (0, _ANY)},
+}
 
 
 def read_settings(path: str | Path, changes: Sequence[str] = ()) -> tuple[Run, tuple[Stage, ...]]:
@@ -91,6 +113,13 @@ def read_settings(path: str | Path, changes: Sequence[str] = ()) -> tuple[Run, t
         raise SettingsError(f"{path}: no stage {run.stage} ({run.preset}); known are {known}")
     _check_choice(path, "resume", run.resume, RESUMES)
     _check_choice(path, "precision", run.precision, PRECISIONS)
+    if run.data == "synthetic" and (run.sets or run.ratios):
+        raise SettingsError(
+            f"{path}: sets and ratios belong to data=ROOT, not to synthetic scenes"
+        )
+    for name, ratio in run.ratios.items():
+        if type(ratio) not in (int, float):
+            raise SettingsError(f"{path}: ratios.{name} is {ratio!r}, not a number")
     rest = {name: value for name, value in values.items() if name not in run_names}
     return run, _chosen(run, rest, str(path))
 
@@ -107,11 +136,11 @@ def _chosen(run: Run, values: Mapping[str, Any], where: str) -> tuple[Stage, ...
     changed = [_changed(s, values, where) for s in stages if not run.only or s.name in run.only]
     for stage in changed:
         _check_choice(where, "schedule", stage.schedule, SCHEDULES)
-        if isinstance(stage.draws, WindowDraws):
-            _check_choice(where, "draws.spacing", stage.draws.spacing, SPACINGS)
-        for name in ("steps", "accumulate"):
-            if getattr(stage, name) < 1:
-                raise SettingsError(f"{where}: {name} is {getattr(stage, name)}, not at least 1")
+        _check_draws(where, stage.draws)
+        if not stage.trains:
+            raise SettingsError(f"{where}: trains is empty: nothing would train")
+        if len(stage.betas) != 2 or not all(0 <= beta < 1 for beta in stage.betas):
+            raise SettingsError(f"{where}: betas is {stage.betas}, not two of 0 to 1, 1 left out")
     return tuple(changed)
 
 
@@ -124,7 +153,7 @@ def _merged(path: Path, changes: Sequence[str]) -> dict[str, Any]:
         values = OmegaConf.to_container(merged, resolve=True)
     except OSError as error:
         raise SettingsError(f"{path}: cannot be read ({error.strerror})") from None
-    except (YAMLError, OmegaConfBaseException, ValueError) as error:
+    except (yaml.YAMLError, OmegaConfBaseException, ValueError) as error:
         raise SettingsError(f"{path}: {' '.join(str(error).split())}") from None
     if not isinstance(values, dict):
         raise SettingsError(f"{path}: is not a list of `key: value`")
@@ -140,6 +169,10 @@ def _changed(record: Any, values: Mapping[str, Any], where: str) -> Any:
             known = ", ".join(sorted(own))
             raise SettingsError(f"{where}: unknown key {name!r}; known are {known}")
         new[name] = _fitted(own[name], value, f"{where}: {name}")
+        least, most = LIMITS.get(type(record), {}).get(name, (-_ANY, _ANY))
+        if isinstance(own[name], (int, float)) and not least <= new[name] <= most:
+            said = f"not at least {least}" if new[name] < least else f"not {least} to {most}"
+            raise SettingsError(f"{where}: {name} is {value}, {said}")
     return dataclasses.replace(record, **new)
 
 
@@ -147,8 +180,14 @@ def _fitted(old: Any, value: Any, where: str) -> Any:
     """`value` as what `old` is."""
     if dataclasses.is_dataclass(old) and isinstance(value, dict):
         return _changed(old, value, where)
-    if isinstance(old, tuple) and isinstance(value, list):
-        return tuple(tuple(one) if isinstance(one, list) else one for one in value)
+    if isinstance(old, tuple):
+        # "a,b" is [a,b], which some shells take for a pattern.
+        parts = yaml.safe_load(f"[{value}]") if isinstance(value, str) else value
+        parts = parts if isinstance(parts, list) else [parts]
+        like = old[0] if old else ""
+        return tuple(
+            tuple(one) if isinstance(one, list) else _fitted(like, one, where) for one in parts
+        )
     if isinstance(old, float) and type(value) is int:
         return float(value)
     if isinstance(old, str) and value is None:
@@ -156,6 +195,16 @@ def _fitted(old: Any, value: Any, where: str) -> Any:
     if type(value) is not type(old):
         raise SettingsError(f"{where} is {value!r}, not a {type(old).__name__} as {old!r} is")
     return value
+
+
+def _check_draws(where: str, draws: SceneDraws | WindowDraws) -> None:
+    """Frames come in clips of four; an encoder that is trained alone takes any number."""
+    alone = isinstance(draws, SceneDraws) and not draws.sentences
+    if not draws.windows or any(n < 1 or (n % 4 and not alone) for n in draws.windows):
+        said = ", ".join(map(str, draws.windows)) or "empty"
+        raise SettingsError(f"{where}: draws.windows is {said}; give multiples of 4, as 4,8")
+    if isinstance(draws, WindowDraws):
+        _check_choice(where, "draws.spacing", draws.spacing, SPACINGS)
 
 
 def _check_choice(where: str | Path, key: str, value: str, known: Sequence[str]) -> None:

@@ -1,0 +1,66 @@
+"""The programs' arguments: a parser that raises, and types of numbers for its `type=`."""
+
+from argparse import ArgumentParser, ArgumentTypeError
+from collections.abc import Callable
+import math
+import re
+from typing import NoReturn
+
+from virst_model.errors import UsageError
+
+# PyTorch starts as many threads as it is told to, or dies of it.
+MOST_THREADS = 1024
+MOST_SEED = 2**31 - 1
+
+
+class Parser(ArgumentParser):
+    """Raises UsageError instead of writing how it is used and ending the process itself."""
+
+    def error(self, message: str) -> NoReturn:
+        """What argparse calls for an argument that it cannot take."""
+        raise UsageError(f"{message} (--help lists what there is)")
+
+
+def whole(least: int, most: int | None = None) -> Callable[[str], int]:
+    """A whole number of at least `least` and at most `most`."""
+
+    def read(text: str) -> int:
+        try:
+            number = int(text)
+        except ValueError:
+            raise ArgumentTypeError(f"{text!r} is not a whole number") from None
+        if number < least or (most is not None and number > most):
+            wanted = f"at least {least}" if most is None else f"{least} to {most}"
+            raise ArgumentTypeError(f"{number} must be {wanted}")
+        return number
+
+    return read
+
+
+def above_0(text: str) -> float:
+    """A finite number above 0."""
+    try:
+        number = float(text)
+    except ValueError:
+        raise ArgumentTypeError(f"{text!r} is not a number") from None
+    if not (number > 0 and math.isfinite(number)):
+        raise ArgumentTypeError(f"{text} must be a number above 0")
+    return number
+
+
+def width_by_height(least: int) -> Callable[[str], tuple[int, int]]:
+    """WIDTHxHEIGHT in pixels, each of at least `least`."""
+
+    def read(text: str) -> tuple[int, int]:
+        match = re.fullmatch(r"([0-9]+)x([0-9]+)", text)
+        if match is None:
+            raise ArgumentTypeError(f"{text!r} must be WIDTHxHEIGHT in pixels, as 320x240")
+        if min(int(match[1]), int(match[2])) < least:
+            raise ArgumentTypeError(f"{text} must be {least}x{least} or larger")
+        return int(match[1]), int(match[2])
+
+    return read
+
+
+THREADS = whole(1, MOST_THREADS)
+SEED = whole(0, MOST_SEED)

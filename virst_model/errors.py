@@ -1,0 +1,46 @@
+"""What a person gave and no program can use: said in one line, with exit status 2."""
+
+from collections.abc import Callable, Sequence
+import functools
+import sys
+
+BAD_INPUT = 2  # exit status
+
+Main = Callable[[Sequence[str] | None], int]
+
+
+class InputError(Exception):
+    """A file, a setting or an option cannot be used. `str()` is one line: what, why, the way out.
+
+    The parent of all such errors of ours, so that `program` knows them.
+    """
+
+
+class UsageError(InputError):
+    """An option cannot be followed; `str()` is one line."""
+
+
+def fail(error: Exception) -> int:
+    """Says what is wrong, in one line on stderr; the exit status."""
+    said = str(error)
+    if isinstance(error, OSError) and error.filename is not None:
+        said = f"{error.filename}: {error.strerror}"
+    sys.stderr.write(f"error: {' '.join(said.split())}\n")
+    return BAD_INPUT
+
+
+def program(main: Main) -> Callable[..., int]:
+    """`main(arguments) -> exit status` that ends in one line for all that it cannot use.
+
+    That is every InputError and, of the system, every OSError: a file that is not there, no
+    permission, a full disk. Anything else is a fault of ours and keeps its traceback.
+    """
+
+    @functools.wraps(main)
+    def run(arguments: Sequence[str] | None = None) -> int:
+        try:
+            return main(arguments)
+        except (InputError, OSError) as error:
+            return fail(error)
+
+    return run
