@@ -14,6 +14,7 @@ import sys
 import tempfile
 import time
 
+from patience import LIMIT_S
 import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -89,7 +90,7 @@ class Process:
     def output(self) -> str:
         return self.log.read_text(errors="replace")
 
-    def stop(self, timeout_s: float = 20.0) -> int:
+    def stop(self) -> int:
         """Asks by SIGINT, as Ctrl-C does, so that shared memory is given back; the exit status.
 
         Raises subprocess.TimeoutExpired, after a kill, if that does not end it.
@@ -97,7 +98,7 @@ class Process:
         if self.popen.poll() is None:
             self.popen.send_signal(signal.SIGINT)
         try:
-            return self.popen.wait(timeout_s)
+            return self.popen.wait(LIMIT_S)
         except subprocess.TimeoutExpired:
             self.popen.kill()
             self.popen.wait()
@@ -164,14 +165,14 @@ def ros_node(ros_context):
 
 @pytest.fixture
 def spin_until(ros_context, ros_node) -> Iterator[Callable[..., bool]]:
-    """spin_until(condition, timeout_s=20) spins ros_node until the condition holds: did it?"""
+    """spin_until(condition) spins ros_node until the condition holds: did it, in LIMIT_S?"""
     from rclpy.executors import SingleThreadedExecutor
 
     executor = SingleThreadedExecutor(context=ros_context)
     executor.add_node(ros_node)
 
-    def spin(condition: Callable[[], bool], timeout_s: float = 20.0) -> bool:
-        deadline = time.monotonic() + timeout_s
+    def spin(condition: Callable[[], bool]) -> bool:
+        deadline = time.monotonic() + LIMIT_S
         while not condition():
             if time.monotonic() > deadline:
                 return False

@@ -18,6 +18,7 @@ from virst_interfaces.msg import SegmentationArray
 from virst_interfaces.srv import SetQuery
 
 HEIGHT, WIDTH = 120, 160
+REPEAT_S = 2.0
 RELIABLE = QoSProfile(depth=10, reliability=ReliabilityPolicy.RELIABLE)
 ANSWERS = ("/virst/masks", "/virst/labels", "/virst/segmentations")
 TRANSITIONS = {"configure": 1, "cleanup": 2, "activate": 3, "deactivate": 4}
@@ -54,6 +55,7 @@ class Robot:
         self.segmentations: list[SegmentationArray] = []
         self.overlays: list[Image] = []
         self.diagnostics: dict[str, str] = {}
+        self.diagnosed_s = 0.0
         self.level = b""
         self.message = ""
         self.camera = node.create_publisher(Image, "/virst/image", qos_profile_sensor_data)
@@ -73,14 +75,15 @@ class Robot:
 
     def _on_diagnostics(self, message: DiagnosticArray) -> None:
         (status,) = message.status
+        self.diagnosed_s = message.header.stamp.sec + message.header.stamp.nanosec * 1e-9
         self.level, self.message = status.level, status.message
         self.diagnostics = {pair.key: pair.value for pair in status.values}
 
-    def call(self, client, request, timeout_s: float = 20.0):
+    def call(self, client, request):
         """The answer; fails where none comes."""
-        assert self.spin_until(client.service_is_ready, timeout_s), f"no {client.srv_name}"
+        assert self.spin_until(client.service_is_ready), f"no {client.srv_name}"
         future = client.call_async(request)
-        assert self.spin_until(future.done, timeout_s), f"no answer from {client.srv_name}"
+        assert self.spin_until(future.done), f"no answer from {client.srv_name}"
         return future.result()
 
     def set_query(self, query: str, append: bool = False) -> SetQuery.Response:
@@ -107,7 +110,7 @@ class Robot:
         assert self.spin_until(self._change_state.service_is_ready)
         return self._change_state.call_async(request)
 
-    def wait_until_active(self, process=None, timeout_s: float = 60.0) -> None:
+    def wait_until_active(self, process=None) -> None:
         """Until the node, in `process`, listens to the camera and we to its masks."""
 
         def ready() -> bool:
@@ -119,28 +122,53 @@ class Robot:
                 and all(self._node.count_publishers(topic) for topic in ANSWERS)
             )
 
-        assert self.spin_until(ready, timeout_s), f"not active: {self.diagnostics}"
+        assert self.spin_until(ready), f"not active: {self.diagnostics}"
 
-    def answer_to(self, message: Image | CompressedImage, timeout_s: float = 20.0) -> Image:
-        """Publishes a frame and waits for its mask and its segmentations."""
-        before = len(self.masks), len(self.segmentations), len(self.labels)
+    def answer_to(self, message: Image | CompressedImage) -> Image:
+        """Publishes a frame until its mask, labels and segmentations are the newest; the mask."""
+        heard = (self.masks, self.labels, self.segmentations)
 
         def answered() -> bool:
-            heard = len(self.masks), len(self.segmentations), len(self.labels)
-            return all(now > then for now, then in zip(heard, before))
+            return all(answers and answers[-1].header == message.header for answers in heard)
 
-        self.publish(message)
-        assert self.spin_until(answered, timeout_s), "no mask came"
+        assert self.publish_until(message, answered), "no mask came"
         return self.masks[-1]
+
+    def publish_until(
+        self, message: Image | CompressedImage, condition: Callable[[], bool]
+    ) -> bool:
+        """Publishes now, and again from time to time, until the condition holds: did it?
+
+        Best effort loses what is published while the two sides are still finding each other. Once
+        a frame was answered they have, and `publish` is enough.
+        """
+        due_s = time.monotonic()
+
+        def met() -> bool:
+            nonlocal due_s
+            if condition():
+                return True
+            if time.monotonic() >= due_s:
+                self.publish(message)
+                due_s = time.monotonic() + REPEAT_S
+            return False
+
+        return self.spin_until(met)
 
     def publish(self, message: Image | CompressedImage) -> None:
         compressed = isinstance(message, CompressedImage)
         (self.compressed_camera if compressed else self.camera).publish(message)
 
-    def counts(self, name: str, at_least: int = 1, timeout_s: float = 20.0) -> bool:
-        """Whether the counter in /diagnostics comes to `at_least`."""
-        return self.spin_until(lambda: int(self.diagnostics.get(name, "0")) >= at_least, timeout_s)
+    def counted(self, name: str) -> int:
+        """The counter as /diagnostics last had it."""
+        return int(self.diagnostics.get(name, "0"))
 
-    def spin_for(self, seconds: float) -> None:
-        end = time.monotonic() + seconds
-        self.spin_until(lambda: time.monotonic() > end, seconds + 1)
+    def counted_now(self, name: str) -> int:
+        """The counter as /diagnostics has it from now on, not as it was on its way."""
+        now_s = time.time()
+        assert self.spin_until(lambda: self.diagnosed_s > now_s), "no diagnostics"
+        return self.counted(name)
+
+    def counts(self, name: str, at_least: int = 1) -> bool:
+        """Whether the counter in /diagnostics comes to `at_least`."""
+        return self.spin_until(lambda: self.counted(name) >= at_least)

@@ -1,15 +1,18 @@
 """The real node around a scripted session, for tests that are about the node.
 
-The masks of every query are the bright red pixels. `model` scripts it: "slow" takes 0.4 s a frame,
-"crash" fails for good on a frame with a blue first pixel, "late" takes five seconds to load.
+The masks of every query are the bright red pixels. `model` scripts it: "held" keeps a frame with a
+blue first pixel until the file of SCRIPTED_GATE is there, and says by the file SCRIPTED_HELD that
+it has it; "crash" fails for good on such a frame; "late" loads until the gate is there.
 """
 
 from __future__ import annotations
 
+import os
+from pathlib import Path
 import sys
-import time
 
 import numpy as np
+from patience import wait_until
 
 from virst_model.structs import TRACKING, Query, QueryResult, StepResult
 from virst_ros.node import main
@@ -29,9 +32,11 @@ class ScriptedSession:
         self.queries = queries
 
     def step(self, frame_HW3: np.ndarray, stamp_s: float) -> StepResult | None:
-        if self.script == "slow":
-            time.sleep(0.4)
-        if self.script == "crash" and frame_HW3[0, 0, 2] == 255:
+        marked = frame_HW3[0, 0, 2] == 255
+        if self.script == "held" and marked:
+            Path(os.environ["SCRIPTED_HELD"]).touch()
+            wait_for_gate()
+        if self.script == "crash" and marked:
             raise RuntimeError("scripted crash")
         self.t += 1
         if not self.queries:
@@ -56,9 +61,13 @@ class ScriptedSession:
         self.queries = ()
 
 
+def wait_for_gate() -> None:
+    wait_until(Path(os.environ["SCRIPTED_GATE"]).exists)
+
+
 def open_stream(parameters: Parameters) -> Stream:
     if parameters.model == "late":
-        time.sleep(5.0)  # longer than discovery takes on a busy machine
+        wait_for_gate()
     return Stream(ScriptedSession(parameters.model), KNOWN_WORDS)
 
 

@@ -2,6 +2,7 @@
 
 import json
 
+from patience import LIMIT_S
 import pytest
 
 pytest.importorskip("rclpy")
@@ -10,16 +11,16 @@ pytest.importorskip("rclpy")
 @pytest.mark.slow
 def test_a_load_is_measured_from_camera_to_mask(start_process, tmp_path):
     path = tmp_path / "bench.json"
-    process = start_process(
-        *("-m", "virst_ros.bench", "--cases", "1", "--seconds", "3"),
-        *("--out", str(tmp_path), "--json", str(path)),
-    )
-    process.popen.wait(180)
-    assert process.popen.returncode == 0, process.output
+    for seconds in ("3", "12", "48"):  # until it tracks, which a busy machine takes longer for
+        process = start_process(
+            *("-m", "virst_ros.bench", "--cases", "1", "--seconds", seconds),
+            *("--out", str(tmp_path), "--json", str(path)),
+        )
+        assert process.popen.wait(LIMIT_S) == 0, process.output
+        (load,) = json.loads(path.read_text())["loads"]
+        if load["tracking_percent"] > 0:
+            break
 
-    found = json.loads(path.read_text())
-
-    (load,) = found["loads"]
     assert (load["width"], load["height"], load["rate_hz"]) == (640, 480, 15.0)
     assert load["fps"] > 0 and load["latency_ms p50"] > 0
     assert load["tracking_percent"] > 0 and load["node_mib"] > 0

@@ -11,6 +11,7 @@ import pytest
 
 pytest.importorskip("rclpy", reason="needs ROS 2")
 
+from patience import LIMIT_S
 from robot import Robot, image, red_square
 
 from virst_model.data.synthetic import DEMO_QUERIES, demo_scene
@@ -39,12 +40,17 @@ def random_weights(tmp_path_factory) -> Path:
 
 
 def run_demo(start_process, out: Path, *arguments: str):
-    process = start_process(
-        *("-m", "virst_ros.demo", "--seconds", "4", "--out", str(out)), *arguments
-    )
-    process.popen.wait(180)
-    assert (out / "report.json").is_file(), process.output
-    return process, json.loads((out / "report.json").read_text())
+    """A demo that is long enough for masks of both queries, on a busy machine longer."""
+    for seconds in ("4", "16", "64"):
+        process = start_process(
+            *("-m", "virst_ros.demo", "--seconds", seconds, "--out", str(out)), *arguments
+        )
+        process.popen.wait(LIMIT_S)
+        assert (out / "report.json").is_file(), process.output
+        written = json.loads((out / "report.json").read_text())
+        if all(one["masks_received"] for one in written["queries"]):
+            break
+    return process, written
 
 
 @pytest.mark.slow
@@ -88,7 +94,7 @@ def test_demo_says_why_the_node_did_not_start(start_process, tmp_path):
     arguments = ("-m", "virst_ros.demo", "--out", str(tmp_path / "out"), "--model", "/no/weights")
     process = start_process(*arguments)
 
-    assert process.popen.wait(120) == 1
+    assert process.popen.wait(LIMIT_S) == 1
     assert "/no/weights" in process.output
 
 
@@ -99,7 +105,7 @@ def children(pid: int) -> list[int]:
 def test_demo_takes_its_processes_along(start_process, spin_until, random_weights, tmp_path):
     arguments = ("--model", str(random_weights), "--out", str(tmp_path))
     process = start_process("-m", "virst_ros.demo", *arguments)
-    assert spin_until(lambda: len(children(process.popen.pid)) == 2, 60)
+    assert spin_until(lambda: len(children(process.popen.pid)) == 2)
     started = children(process.popen.pid)
 
     assert process.stop() == 130
@@ -113,8 +119,8 @@ def test_query_client(start_process, ros_node, spin_until):
     robot.wait_until_active()
 
     def ask(*arguments: str) -> tuple[int, str]:
-        process = start_process("-m", "virst_ros.query", *arguments)
-        return process.popen.wait(60), process.output
+        process = start_process("-m", "virst_ros.query", "--timeout", str(LIMIT_S), *arguments)
+        return process.popen.wait(LIMIT_S), process.output
 
     status, output = ask("the red zebra")
     assert status == 0 and "query 1" in output and "zebra" in output

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 from pathlib import Path
 
+from patience import LIMIT_S
 import pytest
 import yaml
 
@@ -99,7 +100,7 @@ def parameter_of(ros_node, spin_until, node: str, name: str) -> object:
     from rclpy.parameter_client import AsyncParameterClient
 
     client = AsyncParameterClient(ros_node, node)
-    assert client.wait_for_services(20.0)
+    assert client.wait_for_services(LIMIT_S)
     future = client.get_parameters([name])
     assert spin_until(future.done)
     return parameter_value_to_python(future.result().values[0])
@@ -119,7 +120,7 @@ def test_segment_launch_starts_the_node_with_its_arguments(launch, ros_node, spi
     def listens() -> bool:
         return bool(ros_node.get_subscriptions_info_by_topic("/my/camera/image_raw"))
 
-    assert spin_until(listens, timeout_s=120.0), process.output
+    assert spin_until(listens), process.output
     services = dict(ros_node.get_service_names_and_types())
     assert services["/front/set_query"] == ["virst_interfaces/srv/SetQuery"]
     read = {
@@ -138,7 +139,7 @@ def test_demo_launch_gives_masks(launch, ros_node, spin_until):
     masks: list[Image] = []
     ros_node.create_subscription(Image, "/virst/masks", masks.append, QoSProfile(depth=1))
     process = launch("demo.launch.py", "query:=the red circle", "width:=320", "height:=240")
-    assert spin_until(lambda: len(masks) >= 3, timeout_s=120.0), process.output
+    assert spin_until(lambda: len(masks) >= 3), process.output
     assert (masks[0].width, masks[0].height, masks[0].encoding) == (320, 240, "mono8")
     assert masks[0].header.frame_id == "camera"
     process.stop()

@@ -173,6 +173,14 @@ def test_no_file_is_named_after_nothing():
             assert not FORBIDDEN_NAMES.match(path.name.split(".")[0]), path
 
 
+def test_tests_wait_for_conditions_and_never_for_times():
+    """A pause is right on the machine that it was tried on; patience.py holds the one there is."""
+    for path in sorted((ROOT / "tests").glob("*.py")):
+        calls = [ast.unparse(n.func) for n in ast.walk(tree(path)) if isinstance(n, ast.Call)]
+        sleeps = [call for call in calls if call.split(".")[-1] == "sleep"]
+        assert not sleeps or path.name == "patience.py", path
+
+
 def test_files_stay_short():
     for name, path in all_modules().items():
         lines = len(path.read_text(encoding="utf-8").splitlines())

@@ -4,8 +4,9 @@ are not the point (scripted_segment.py).
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
+import signal
 import time
 
 import numpy as np
@@ -13,6 +14,7 @@ import pytest
 
 pytest.importorskip("rclpy", reason="needs ROS 2")
 
+from patience import LIMIT_S
 from robot import HEIGHT, WIDTH, Robot, header, image, red_square
 from sensor_msgs.msg import CompressedImage, Image
 from streams import packaged_with
@@ -28,11 +30,25 @@ def robot(ros_node, spin_until) -> Robot:
 
 
 @pytest.fixture
-def start_scripted(start_process, robot) -> Callable[..., object]:
-    """start_scripted("-p", "model:=slow") -> the process, with the node active."""
+def gate(start_process, tmp_path) -> Iterator[Path]:
+    """The file that scripted nodes wait for; `touch` lets them go on, as the test's end does."""
+    yield tmp_path / "gate"
+    (tmp_path / "gate").touch()
+
+
+@pytest.fixture
+def held(tmp_path) -> Path:
+    """The file that is there once a scripted node holds a frame."""
+    return tmp_path / "held"
+
+
+@pytest.fixture
+def start_scripted(start_process, robot, gate, held) -> Callable[..., object]:
+    """start_scripted("-p", "model:=held") -> the process, with the node active."""
 
     def start(*arguments: str, active: bool = True):
-        process = start_process(SCRIPTED, *FAST, *arguments)
+        files = {"SCRIPTED_GATE": str(gate), "SCRIPTED_HELD": str(held)}
+        process = start_process(SCRIPTED, *FAST, *arguments, env=files)
         if active:
             robot.wait_until_active(process)
         return process
@@ -76,9 +92,9 @@ def test_header_is_copied(start_scripted, robot):
 
 def test_nothing_is_published_without_a_query(start_scripted, robot):
     start_scripted()
-    robot.publish(image(red_square(), 1.0))
 
-    assert robot.counts("processed_frames")
+    processed = lambda: robot.counted("processed_frames") >= 1  # noqa: E731
+    assert robot.publish_until(image(red_square(), 1.0), processed)
     assert not robot.masks
 
 
@@ -123,21 +139,21 @@ def test_unknown_words_are_named(start_scripted, robot):
     assert "zebra" in answer.message and "red" not in answer.message
 
 
-def test_newest_frame_wins_and_dropped_frames_are_counted(start_scripted, robot):
-    start_scripted("-p", "model:=slow", "-p", "query:=red")
+def test_newest_frame_wins_and_dropped_frames_are_counted(start_scripted, robot, gate, held):
+    start_scripted("-p", "model:=held", "-p", "query:=red")
     robot.answer_to(image(red_square(), 1.0))
-    start = len(robot.masks)
-    for index in range(20):  # in the time of two or three answers
-        robot.publish(image(red_square(), 2.0 + index * 0.05))
-        robot.spin_for(0.05)
+    robot.publish(image(red_square(first_blue=255), 2.0))
+    assert robot.spin_until(held.exists)  # the tracker has it and takes no other
+    dropped = robot.counted_now("dropped_frames")
+    for stamp_s in (3.0, 4.0, 5.0, 6.0, 7.0):
+        received = robot.counted_now("received_frames")
+        robot.publish(image(red_square(), stamp_s))
+        assert robot.counts("received_frames", received + 1)
+    gate.touch()
 
-    last = 2.0 + 19 * 0.05
-    assert robot.spin_until(lambda: robot.masks[-1].header == header(last)), "not the newest"
-    answered = len(robot.masks) - start
-    assert answered <= 8
-    assert robot.counts("received_frames", 15)
-    received = int(robot.diagnostics["received_frames"])
-    assert robot.counts("dropped_frames", received - 1 - answered)
+    assert robot.spin_until(lambda: robot.masks[-1].header == header(7.0)), "not the newest"
+    assert [mask.header.stamp.sec for mask in robot.masks if mask.header.stamp.sec > 1] == [2, 7]
+    assert robot.counted_now("dropped_frames") == dropped + 4
 
 
 def broken_images() -> dict[str, Image]:
@@ -153,6 +169,7 @@ def broken_images() -> dict[str, Image]:
 
 def test_broken_images_are_counted_and_the_node_goes_on(start_scripted, robot):
     process = start_scripted("-p", "query:=red")
+    robot.answer_to(image(red_square(), 1.0))
     for number, (name, message) in enumerate(broken_images().items(), start=1):
         robot.publish(message)
         assert robot.counts("bad_frames", number), name
@@ -178,6 +195,7 @@ def test_compressed_images(start_scripted, robot):
     cv2 = pytest.importorskip("cv2")
     start_scripted("-p", "query:=red", "-p", "image_transport:=compressed")
     jpeg = cv2.imencode(".jpg", red_square()[..., ::-1])[1].tobytes()
+    robot.answer_to(CompressedImage(header=header(0.5), format="jpeg", data=jpeg))
     broken = [b"", jpeg[: len(jpeg) // 2], b"\xff\xd8 no picture \xff\xd9"]
     for number, data in enumerate(broken, start=1):
         robot.publish(CompressedImage(header=header(1.0), format="jpeg", data=data))
@@ -205,7 +223,7 @@ def test_overlay_is_drawn_for_those_who_listen(start_scripted, robot, ros_node):
     assert (robot.overlays[0].height, robot.overlays[0].width) == (HEIGHT, WIDTH)
 
 
-def test_lifecycle(start_scripted, robot):
+def test_lifecycle(start_scripted, robot, gate):
     start_scripted("-p", "autostart:=false", "-p", "model:=late", active=False)
     assert robot.state() == "unconfigured"
     assert not robot.has_service()
@@ -214,6 +232,7 @@ def test_lifecycle(start_scripted, robot):
     assert robot.spin_until(lambda: robot.diagnostics.get("state") == "configuring")
     assert robot.state() == "configuring"
     assert not future.done()
+    gate.touch()
     assert robot.spin_until(future.done) and future.result().success
     assert robot.state() == "inactive"
     assert robot.set_query("red").query_id == 1
@@ -266,20 +285,22 @@ def test_topics_follow_remapping_and_namespace(start_scripted, robot, ros_node):
 
 def test_a_crash_ends_the_process_with_an_error(start_scripted, robot):
     process = start_scripted("-p", "model:=crash", "-p", "query:=red")
-    robot.publish(image(red_square(first_blue=255), 1.0))
+    ended = lambda: process.popen.poll() is not None  # noqa: E731
 
-    assert robot.spin_until(lambda: process.popen.poll() is not None)
+    assert robot.publish_until(image(red_square(first_blue=255), 1.0), ended)
     assert process.popen.returncode == 1
     assert "scripted crash" in process.output
-    assert robot.spin_until(lambda: robot.level == b"\x02", 2.0)
+    assert robot.spin_until(lambda: robot.level == b"\x02")
 
 
 @pytest.mark.parametrize("script", ["quick", "late"])
-def test_sigint_ends_it_at_any_time(start_scripted, robot, script):
+def test_sigint_ends_it_at_any_time(start_scripted, robot, gate, script):
     process = start_scripted("-p", f"model:={script}", active=False)
     wanted = "configuring" if script == "late" else "active"
     assert robot.spin_until(lambda: robot.diagnostics.get("state") == wanted)
 
+    process.popen.send_signal(signal.SIGINT)
+    gate.touch()  # a model that loads is waited for
     assert process.stop() == 0
     assert "Traceback" not in process.output
 
@@ -288,7 +309,7 @@ def test_without_weights_configure_fails_with_the_path(start_process, tmp_path):
     folder = tmp_path / "no such model"
     process = start_process("-m", "virst_ros.node", *FAST, "-p", f"model:={folder}")
 
-    assert process.popen.wait(120) == 1
+    assert process.popen.wait(LIMIT_S) == 1
     assert "configure failed" in process.output
     assert str(folder) in process.output
 
@@ -324,7 +345,7 @@ def test_without_sam2_configure_fails_with_the_command(start_process):
 def test_wrong_parameters_are_named(start_process, arguments, named):
     process = start_process(SCRIPTED, *FAST, *arguments)
 
-    assert process.popen.wait(120) == 1
+    assert process.popen.wait(LIMIT_S) == 1
     assert named in process.output
     assert "Traceback" not in process.output
 

@@ -4,10 +4,19 @@ import random
 import resource
 import shutil
 import signal
-import time
 
+from patience import wait_until
 import pytest
-from training import begin, checkpoints, command, finish, logged, run, smallest_weights
+from training import (
+    begin,
+    begin_held,
+    checkpoints,
+    command,
+    finish,
+    logged,
+    run,
+    smallest_weights,
+)
 
 from virst_model.train.snapshots import newest
 
@@ -27,18 +36,22 @@ def whole(start, tmp_path_factory):
 
 
 def wait_for_step(process, out, step):
-    """Until the log has a step's line, or the process ended."""
+    """Until the log has a step's line; the process may have ended before, to a test's surprise."""
     log = out / "log.jsonl"
-    while process.poll() is None:
-        if log.exists() and len(log.read_text().splitlines()) >= step:
-            return
-        time.sleep(0.02)
+
+    def written() -> bool:
+        lines = log.read_text().splitlines() if log.exists() else []
+        return len(lines) >= step or process.poll() is not None
+
+    assert wait_until(written)
 
 
 def test_a_killed_run_goes_on_with_the_losses_of_one_never_killed(start, whole, tmp_path):
     arguments = command("propagation", tmp_path, start)
-    process = begin(arguments)
-    wait_for_step(process, tmp_path, step=random.SystemRandom().randint(1, 5))
+    step = random.SystemRandom().randint(1, 5)
+    process = begin_held(arguments, tmp_path / "never", step)
+    wait_for_step(process, tmp_path, step)
+    assert len(logged(tmp_path)) == step
     process.send_signal(signal.SIGKILL)
     finish(process)
 
@@ -53,9 +66,10 @@ def test_a_killed_run_goes_on_with_the_losses_of_one_never_killed(start, whole, 
 
 def test_a_run_that_is_asked_to_end_saves_and_says_success(start, whole, tmp_path):
     arguments = command("propagation", tmp_path, start, save_every=100)
-    process = begin(arguments)
+    process = begin_held(arguments, tmp_path / "gate", step=1)
     wait_for_step(process, tmp_path, step=1)
     process.send_signal(signal.SIGTERM)
+    (tmp_path / "gate").touch()
     status, said = finish(process)
     assert status == 0, said
     assert len(checkpoints(tmp_path)) == 1

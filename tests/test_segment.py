@@ -9,6 +9,7 @@ import sys
 from clip_miniature import save_clip
 import cv2
 import numpy as np
+from patience import LIMIT_S
 from PIL import Image
 import pytest
 from streams import noise_frames
@@ -179,7 +180,7 @@ def test_a_damaged_video_is_one_line_on_a_terminal_too(tmp_path):
         cwd=ROOT,
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=LIMIT_S,
         env=os.environ | {"OMP_NUM_THREADS": "1"},
     )
 

@@ -2,16 +2,14 @@
 
 from threading import Event
 from threading import enumerate as threads
-import time
 
+from patience import tries
 import pytest
 from streams import ColourModel, bars, frame, noise_frames, query, real_model, session
 import torch
 
 from virst_model.grounder import GroundingError
 from virst_model.structs import SEARCHING, TRACKING
-
-PATIENCE_S = 60.0
 
 
 class Film:
@@ -27,12 +25,10 @@ class Film:
 
     def until(self, wanted):
         """Steps until `wanted(result)`; returns the result."""
-        end_s = time.monotonic() + PATIENCE_S
-        while time.monotonic() < end_s:
+        for _ in tries(pause_s=0.002):
             result = self.step()
             if wanted(result):
                 return result
-            time.sleep(0.002)
         pytest.fail(f"not within {self.t} frames")
 
 
@@ -202,13 +198,10 @@ def test_the_real_model_tracks_with_its_vlm_in_a_thread():
     with session(real_model(), sync=False) as stream:
         stream.warm_up(*frames[0].shape[:2])
         stream.set_queries((query(1, "the red circle"),))
-        end_s = time.monotonic() + PATIENCE_S
-        t = 0
-        while stream.tracks[0].state != TRACKING and time.monotonic() < end_s:
-            stream.step(frames[t % 32], float(t))
-            t += 1
-            time.sleep(0.002)
-        result = stream.step(frames[t % 32], float(t))
+        for t in tries(pause_s=0.002):
+            result = stream.step(frames[t % 32], float(t))
+            if result.results[0].state == TRACKING:
+                break
 
     assert result.results[0].state == TRACKING
     assert stream.stats()["grounding_ms_p50"] > 0

@@ -15,6 +15,7 @@ import xml.etree.ElementTree as ET
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 from packaging.version import Version
+from patience import LIMIT_S
 from PIL import Image
 import pytest
 from test_layers import ROS_PACKAGES, imported
@@ -40,7 +41,7 @@ def make(*arguments: str, env: dict[str, str] | None = None) -> subprocess.Compl
         env=clean | (env or {}),
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=LIMIT_S,
     )
 
 

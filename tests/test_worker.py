@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import threading
 
+from patience import LIMIT_S
 import pytest
 
 from virst_ros.worker import Closed, Mailbox, Worker
-
-LIMIT_S = 10.0
 
 
 class Recording:

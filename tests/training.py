@@ -8,6 +8,7 @@ from pathlib import Path
 import subprocess
 import sys
 
+from patience import LIMIT_S
 from streams import smallest
 import torch
 
@@ -50,6 +51,12 @@ def environment() -> dict[str, str]:
     return {**os.environ, **own, "ACCELERATE_USE_CPU": "true"}
 
 
+def begin_held(arguments: list[str], gate: Path, step: int) -> subprocess.Popen:
+    """Starts the program, which waits for the file `gate` once it has logged `step`."""
+    script = Path(__file__).with_name("held_training.py")
+    return _popen([sys.executable, str(script), str(gate), str(step), *arguments])
+
+
 def begin(arguments: list[str], processes: int = 1, **popen: object) -> subprocess.Popen:
     """Starts the program on a CPU; several processes find each other at a free port."""
     program = [sys.executable, "-m"]
@@ -57,8 +64,12 @@ def begin(arguments: list[str], processes: int = 1, **popen: object) -> subproce
         program += ["accelerate.commands.launch", "--multi_gpu", "--num_machines", "1"]
         program += ["--num_processes", str(processes), "--main_process_port", "0"]
         program += ["--mixed_precision", "no", "--dynamo_backend", "no", "-m"]
+    return _popen([*program, "virst_model.train", *arguments], **popen)
+
+
+def _popen(command: list[str], **popen: object) -> subprocess.Popen:
     return subprocess.Popen(
-        [*program, "virst_model.train", *arguments],
+        command,
         cwd=ROOT,
         env=environment(),
         stdout=subprocess.DEVNULL,
@@ -71,7 +82,7 @@ def begin(arguments: list[str], processes: int = 1, **popen: object) -> subproce
 def finish(process: subprocess.Popen) -> tuple[int, str]:
     """Exit status and the last line of what it said."""
     try:
-        _, said = process.communicate(timeout=400)
+        _, said = process.communicate(timeout=LIMIT_S)
     finally:
         process.kill()
     return process.returncode, said.replace("\r", "\n").strip().rpartition("\n")[2]

@@ -34,7 +34,7 @@ from virst_ros.recorder import OverlayVideo, Recorder
 
 RATE_HZ = 15.0
 START_LIMIT_S = 120.0
-ANSWER_LIMIT_S = 10.0
+ANSWER_LIMIT_S = 60.0
 # Of camera frames before the first query: a robot's node is there before its task is.
 LEAD_IN_S = 1.5
 # For answers that are still under way at the end of a query.

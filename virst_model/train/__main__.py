@@ -87,7 +87,7 @@ def _train_all(run: Run, stages: Sequence[Stage]) -> str:
 
 
 def _on_gpu() -> bool:
-    """Whether accelerate trains on a GPU: where it is told so, it does not although there is one."""
+    """Whether accelerate trains on a GPU; it can be told not to."""
     on_cpu = parse_flag_from_env("ACCELERATE_USE_CPU")
     return PartialState(cpu=on_cpu).device.type == "cuda"
 
