@@ -52,7 +52,8 @@ class Dataset:
         folders: what its folder may be called.
         splits: the data set's own words; the first is the one to train on.
         load: (its folder, split) -> Records; raises DataError.
-        ratio: how often it is drawn beside the others of its category; 0 is never, unless asked.
+        ratio: how often it is drawn beside the others of its category; 0 has to be named, or be
+            all there is (mixture.py).
     """
 
     category: str
