@@ -23,7 +23,7 @@ SMALL = {
     "warmup": 2,
     "draws.windows": "[4,8]",
     "sentences": 2,
-    "threads": 1,
+    "threads": int(os.environ.get("VIRST_THREADS", "1")),
     "log_every": 1,
     "save_every": 2,
     "picture_every": 0,
