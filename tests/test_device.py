@@ -3,10 +3,13 @@
 from collections.abc import Iterator
 import json
 import logging
+import subprocess
+import sys
 
 import numpy as np
 import pytest
 import torch
+from training import command, environment, smallest_weights
 
 from virst_model.bench.__main__ import main as bench
 from virst_model.config import full
@@ -79,6 +82,20 @@ def test_random_weights_are_measured_beside_a_gpu(gpu_in_sight, said, tmp_path):
     assert bench([*short, *said]) == 0
 
     assert json.loads(path.read_text())["queries"]["1"]["max_fps"] > 0
+
+
+def test_training_that_is_told_to_use_the_cpu_uses_it_beside_a_gpu(tmp_path):
+    start = smallest_weights(tmp_path / "start")
+    arguments = command("propagation", tmp_path / "out", start, steps=1)
+    code = "import torch; torch.cuda.is_available = lambda: True; "
+    code += f"from virst_model.train.__main__ import main; raise SystemExit(main({arguments!r}))"
+
+    ended = subprocess.run(
+        [sys.executable, "-c", code], env=environment(), capture_output=True, text=True
+    )
+
+    assert ended.returncode == 0, ended.stderr
+    assert (tmp_path / "out" / "weights" / "model.safetensors").exists()
 
 
 @pytest.mark.skipif(torch.version.cuda is not None, reason="of a torch without CUDA")

@@ -2,7 +2,6 @@
 
 from dataclasses import replace
 
-import pytest
 from streams import real_model, smallest
 import torch
 
@@ -102,17 +101,3 @@ def test_the_release_trains_the_single_mask_token_on_anchors_and_on_tracked_fram
 def test_only_the_release_trains_another_token_than_it_reads():
     assert behaviour("paper").train_token == "read"
     assert behaviour("released").train_token == "single"
-
-
-@pytest.mark.parametrize(
-    ("change", "said"),
-    [
-        ({"training_order": "backwards"}, r"'backwards'.*anchors_first"),
-        ({"train_token": "best"}, r"'best'.*read.*single"),
-    ],
-)
-def test_an_unknown_order_or_token_is_refused_by_name(change, said):
-    model = real_model(smallest())
-    model.config = replace(model.config, behaviour=replace(model.config.behaviour, **change))
-    with pytest.raises(ValueError, match=said):
-        segment_window(model, [], {})

@@ -7,7 +7,7 @@ import re
 
 import pytest
 
-from virst_model.config import BehaviourConfig, behaviour
+from virst_model.config import CHOICES, BehaviourConfig, behaviour
 
 ROOT = Path(__file__).resolve().parents[1]
 PAGE = (ROOT / "docs" / "released.md").read_text(encoding="utf-8")
@@ -72,3 +72,15 @@ def test_facts_that_code_and_tests_name_have_a_row():
 
 def test_the_readme_leads_to_the_page():
     assert "(docs/released.md)" in (ROOT / "README.md").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("switch", CHOICES)
+def test_another_value_of_a_switch_is_refused_by_name(switch):
+    with pytest.raises(ValueError, match=f"{switch} is 'else'; known are {CHOICES[switch][0]}"):
+        BehaviourConfig(**{switch: "else"})
+
+
+def test_every_switch_in_words_has_a_list_of_its_values():
+    words = {f.name for f in dataclasses.fields(BehaviourConfig) if f.type is str} - {"name"}
+
+    assert words == set(CHOICES)

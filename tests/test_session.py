@@ -113,12 +113,9 @@ def test_whatever_the_strategy_the_first_answer_has_the_newest_frame_as_its_anch
     assert bars(results[3].results[0].mask_HW) == [3]
 
 
-@pytest.mark.parametrize("strategy", ["guided", "newest"])
-def test_anchors_that_a_stream_cannot_have_are_refused_at_once(strategy):
-    with pytest.raises(
-        StreamError, match=f"{strategy}.*dynamic, first, random3, uniform3"
-    ) as info:
-        session(strategic(strategy))
+def test_anchors_that_a_stream_cannot_have_are_refused_at_once():
+    with pytest.raises(StreamError, match=r"guided.*dynamic, first, random3, uniform3") as info:
+        session(strategic("guided"))
     assert "\n" not in str(info.value)
 
 

@@ -136,7 +136,6 @@ def test_a_seed_draws_again_what_it_drew():
     "length, switches",
     [
         (0, PAPER),
-        (9, BehaviourConfig(sampling="last")),
         (9, BehaviourConfig(vlm_frames=2)),
     ],
 )

@@ -63,7 +63,7 @@ def sample_frames(length: int, behaviour: BehaviourConfig, seed: int = 0) -> Sam
     it before the video.
 
     Raises:
-        ValueError: no frame, a limit below one clip, or an unknown sampling.
+        ValueError: no frame, or a limit below one clip.
     """
     if length < 1:
         raise ValueError(f"a video needs at least 1 frame, not {length}")
@@ -72,8 +72,6 @@ def sample_frames(length: int, behaviour: BehaviourConfig, seed: int = 0) -> Sam
             f"vlm_frames must be at least {CLIP_FRAMES} and stf_frames at least 1, "
             f"not {behaviour.vlm_frames} and {behaviour.stf_frames}"
         )
-    if behaviour.sampling not in ("middle", "random"):
-        raise ValueError(f"unknown sampling {behaviour.sampling!r}; known are middle, random")
     least = PADDED_FRAMES if behaviour.pad_short else CLIP_FRAMES
     if length < least:
         real = tuple(range(length))
