@@ -83,7 +83,7 @@ test: setup lint
 	@$(RUN) "$(BIN)/python" -m pytest $(if $(FAST),-m "not slow") $(TESTS)
 
 # What rounds in other ways: kernels of older CPUs, other orders of sums, another number of threads.
-KERNELS := NATIVE=1 ATEN_CPU_CAPABILITY=default ATEN_CPU_CAPABILITY=avx2 ONEDNN_MAX_CPU_ISA=AVX2 \
+KERNELS = NATIVE=1 ATEN_CPU_CAPABILITY=default ATEN_CPU_CAPABILITY=avx2 ONEDNN_MAX_CPU_ISA=AVX2 \
   MKL_CBWR=COMPATIBLE $(if $(shell grep -m1 avx512f /proc/cpuinfo),ATEN_CPU_CAPABILITY=avx512)
 settings: setup
 	@for threads in 1 2; do for kernels in $(KERNELS); do \
