@@ -31,7 +31,7 @@ TRAIN = [
     "peft>=0.13",
     "pycocotools>=2.0.7",
     "pyyaml>=6.0",
-    "tensorboard>=2.9",
+    "tensorboard>=2.10.1",
 ]
 # The node on a machine without ROS 2; virst_interfaces has to be built as well (`make setup`).
 DEMO = [
