@@ -84,3 +84,9 @@ def test_every_switch_in_words_has_a_list_of_its_values():
     words = {f.name for f in dataclasses.fields(BehaviourConfig) if f.type is str} - {"name"}
 
     assert words == set(CHOICES)
+
+
+@pytest.mark.parametrize("alpha", [0, 9])
+def test_alpha_is_at_most_what_a_stream_keeps_of_anchors(alpha):
+    with pytest.raises(ValueError, match=rf"alpha is {alpha}, must be 1\.\.8"):
+        BehaviourConfig(alpha=alpha)
