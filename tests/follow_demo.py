@@ -11,9 +11,9 @@ import sys
 import numpy as np
 import torch
 
-from virst_model.data.synthetic import DEMO_QUERIES, demo_scene
 from virst_model.evaluate.film import Film, follow
-from virst_model.virst import load
+from virst_model.model.virst import load
+from virst_model.synthetic.scenes import DEMO_QUERIES, demo_scene
 
 torch.set_num_threads(int(os.environ.get("VIRST_THREADS", "1")))
 film = Film(demo_scene().render, frames=24, fps=10, size=(120, 160))

@@ -11,11 +11,11 @@ import torch
 from torch import Tensor
 import torch.nn.functional as F
 
-from virst_model.anchors import anchor_indices, select_anchors
 from virst_model.config import BehaviourConfig, VirstConfig, full
-from virst_model.memory import Memory
-from virst_model.segmenter import Segmenter
-from virst_model.structs import ABSENT_LOGIT, Decoded, FrameFeatures, MemoryEntry
+from virst_model.model.anchors import anchor_indices, select_anchors
+from virst_model.model.features import ABSENT_LOGIT, Decoded, FrameFeatures, MemoryEntry
+from virst_model.model.memory import Memory
+from virst_model.model.segmenter import Segmenter
 
 # The recorded runs, and whose frames and prompts each takes.
 VIDEOS = {

@@ -12,16 +12,17 @@ from streams import upsample
 import torch
 from torch import Tensor
 
-from virst_model import losses, metrics
-from virst_model.anchors import anchor_indices
-from virst_model.checkpoints import from_released
+from virst_model.checkpoints.folder import from_released
+from virst_model.checkpoints.released import read_tokenizer
 from virst_model.config import behaviour
-from virst_model.memory import Memory
-from virst_model.prompt import IGNORE, LONG_QUESTIONS, Prompt, Prompter, draw_wording
-from virst_model.released import read_tokenizer
-from virst_model.structs import Decoded, FrameFeatures
+from virst_model.evaluate import metrics
+from virst_model.model.anchors import anchor_indices
+from virst_model.model.features import Decoded, FrameFeatures
+from virst_model.model.memory import Memory
+from virst_model.model.prompt import IGNORE, LONG_QUESTIONS, Prompt, Prompter, draw_wording
+from virst_model.model.virst import Virst
+from virst_model.train import losses
 from virst_model.train.order import segment_window
-from virst_model.virst import Virst
 
 # The recorded training forwards: names of their inputs, tolerance of their losses.
 TRAINING = {

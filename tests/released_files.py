@@ -9,9 +9,9 @@ from tokenizers.pre_tokenizers import ByteLevel
 import torch
 from torch import Tensor
 
-from virst_model.checkpoints import INDEX
+from virst_model.checkpoints.folder import INDEX
+from virst_model.checkpoints.released import PREFIX, VOCABULARY
 from virst_model.config import VirstConfig, full
-from virst_model.released import PREFIX, VOCABULARY
 
 RANK = 4
 # VideoChat has more rows than its tokenizer has tokens.

@@ -12,9 +12,15 @@ import torch.nn.functional as F
 
 from virst_model import Query, Session, SessionOptions, Virst, build
 from virst_model.config import VirstConfig, tiny
-from virst_model.memory import Memory
-from virst_model.structs import ABSENT_LOGIT, Decoded, FrameFeatures, MemoryEntry, MemoryRead
-from virst_model.virst import TINY, Cancelled
+from virst_model.model.features import (
+    ABSENT_LOGIT,
+    Decoded,
+    FrameFeatures,
+    MemoryEntry,
+    MemoryRead,
+)
+from virst_model.model.memory import Memory
+from virst_model.model.virst import TINY, Cancelled
 
 COLOURS = {"red": (255, 0, 0), "green": (0, 255, 0), "blue": (0, 0, 255)}
 CELLS = 8  # the colour model looks at 8 x 8 points of a frame

@@ -1,4 +1,4 @@
-"""python -m virst_model.ask: how an answer in words is made. What random weights say is noise."""
+"""How an answer in words is made. What random weights say is noise."""
 
 from dataclasses import replace
 
@@ -7,10 +7,10 @@ import pytest
 from streams import noise_frames, real_model, smallest
 import torch
 
-from virst_model import ask
-from virst_model.prompt import IMAGE
-from virst_model.video import CLIP_FRAMES
-from virst_model.virst import save
+from virst_model.model.prompt import IMAGE
+from virst_model.model.virst import save
+from virst_model.offline import ask
+from virst_model.offline.video import CLIP_FRAMES
 
 QUESTION = "What is moving to the left?"
 

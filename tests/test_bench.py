@@ -11,8 +11,8 @@ from virst_model.bench import growth
 from virst_model.bench.__main__ import main, random_model
 from virst_model.bench.measure import Load, parts
 from virst_model.bench.parts import Stopwatch, listening
-from virst_model.machine import attention_flop, peak_mib, reset_peak, share_of_peak, work
-from virst_model.session import SessionOptions
+from virst_model.model.machine import attention_flop, peak_mib, reset_peak, share_of_peak, work
+from virst_model.stream.session import SessionOptions
 
 PARTS = {
     "preprocess",

@@ -16,7 +16,7 @@ from rclpy.qos import qos_profile_sensor_data
 from sensor_msgs.msg import CompressedImage, Image
 from std_msgs.msg import String
 
-from virst_model.data.synthetic import Scene, demo_scene
+from virst_model.synthetic.scenes import Scene, demo_scene
 from virst_ros.camera import LATCHED, TRUTH
 from virst_ros.pictures import PictureError, open_source
 

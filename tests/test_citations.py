@@ -12,7 +12,11 @@ FOLDERS = ("virst_model", "virst_ros", "tests", "config", "docs", "launch")
 EQUATIONS = re.compile(r"\b[Ee]q\. (\(\d+\)(?:(?:-|/|, | and )\(\d+\))*)")
 # Who may name an equation: training by (13) to (16), inference by (10) to (12), and memory, in
 # either, by (17) to (19).
-TRAINING = ("virst_model/train/", "virst_model/losses.py", "virst_model/weights/", "config/train/")
+TRAINING = (
+    "virst_model/train/",
+    "virst_model/weights/",
+    "config/train/",
+)
 EITHER = ("virst_model/config.py", "docs/released.md", "tests/")
 TDAU = ("anchors", "memory", "segmenter")
 

@@ -5,13 +5,13 @@ import logging
 import numpy as np
 import pytest
 
-from virst_model.compiled import PARTS, compile_frames
-from virst_model.data.synthetic import demo_scene
 from virst_model.evaluate.film import Film, follow
-from virst_model.metrics import region
-from virst_model.virst import load
+from virst_model.evaluate.metrics import region
+from virst_model.model.virst import load
+from virst_model.stream.compiled import PARTS, compile_frames
+from virst_model.synthetic.scenes import demo_scene
 
-OURS = "virst_model.compiled"  # torch says much more
+OURS = "virst_model.stream.compiled"  # torch says much more
 QUERIES = ("the red circle", "the blue square")
 
 

@@ -10,7 +10,7 @@ from virst_model.data.__main__ import main
 from virst_model.data.catalogue import CATALOGUE, WEIGHTS, locate, open_dataset
 from virst_model.data.check import Finding, check
 from virst_model.data.record import DataError
-from virst_model.data.stories.write import Shot, write_stories
+from virst_model.data.write_stories import Shot, write_stories
 
 
 def finding(root, dataset: str, split: str) -> Finding:

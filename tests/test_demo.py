@@ -14,7 +14,7 @@ pytest.importorskip("rclpy", reason="needs ROS 2")
 from patience import LIMIT_S
 from robot import Robot, image, red_square
 
-from virst_model.data.synthetic import DEMO_QUERIES, demo_scene
+from virst_model.synthetic.scenes import DEMO_QUERIES, demo_scene
 from virst_ros import demo, report
 from virst_ros.recorder import OverlayVideo, Record, Sample, true_ids
 from virst_ros.report import Span

@@ -12,12 +12,12 @@ import torch
 from training import command, environment, smallest_weights
 
 from virst_model.bench.__main__ import main as bench
+from virst_model.checkpoints.device import DeviceError, choose_device
 from virst_model.config import full
-from virst_model.data.synthetic import demo_scene
-from virst_model.device import DeviceError, choose_device
 from virst_model.evaluate.film import Film, follow
-from virst_model.metrics import region
-from virst_model.virst import TINY, Virst, build, empty, load
+from virst_model.evaluate.metrics import region
+from virst_model.model.virst import TINY, Virst, build, empty, load
+from virst_model.synthetic.scenes import demo_scene
 
 QUERIES = ("the red circle", "the blue square")
 # Slower to run than to be told apart: a bfloat16 mask differs by a pixel here and there.

@@ -12,9 +12,10 @@ from streams import noise_frames, session
 import torch
 from training import command
 
-from virst_model import load, segment
-from virst_model.data.synthetic import make_scene
-from virst_model.structs import Query
+from virst_model import load
+from virst_model.model.features import Query
+from virst_model.offline import segment
+from virst_model.synthetic.scenes import make_scene
 from virst_model.train.__main__ import main
 
 ROOT = Path(__file__).resolve().parents[1]

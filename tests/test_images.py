@@ -14,10 +14,10 @@ from virst_model.data.mixture import open_mixture
 from virst_model.evaluate.predict import Pass, predict
 from virst_model.evaluate.predictions import Predictions
 from virst_model.frames import open_frames
+from virst_model.offline.video import clip_tokens, segment_video
 from virst_model.train.forward import losses
 from virst_model.train.stages import STAGES, WindowDraws
 from virst_model.train.windows import WindowBatches
-from virst_model.video import clip_tokens, segment_video
 
 BEHAVIOURS = ("paper", "released")
 

@@ -22,12 +22,10 @@ from streams import upsample
 import torch
 from torch import Tensor
 
-from virst_model import importer, load
-from virst_model.checkpoints import INDEX, WeightsError, from_released, to_released
-from virst_model.config import full
-from virst_model.memory import Memory
-from virst_model.prompt import ST
-from virst_model.released import (
+from virst_model import load
+from virst_model.checkpoints import importer
+from virst_model.checkpoints.folder import INDEX, WeightsError, from_released, to_released
+from virst_model.checkpoints.released import (
     LORA_A,
     LORA_ALPHA,
     LORA_B,
@@ -36,13 +34,16 @@ from virst_model.released import (
     SEGMENTER,
     read_tokenizer,
 )
-from virst_model.virst import Virst, build, empty, settle
+from virst_model.config import full
+from virst_model.model.memory import Memory
+from virst_model.model.prompt import ST
+from virst_model.model.virst import Virst, build, empty, settle
 
 # Runs the program and prints the most memory that it had, in kB. (What getrusage says of a child
 # counts the parent that it was forked from.)
 PEAK = """
 import sys
-from virst_model.importer import main
+from virst_model.checkpoints.importer import main
 status = main(sys.argv[1:])
 print(*(line for line in open("/proc/self/status") if line.startswith("VmHWM")))
 sys.exit(status)
@@ -333,7 +334,7 @@ def test_inspect_reads_folders_and_refuses_others(files: Path, capsys) -> None:
 
 
 def test_program_is_reached_by_its_documented_name() -> None:
-    command = [sys.executable, "-m", "virst_model.checkpoints", "inspect", "nothing.pt"]
+    command = [sys.executable, "-m", "virst_model.checkpoints.folder", "inspect", "nothing.pt"]
     done = subprocess.run(command, capture_output=True, text=True)
     assert (done.returncode, done.stderr) == (2, "error: nothing.pt: no such file\n")
 

@@ -32,26 +32,27 @@ PROGRAMS = (
     "virst_model.train",
     "virst_model.evaluate",
     "virst_model.bench",
-    "virst_model.segment",
-    "virst_model.ask",
-    "virst_model.importer",
+    "virst_model.offline.segment",
+    "virst_model.offline.ask",
+    "virst_model.checkpoints.importer",
+    "virst_model.checkpoints.__main__",
     "virst_ros.node",
 )
 # A module may import those of its own floor and of the floors below it, which come first.
 FLOORS = (
-    ("virst_model.structs", "virst_model.config"),
+    ("virst_model.model.features", "virst_model.config"),
     (),  # the leaves: everything that is named nowhere here
-    ("virst_model.virst",),
+    ("virst_model.model.virst",),
     (
-        "virst_model.compiled",
-        "virst_model.session",
-        "virst_model.window",
-        "virst_model.grounder",
-        "virst_model.track",
-        "virst_model.video",
-        "virst_model.command_line",
-        "virst_model.switches",
-        "virst_model.machine",
+        "virst_model.stream.compiled",
+        "virst_model.stream.session",
+        "virst_model.stream.window",
+        "virst_model.stream.grounder",
+        "virst_model.stream.track",
+        "virst_model.offline.video",
+        "virst_model.checkpoints.options",
+        "virst_model.checkpoints.switches",
+        "virst_model.model.machine",
     ),
     PROGRAMS,
 )
@@ -140,7 +141,7 @@ def test_the_worker_knows_neither_ros_nor_torch():
 def test_only_the_segmenter_imports_sam2():
     for name, path in sources("virst_model").items():
         if any(is_in(found, "sam2") for found in imported(path)):
-            assert name == "virst_model.segmenter"
+            assert name == "virst_model.model.segmenter"
 
 
 def test_model_imports_go_one_way():

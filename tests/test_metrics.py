@@ -6,7 +6,7 @@ from PIL import Image
 import pytest
 from vos_benchmark.benchmark import benchmark
 
-from virst_model.metrics import boundary, region
+from virst_model.evaluate.metrics import boundary, region
 
 SIZE = (60, 90)
 FRAMES = 8

@@ -7,7 +7,7 @@ from streams import noise_frames
 import torch
 from transformers import CLIPImageProcessor, CLIPModel, CLIPTokenizer
 
-from virst_model.scorers import ClipError, ClipScorer, colour_score
+from virst_model.offline.scorers import ClipError, ClipScorer, colour_score
 
 
 @pytest.fixture(scope="module")

@@ -1,4 +1,4 @@
-"""python -m virst_model.segment: masks as files, and bad input in one line."""
+"""python -m virst_model.offline.segment: masks as files, and bad input in one line."""
 
 from argparse import ArgumentParser
 import os
@@ -15,10 +15,10 @@ import pytest
 from streams import noise_frames
 import torch
 
-from virst_model import segment
-from virst_model.command_line import load_model
+from virst_model.checkpoints.options import load_model
+from virst_model.model.features import TRACKING, QueryResult, StepResult
+from virst_model.offline import segment
 from virst_model.overlay import draw_overlay
-from virst_model.structs import TRACKING, QueryResult, StepResult
 
 ROOT = Path(__file__).resolve().parents[1]
 FRAMES = noise_frames(10)
@@ -176,7 +176,7 @@ def test_a_damaged_video_is_one_line_on_a_terminal_too(tmp_path):
     path.write_bytes(b"\0\0\0\x20ftypisom" + bytes(500))
 
     done = subprocess.run(
-        [sys.executable, "-m", "virst_model.segment", str(path), "--query", "it"],
+        [sys.executable, "-m", "virst_model.offline.segment", str(path), "--query", "it"],
         cwd=ROOT,
         capture_output=True,
         text=True,
@@ -200,7 +200,7 @@ def test_a_full_disk_is_one_line(run, video, monkeypatch, capsys):
 
 def test_a_precision_is_an_argument(monkeypatch):
     asked = []
-    monkeypatch.setattr("virst_model.command_line.load", lambda *given: asked.append(given))
+    monkeypatch.setattr("virst_model.checkpoints.options.load", lambda *given: asked.append(given))
     parser = ArgumentParser()
     segment.add_model_options(parser)
 

@@ -9,10 +9,10 @@ from streams import CELLS, SIZE, ColourModel, bars, frame, query, run, session, 
 import torch
 
 from virst_model import SessionOptions
-from virst_model.grounder import STREAM_STRATEGIES, StreamError
-from virst_model.session import compose
-from virst_model.structs import LOST, SEARCHING, TRACKING, Decoded
-from virst_model.track import Pace
+from virst_model.model.features import LOST, SEARCHING, TRACKING, Decoded
+from virst_model.stream.grounder import STREAM_STRATEGIES, StreamError
+from virst_model.stream.session import compose
+from virst_model.stream.track import Pace
 
 
 def test_without_a_query_there_is_no_result_and_nothing_is_encoded():

@@ -22,8 +22,8 @@ from streams import (
 )
 import torch
 
-from virst_model.memory import Memory
-from virst_model.structs import LOST, SEARCHING, TRACKING
+from virst_model.model.features import LOST, SEARCHING, TRACKING
+from virst_model.model.memory import Memory
 
 FRAMES = noise_frames(32)
 

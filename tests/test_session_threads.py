@@ -8,8 +8,8 @@ import pytest
 from streams import ColourModel, bars, frame, noise_frames, query, real_model, session
 import torch
 
-from virst_model.grounder import GroundingError
-from virst_model.structs import SEARCHING, TRACKING
+from virst_model.model.features import SEARCHING, TRACKING
+from virst_model.stream.grounder import GroundingError
 
 
 class Film:

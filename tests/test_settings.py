@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 import torch
 
-from virst_model.metrics import region
+from virst_model.evaluate.metrics import region
 
 TESTS = Path(__file__).parent
 RECORDED = TESTS / "masks_of_demo.npz"

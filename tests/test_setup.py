@@ -239,7 +239,7 @@ def test_package_xml_names_what_rosdep_has():
     assert from_rosdep | {"python3-yaml", "sensor_msgs_py"} <= keys
 
 
-@pytest.mark.parametrize("file", ["README.md", "virst_model/packages.py"])
+@pytest.mark.parametrize("file", ["README.md", "virst_model/model/packages.py"])
 def test_who_names_sam2_names_what_it_imports(file):
     text = (ROOT / file).read_text()
     assert "--no-deps" in text and "hydra-core" in text and "iopath" in text
@@ -256,7 +256,9 @@ run_module({program!r}, run_name="__main__")
 
 @pytest.mark.parametrize("module", ["sam2", "hydra", "iopath"])
 def test_a_missing_sam2_gives_one_line_with_the_command(module, tmp_path):
-    result = run_without(module, "virst_model.segment", [picture(tmp_path), "--query", "a star"])
+    result = run_without(
+        module, "virst_model.offline.segment", [picture(tmp_path), "--query", "a star"]
+    )
     (line,) = result.stderr.strip().splitlines()
     assert result.returncode == 2
     assert line.startswith("error:") and "pip install" in line and module in line

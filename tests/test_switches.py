@@ -6,11 +6,16 @@ from dataclasses import replace
 import pytest
 from streams import real_model, smallest
 
-from virst_model import segment
-from virst_model.command_line import UsageError, add_model_options, add_switches, load_switched
+from virst_model.checkpoints.options import (
+    UsageError,
+    add_model_options,
+    add_switches,
+    load_switched,
+)
+from virst_model.checkpoints.switches import SwitchError, with_fusion
 from virst_model.config import behaviour
-from virst_model.switches import SwitchError, with_fusion
-from virst_model.virst import build, save
+from virst_model.model.virst import build, save
+from virst_model.offline import segment
 
 
 def loaded(folder, *arguments):

@@ -9,9 +9,9 @@ import cv2
 import numpy as np
 import pytest
 
-from virst_model.data import grammar
-from virst_model.data.grammar import Phrase, parse
-from virst_model.data.synthetic import (
+from virst_model.synthetic import grammar
+from virst_model.synthetic.grammar import Phrase, parse
+from virst_model.synthetic.scenes import (
     DEMO_QUERIES,
     KINDS,
     KNOWN_WORDS,
@@ -272,7 +272,7 @@ def test_demo_scene_shows_what_the_demo_asks_for_a_minute(seed):
 
 
 def test_scenes_need_neither_torch_nor_ros():
-    code = "import sys, virst_model.data.synthetic; "
+    code = "import sys, virst_model.synthetic.scenes; "
     code += "sys.exit(bool({'torch', 'rclpy'} & {*sys.modules}))"
     root = Path(__file__).resolve().parents[1]
     assert subprocess.run([sys.executable, "-c", code], cwd=root, check=False).returncode == 0

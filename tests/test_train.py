@@ -18,18 +18,18 @@ from training import command, logged, run, smallest_weights
 
 from virst_model.config import behaviour, full
 from virst_model.data.sample import LOG_UNIFORM, SEGMENTS, VIDEO, Sample
-from virst_model.data.scene_samples import SceneSamples
-from virst_model.prompt import END, IGNORE, START
+from virst_model.model.prompt import END, IGNORE, START
+from virst_model.model.virst import empty, load, save
 from virst_model.train.__main__ import main
 from virst_model.train.forward import losses, total
 from virst_model.train.loop import learning_rate
 from virst_model.train.order import segment_window
+from virst_model.train.scene_samples import SceneSamples
 from virst_model.train.scenes import SceneBatches
 from virst_model.train.settings import Run, SettingsError, read_settings
 from virst_model.train.stages import STAGES, Objective, SceneDraws, Stage, WindowDraws
 from virst_model.train.trainee import Trainee, make_trainee, save_weights
 from virst_model.train.windows import WindowBatches
-from virst_model.virst import empty, load, save
 
 CONFIGS = Path(__file__).resolve().parents[1] / "config" / "train"
 NAMES = ("alignment", "few_image", "propagation")

@@ -7,16 +7,16 @@ import pytest
 from streams import real_model, smallest
 import torch
 
-from virst_model.data.grammar import MOTIONS, parse
-from virst_model.data.scene_samples import SceneSamples
-from virst_model.data.shown import LONG_KINDS, LONG_S, say
-from virst_model.data.stories.story import make_story
+from virst_model.model.tome import TomeProjector
+from virst_model.model.virst import build, load
+from virst_model.synthetic.grammar import MOTIONS, parse
+from virst_model.synthetic.shown import LONG_KINDS, LONG_S, say
+from virst_model.synthetic.stories.story import make_story
 from virst_model.train.reading import read_loss, reading, target_share
+from virst_model.train.scene_samples import SceneSamples
 from virst_model.train.scenes import draw_batch
 from virst_model.train.stages import SceneDraws
 from virst_model.train.vocabulary import known_words, teach_words, train_tokenizer
-from virst_model.virst import build, load
-from virst_model.vlm.tome import TomeProjector
 
 # What is shown.
 

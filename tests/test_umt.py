@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from virst_model.config import UmtConfig
-from virst_model.vlm.umt import Umt
+from virst_model.model.umt import Umt
 
 SMALL = UmtConfig(side=32, patch=16, dim=32, depth=1, heads=2, base_grid=2)
 STEM = (4, 8, 8)

@@ -4,13 +4,13 @@ import numpy as np
 import pytest
 
 from virst_model import load
-from virst_model.data.synthetic import DEMO_QUERIES, demo_scene
+from virst_model.evaluate.metrics import region
 from virst_model.evaluate.scenes import SceneRun, evaluate
-from virst_model.metrics import region
-from virst_model.session import Session, SessionOptions
-from virst_model.structs import TRACKING, Query
+from virst_model.model.features import TRACKING, Query
+from virst_model.model.virst import TINY
+from virst_model.stream.session import Session, SessionOptions
+from virst_model.synthetic.scenes import DEMO_QUERIES, demo_scene
 from virst_model.train.vocabulary import known_words
-from virst_model.virst import TINY
 
 MEGABYTE = 1e6
 

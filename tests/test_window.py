@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from streams import ColourModel, frame
 
-from virst_model.window import Window, next_size
+from virst_model.stream.window import Window, next_size
 
 
 def offered(window, stamps):

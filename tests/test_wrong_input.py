@@ -15,13 +15,13 @@ import torch
 
 ROOT = Path(__file__).resolve().parents[1]
 PROGRAMS = {
-    "ask": "virst_model.ask",
-    "segment": "virst_model.segment",
+    "ask": "virst_model.offline.ask",
+    "segment": "virst_model.offline.segment",
     "evaluate": "virst_model.evaluate.__main__",
     "tables": "virst_model.evaluate.tables",
     "train": "virst_model.train.__main__",
     "bench": "virst_model.bench.__main__",
-    "checkpoints": "virst_model.importer",
+    "checkpoints": "virst_model.checkpoints.importer",
     "data": "virst_model.data.__main__",
 }
 # Arguments with which each would work; what a row adds is stronger.
@@ -308,7 +308,7 @@ def test_a_fault_of_ours_keeps_its_traceback(monkeypatch):
     def fault(*arguments, **named):
         raise ZeroDivisionError("ours")
 
-    module = importlib.import_module("virst_model.ask")
+    module = importlib.import_module("virst_model.offline.ask")
     monkeypatch.setattr(module, "Parser", fault)
     with pytest.raises(ZeroDivisionError):
         module.main([])

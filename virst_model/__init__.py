@@ -8,16 +8,16 @@ import importlib
 from typing import Any
 
 _HOMES = {
-    "PackageError": "packages",
-    "Query": "structs",
-    "Session": "session",
-    "SessionOptions": "session",
-    "Virst": "virst",
+    "PackageError": "model.packages",
+    "Query": "model.features",
+    "Session": "stream.session",
+    "SessionOptions": "stream.session",
+    "Virst": "model.virst",
     "VirstConfig": "config",
-    "WeightsError": "checkpoints",
-    "build": "virst",
-    "compile_frames": "compiled",
-    "load": "virst",
+    "WeightsError": "checkpoints.folder",
+    "build": "model.virst",
+    "compile_frames": "stream.compiled",
+    "load": "model.virst",
 }
 __all__ = sorted(_HOMES)
 

@@ -28,7 +28,7 @@ from rclpy.utilities import remove_ros_args
 from tqdm import tqdm
 
 from virst_interfaces.srv import SetQuery
-from virst_model.data.synthetic import DEMO_QUERIES, Scene
+from virst_model.synthetic.scenes import DEMO_QUERIES, Scene
 from virst_ros import report
 from virst_ros.recorder import OverlayVideo, Recorder
 

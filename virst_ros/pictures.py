@@ -9,7 +9,7 @@ from typing import Protocol
 import cv2
 import numpy as np
 
-from virst_model.data.synthetic import Scene, demo_scene, make_scene
+from virst_model.synthetic.scenes import Scene, demo_scene, make_scene
 
 SCENE_SIZE = 640, 480
 IMAGE_SUFFIXES = {".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff"}

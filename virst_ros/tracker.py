@@ -11,7 +11,7 @@ from typing import Any, Protocol
 import numpy as np
 from sensor_msgs.msg import CompressedImage, Image
 
-from virst_model.structs import Query, StepResult
+from virst_model.model.features import Query, StepResult
 from virst_ros.convert import Backend, ImageError, image_to_array, stamp_s
 from virst_ros.meter import Meter
 from virst_ros.parameters import Parameters
@@ -77,15 +77,15 @@ def open_stream(parameters: Parameters) -> Stream:
     Raises:
         virst_model.WeightsError: the folder of weights cannot be used.
         virst_model.PackageError: sam2, hydra-core or iopath is not installed.
-        virst_model.device.DeviceError: the device is not there.
-        virst_model.grounder.StreamError: the model chooses its anchors as no stream can.
+        virst_model.checkpoints.device.DeviceError: the device is not there.
+        virst_model.stream.grounder.StreamError: the model chooses its anchors as no stream can.
         ValueError: options that do not fit together.
     """
     import torch
 
     import virst_model
-    from virst_model.device import choose_device
-    from virst_model.grounder import GroundingError
+    from virst_model.checkpoints.device import choose_device
+    from virst_model.stream.grounder import GroundingError
 
     torch.set_num_threads(parameters.tracker_threads or torch.get_num_threads())
     device = choose_device(parameters.device)

@@ -18,20 +18,20 @@ from tqdm import tqdm
 
 from virst_model.arguments import THREADS, Parser, above_0, whole, width_by_height
 from virst_model.bench import growth, measure
-from virst_model.command_line import (
+from virst_model.checkpoints.options import (
     DTYPES,
     add_model_options,
     chosen_device,
     load_model,
     writable,
 )
-from virst_model.compiled import compile_frames
 from virst_model.config import full, tiny
 from virst_model.errors import UsageError, program
-from virst_model.grounder import check_stream
-from virst_model.machine import machine, share_of_peak, work
-from virst_model.session import SessionOptions
-from virst_model.virst import TINY, Virst, empty, settle
+from virst_model.model.machine import machine, share_of_peak, work
+from virst_model.model.virst import TINY, Virst, empty, settle
+from virst_model.stream.compiled import compile_frames
+from virst_model.stream.grounder import check_stream
+from virst_model.stream.session import SessionOptions
 
 PRESETS = {"tiny": tiny, "7b": full}
 PRESENT = 5.0  # object score of random weights: there is something to follow

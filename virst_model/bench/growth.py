@@ -10,8 +10,8 @@ import torch
 from tqdm import tqdm
 
 from virst_model.bench.measure import Load, pictures, queries
-from virst_model.session import Session, SessionOptions
-from virst_model.virst import Virst
+from virst_model.model.virst import Virst
+from virst_model.stream.session import Session, SessionOptions
 
 # Camera frames that are measured at each point, on a full window.
 MEASURED = 60

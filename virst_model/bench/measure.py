@@ -9,13 +9,13 @@ import numpy as np
 import torch
 
 from virst_model.bench.parts import Stopwatch, listening
-from virst_model.data.synthetic import DEMO_QUERIES, demo_scene
 from virst_model.frames import Frame
-from virst_model.machine import peak_mib
-from virst_model.session import Session, SessionOptions
-from virst_model.structs import TRACKING, Query
-from virst_model.video import segment_video
-from virst_model.virst import Virst
+from virst_model.model.features import TRACKING, Query
+from virst_model.model.machine import peak_mib
+from virst_model.model.virst import Virst
+from virst_model.offline.video import segment_video
+from virst_model.stream.session import Session, SessionOptions
+from virst_model.synthetic.scenes import DEMO_QUERIES, demo_scene
 
 # Pictures that a stream repeats, back and forth: drawing them is no part of the time.
 PICTURES = 48

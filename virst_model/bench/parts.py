@@ -9,8 +9,8 @@ from typing import Any
 
 import torch
 
-from virst_model import session
-from virst_model.virst import Virst
+from virst_model.model.virst import Virst
+from virst_model.stream import session
 
 
 class Stopwatch:

@@ -9,10 +9,10 @@ import sys
 from virst_model.arguments import Parser, whole, width_by_height
 from virst_model.data.check import check, describe, is_good
 from virst_model.data.record import DataError
-from virst_model.data.stories.acts import TICK_S
-from virst_model.data.stories.write import Shot, write_stories
-from virst_model.data.synthetic import SPLITS
+from virst_model.data.write_stories import Shot, write_stories
 from virst_model.errors import UsageError, program
+from virst_model.synthetic.scenes import SPLITS
+from virst_model.synthetic.stories.acts import TICK_S
 
 MOST_STORY = 10**8 - 1  # a video's name is its seed in eight digits
 

@@ -5,9 +5,9 @@
     python -m virst_model.evaluate --dataset mevis --root DATA --split valid_u
 
 Without --dataset or --stories, synthetic scenes are streamed, with a query swap. Stories are
-scenes in which things happen (virst_model/data/stories). A data set's masks are written as its
-server takes them, with results.json, table.md and report.html beside them; a run that was stopped
-goes on where it was. Many GPUs: `accelerate launch -m virst_model.evaluate ...`.
+scenes in which things happen (virst_model/synthetic/stories). A data set's masks are written as
+its server takes them, with results.json, table.md and report.html beside them; a run that was
+stopped goes on where it was. Many GPUs: `accelerate launch -m virst_model.evaluate ...`.
 """
 
 import argparse
@@ -24,7 +24,7 @@ from tqdm import tqdm
 from tqdm.contrib.logging import logging_redirect_tqdm
 
 from virst_model.arguments import THREADS, Parser, above_0, whole
-from virst_model.command_line import (
+from virst_model.checkpoints.options import (
     add_model_options,
     add_switches,
     load_scorer,
@@ -35,8 +35,6 @@ from virst_model.command_line import (
 )
 from virst_model.data.catalogue import CATALOGUE, default_split, open_dataset
 from virst_model.data.record import DataError, Expression, Record, Records
-from virst_model.data.stories.acts import TICK_S
-from virst_model.data.synthetic import SPLITS
 from virst_model.errors import UsageError, program
 from virst_model.evaluate import scenes, stories
 from virst_model.evaluate.attention import patch_attention
@@ -45,7 +43,9 @@ from virst_model.evaluate.predict import MODES, Pass, predict
 from virst_model.evaluate.predictions import Predictions, share
 from virst_model.evaluate.protocols import pack, protocol
 from virst_model.evaluate.score import Row, markdown, score, table_rows
-from virst_model.virst import Virst
+from virst_model.model.virst import Virst
+from virst_model.synthetic.scenes import SPLITS
+from virst_model.synthetic.stories.acts import TICK_S
 
 # Expressions of an object in Ref-DAVIS17, one a person.
 FOUR, OF_FOUR = 4, "ref-davis17"

@@ -6,10 +6,10 @@ import torch
 from virst_model.data.record import DataError, Record
 from virst_model.evaluate.predict import frames_of
 from virst_model.frames import VideoError
-from virst_model.fusion import SecondFusion
-from virst_model.prompt import plain_sentence
-from virst_model.video import view_video
-from virst_model.virst import Virst
+from virst_model.model.fusion import SecondFusion
+from virst_model.model.prompt import plain_sentence
+from virst_model.model.virst import Virst
+from virst_model.offline.video import view_video
 
 
 @torch.inference_mode()

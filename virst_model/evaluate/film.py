@@ -4,12 +4,12 @@ from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 
+from virst_model.evaluate.metrics import region
 from virst_model.frames import Frame
-from virst_model.metrics import region
-from virst_model.session import Session, SessionOptions
-from virst_model.structs import SEARCHING, Query
-from virst_model.video import Scorer, segment_video
-from virst_model.virst import Virst
+from virst_model.model.features import SEARCHING, Query
+from virst_model.model.virst import Virst
+from virst_model.offline.video import Scorer, segment_video
+from virst_model.stream.session import Session, SessionOptions
 
 FOUND = 0.5  # IoU from which on a mask is on its object
 

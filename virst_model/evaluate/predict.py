@@ -6,10 +6,10 @@ from dataclasses import dataclass, fields
 from virst_model.data.record import DataError, Expression, Record
 from virst_model.evaluate.predictions import Answer, Predictions, write_mask
 from virst_model.frames import Frames, ImageFiles, StillImage, VideoError
-from virst_model.session import Session, SessionOptions
-from virst_model.structs import SEARCHING, Query, StepResult
-from virst_model.video import MAX_QUERIES, Scorer, segment_video
-from virst_model.virst import Virst
+from virst_model.model.features import SEARCHING, Query, StepResult
+from virst_model.model.virst import Virst
+from virst_model.offline.video import MAX_QUERIES, Scorer, segment_video
+from virst_model.stream.session import Session, SessionOptions
 
 MODES = ("offline", "streaming")
 

@@ -7,9 +7,9 @@ from virst_model.data.record import Record
 from virst_model.evaluate.score import Row
 from virst_model.evaluate.stories import StoryRun, films
 from virst_model.frames import Frames, ImageFiles
-from virst_model.machine import peak_mib, reset_peak
-from virst_model.video import Scorer, segment_video
-from virst_model.virst import Virst
+from virst_model.model.machine import peak_mib, reset_peak
+from virst_model.model.virst import Virst
+from virst_model.offline.video import Scorer, segment_video
 
 # A video and a sentence about it.
 Task = tuple[Frames, str]

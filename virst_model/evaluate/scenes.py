@@ -10,10 +10,10 @@ from dataclasses import dataclass
 import numpy as np
 from tqdm import tqdm
 
-from virst_model.data.synthetic import Sentence, make_scene
 from virst_model.evaluate.film import Film, follow, swap
-from virst_model.metrics import boundary, region
-from virst_model.virst import Virst
+from virst_model.evaluate.metrics import boundary, region
+from virst_model.model.virst import Virst
+from virst_model.synthetic.scenes import Sentence, make_scene
 
 
 @dataclass(frozen=True)

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from virst_model.data.record import DataError, Expression, MaskReader, Record
+from virst_model.evaluate.metrics import accuracy, boundary, region, robustness
 from virst_model.evaluate.predictions import Predictions
-from virst_model.metrics import accuracy, boundary, region, robustness
 
 
 @dataclass(frozen=True)

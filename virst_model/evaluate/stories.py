@@ -11,14 +11,14 @@ from dataclasses import dataclass, field
 import numpy as np
 from tqdm import tqdm
 
-from virst_model.data.stories.sentence import Sentence
-from virst_model.data.stories.story import make_story
 from virst_model.evaluate.film import FOUND, Film, follow, swap, whole
+from virst_model.evaluate.metrics import boundary, region
 from virst_model.evaluate.predict import MODES
 from virst_model.evaluate.score import ALL, Row, markdown
-from virst_model.metrics import boundary, region
-from virst_model.video import Scorer
-from virst_model.virst import Virst
+from virst_model.model.virst import Virst
+from virst_model.offline.video import Scorer
+from virst_model.synthetic.stories.sentence import Sentence
+from virst_model.synthetic.stories.story import make_story
 
 # An object is hidden where nothing of it is seen for so many frames, and back where a quarter of
 # its largest area is.

@@ -25,8 +25,8 @@ import sys
 import torch
 
 from virst_model.arguments import THREADS, Parser, whole
-from virst_model.checkpoints import CONFIG, read_json
-from virst_model.command_line import (
+from virst_model.checkpoints.folder import CONFIG, read_json
+from virst_model.checkpoints.options import (
     add_model_options,
     add_switches,
     load_scorer,
@@ -43,9 +43,9 @@ from virst_model.evaluate.predict import Pass
 from virst_model.evaluate.score import ALL, Row
 from virst_model.evaluate.slots import Training
 from virst_model.evaluate.stories import StoryRun, evaluate
-from virst_model.machine import machine
-from virst_model.video import Scorer
-from virst_model.virst import TINY, Virst
+from virst_model.model.machine import machine
+from virst_model.model.virst import TINY, Virst
+from virst_model.offline.video import Scorer
 
 TITLES = {
     4: "fusion",
@@ -91,7 +91,7 @@ def _guide(options: argparse.Namespace, model: Virst) -> Scorer | None:
     guided = model.config.behaviour.anchors == "guided"
     if guided and options.table == 5 and options.clip is None:
         # Here, since most tables need none of CLIP's code, which takes seconds.
-        from virst_model.scorers import colour_score
+        from virst_model.offline.scorers import colour_score
 
         return colour_score
     return load_scorer(options, model)

@@ -21,12 +21,12 @@ from safetensors import SafetensorError
 import torch
 
 from virst_model.arguments import Parser
-from virst_model.command_line import set_up_logging, writable
+from virst_model.checkpoints.options import set_up_logging, writable
 from virst_model.data.mixture import Mixture, open_mixture
-from virst_model.data.scene_samples import SceneSamples
 from virst_model.errors import fail, program
 from virst_model.train.guide import guide
 from virst_model.train.loop import Batches, train
+from virst_model.train.scene_samples import SceneSamples
 from virst_model.train.scenes import SceneBatches
 from virst_model.train.settings import Run, read_settings
 from virst_model.train.snapshots import TrainingError, unwritable
@@ -36,7 +36,7 @@ from virst_model.train.windows import Source, WindowBatches
 
 FAILED = 1  # exit status: a run that had begun
 FINISHED = """{stage}: finished; the weights are in {weights}. Next:
-    python -m virst_model.segment VIDEO --query "the red circle" --model {weights}
+    python -m virst_model.offline.segment VIDEO --query "the red circle" --model {weights}
 """
 
 

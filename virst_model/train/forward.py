@@ -6,14 +6,14 @@ import contextlib
 import torch
 import torch.nn.functional as F
 
-from virst_model.losses import mask_losses, token_loss, weighted_sum
-from virst_model.structs import Decoded, FrameFeatures
+from virst_model.model.features import Decoded, FrameFeatures
+from virst_model.model.virst import Virst
 from virst_model.train.batches import Batch
 from virst_model.train.heads import CELLS, Heads, look_loss
+from virst_model.train.losses import mask_losses, token_loss, weighted_sum
 from virst_model.train.order import segment_window
 from virst_model.train.reading import read_loss, reading, target_share
 from virst_model.train.stages import Objective
-from virst_model.virst import Virst
 
 WEIGHTS = {"bce": 1.0, "dice": 1.0, "ce": 1.0, "occ": 0.05, "iou": 0.05}  # eq. (15), (16)
 HEAD_TERMS = (

@@ -7,9 +7,9 @@ from torch import nn
 import torch.nn.functional as F
 
 from virst_model.config import VirstConfig
-from virst_model.data.grammar import COLOURS, MOTIONS
-from virst_model.data.stories.figures import SHAPES
-from virst_model.losses import bce_each, dice_each
+from virst_model.synthetic.grammar import COLOURS, MOTIONS
+from virst_model.synthetic.stories.figures import SHAPES
+from virst_model.train.losses import bce_each, dice_each
 
 CELLS = 4  # a side, of a clip encoder's patch
 UNKNOWN = -100  # a class that nobody can tell; it is not learned

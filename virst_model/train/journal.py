@@ -14,11 +14,11 @@ import torch.nn.functional as F
 from torch.utils.tensorboard import SummaryWriter
 from tqdm import tqdm
 
+from virst_model.model.features import TRACKING, QueryResult, StepResult
+from virst_model.model.virst import IMAGE_MEAN, IMAGE_STD
 from virst_model.overlay import draw_overlay
-from virst_model.structs import TRACKING, QueryResult, StepResult
 from virst_model.train.batches import Batch
 from virst_model.train.snapshots import unwritable
-from virst_model.virst import IMAGE_MEAN, IMAGE_STD
 
 LOG = "log.jsonl"
 PICTURE = (512, 512)  # small ones are drawn larger, so that captions can be read

@@ -5,9 +5,9 @@ from collections.abc import Callable, Mapping, Sequence
 import torch
 from torch.utils.checkpoint import checkpoint
 
-from virst_model.memory import Memory
-from virst_model.structs import Decoded, FrameFeatures
-from virst_model.virst import Virst
+from virst_model.model.features import Decoded, FrameFeatures
+from virst_model.model.memory import Memory
+from virst_model.model.virst import Virst
 
 
 def segment_window(

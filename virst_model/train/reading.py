@@ -8,8 +8,8 @@ from torch import Tensor, nn
 import torch.nn.functional as F
 from transformers.models.qwen2.modeling_qwen2 import rotate_half
 
+from virst_model.model.virst import Virst
 from virst_model.train.batches import Batch
-from virst_model.virst import Virst
 
 LAYERS = 2  # the last ones: before, [ST] has not read the sentence
 SEEN = 0.05  # a target that fills less of every token is not looked for

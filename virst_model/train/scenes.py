@@ -6,17 +6,17 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from virst_model.anchors import anchor_indices
-from virst_model.data.grammar import COLOURS, MOTIONS
-from virst_model.data.shown import Said, draw_shown, say
-from virst_model.data.stories.figures import SHAPES
-from virst_model.data.stories.story import Story
-from virst_model.data.synthetic import Scene
-from virst_model.prompt import plain_sentence
+from virst_model.model.anchors import anchor_indices
+from virst_model.model.prompt import plain_sentence
+from virst_model.model.virst import IMAGE_MEAN, IMAGE_STD
+from virst_model.synthetic.grammar import COLOURS, MOTIONS
+from virst_model.synthetic.scenes import Scene
+from virst_model.synthetic.shown import Said, draw_shown, say
+from virst_model.synthetic.stories.figures import SHAPES
+from virst_model.synthetic.stories.story import Story
 from virst_model.train.batches import Batch
 from virst_model.train.heads import UNKNOWN
 from virst_model.train.stages import SceneDraws
-from virst_model.virst import IMAGE_MEAN, IMAGE_STD
 
 DURATION_S = 7.0
 PERIODS_S = (0.2, 0.3)  # between the frames of a window

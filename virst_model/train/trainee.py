@@ -10,15 +10,15 @@ from safetensors.torch import save_file
 import torch
 from torch import nn
 
-from virst_model.checkpoints import WeightsError, read_weights
+from virst_model.checkpoints.folder import WeightsError, read_weights
 from virst_model.config import tiny
+from virst_model.model.virst import Virst, build, load, save
 from virst_model.train.batches import Batch
 from virst_model.train.forward import Terms, losses, total
 from virst_model.train.heads import Heads
 from virst_model.train.settings import Run, SettingsError
 from virst_model.train.stages import Stage
 from virst_model.train.vocabulary import VOCAB, known_words, teach_words, train_tokenizer
-from virst_model.virst import Virst, build, load, save
 
 HEADS = "heads.safetensors"
 # The language model's layers with adapters.
@@ -118,7 +118,7 @@ def make_trainee(run: Run, stage: Stage, dtype: torch.dtype = torch.float32) -> 
 
 
 def save_weights(trainee: Trainee, folder: Path) -> None:
-    """The model with its adapters merged, as `virst_model.virst.load` reads it, and the heads.
+    """The model with its adapters merged, as `load` reads it, and the heads.
 
     What was trained or merged is in float32 (`Trainee.merge`). The trainee does not train any
     more.

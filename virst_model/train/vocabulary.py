@@ -9,11 +9,11 @@ import numpy as np
 from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers, trainers
 import torch
 
-from virst_model.data.grammar import KNOWN_WORDS
-from virst_model.data.stories.story import make_story
-from virst_model.data.synthetic import make_scene
-from virst_model.prompt import ANSWERS, END, LONG_QUESTIONS, QUESTIONS, ST, START
-from virst_model.virst import Virst, build
+from virst_model.model.prompt import ANSWERS, END, LONG_QUESTIONS, QUESTIONS, ST, START
+from virst_model.model.virst import Virst, build
+from virst_model.synthetic.grammar import KNOWN_WORDS
+from virst_model.synthetic.scenes import make_scene
+from virst_model.synthetic.stories.story import make_story
 
 SPECIAL = ("<|endoftext|>", START, END, ST)
 VOCAB = 1024  # the words of scenes and stories, and pieces for others

@@ -1,0 +1,1 @@
+"""Folders of weights and the released files."""

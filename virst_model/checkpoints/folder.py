@@ -1,0 +1,229 @@
+"""Names of the released checkpoint, and folders of our own weights.
+
+The release is VIRST's `VirstForCausalLM` without LoRA (what is left of a merged checkpoint once
+`base_model.model.` is stripped). As a program, `python -m virst_model.checkpoints --help`, it
+turns released files into a folder (importer.py).
+"""
+
+from collections.abc import Iterable, Iterator, Mapping
+import contextlib
+import importlib
+import json
+import math
+import os
+from pathlib import Path
+import sys
+import tempfile
+from typing import Any
+
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+import torch
+
+from virst_model.errors import InputError
+
+CONFIG = "config.json"
+WEIGHTS = "model.safetensors"
+# Names the file of each tensor where the weights are in several.
+INDEX = "model.safetensors.index.json"
+
+# (ours, released): a bijection, since no prefix of either column starts another of that column.
+# Below its prefix a name is the same on both sides.
+_PREFIXES = (
+    ("vlm.llm.model.embed_tokens.", "model.embed_tokens."),
+    ("vlm.llm.model.layers.", "model.layers."),
+    ("vlm.llm.model.norm.", "model.norm."),
+    ("vlm.llm.lm_head.", "lm_head."),
+    ("vlm.umt.", "model.vision_tower.vision_tower.encoder."),
+    ("vlm.projector.", "model.mm_projector."),
+    ("initial_fusion.", "model.initial_seg_fusion_module."),
+    ("second_fusion.", "model.seg_prompter."),
+    ("segmenter.", "model.seg_model."),
+    ("occ_predictor.", "model.occ_predictor."),
+)
+
+
+_DTYPES = {
+    torch.float32: "F32",
+    torch.float16: "F16",
+    torch.bfloat16: "BF16",
+    torch.int64: "I64",
+    torch.int32: "I32",
+    torch.uint8: "U8",
+    torch.bool: "BOOL",
+}
+
+
+class WeightsError(InputError):
+    """A folder of weights cannot be used. `str()` is one line: the path, why, what to do."""
+
+    advice = (
+        f"; give a folder with {CONFIG} and {WEIGHTS} that training or an import wrote, "
+        "or no folder for the packaged model"
+    )
+
+    def __init__(self, path: str | os.PathLike[str], reason: str) -> None:
+        self.path = Path(path)
+        self.reason = " ".join(reason.split())
+        super().__init__(path, reason)
+
+    def __str__(self) -> str:
+        return f"{self.path}: {self.reason}{self.advice}"
+
+
+def to_released(name: str) -> str:
+    """Our parameter name -> the released one; KeyError where there is none."""
+    return _swap(name, 0)
+
+
+def from_released(name: str) -> str:
+    """The released parameter name -> ours; KeyError where there is none."""
+    return _swap(name, 1)
+
+
+def save(
+    state: Mapping[str, torch.Tensor],
+    config: Mapping[str, Any],
+    folder: str | os.PathLike[str],
+    dtype: torch.dtype | None,
+) -> None:
+    """Writes config.json and model.safetensors; floating point tensors become `dtype`, if any.
+
+    The folder is made where it is missing. A file is replaced only once its successor is complete,
+    so that a full disk or a kill leaves the old one.
+    """
+    folder = Path(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    tensors = {name: _stored(tensor, dtype) for name, tensor in state.items()}
+    text = json.dumps(config, indent=2, ensure_ascii=False) + "\n"
+    with _replacing(folder / WEIGHTS) as path:
+        save_file(tensors, path, metadata={"format": "pt"})
+    (folder / INDEX).unlink(missing_ok=True)
+    with _replacing(folder / CONFIG) as path:
+        path.write_text(text, encoding="utf-8")
+
+
+def read(folder: str | os.PathLike[str]) -> tuple[dict[str, Any], dict[str, torch.Tensor]]:
+    """The configuration and the state dict of a folder, on the CPU, in the file's dtype.
+
+    The weights are in one file, as `save` writes them, or in those that an index names. Tensors
+    are mapped from the files, not copied: what is not read takes no memory.
+
+    Raises:
+        WeightsError: the folder or a file is missing, unreadable or damaged.
+    """
+    folder = Path(folder)
+    if not folder.is_dir():
+        reason = "is not a folder" if folder.exists() else "no such folder"
+        raise WeightsError(folder, reason)
+    config = read_json(folder / CONFIG)
+    state: dict[str, torch.Tensor] = {}
+    for path in weight_files(folder):
+        state |= read_weights(path)
+    return config, state
+
+
+def weight_files(folder: Path) -> list[Path]:
+    """The files that a folder's weights are in: those of its index, else the one file.
+
+    Raises:
+        WeightsError: the index is unreadable, or names a file outside of the folder.
+    """
+    if not (folder / INDEX).exists():
+        return [folder / WEIGHTS]
+    files = read_json(folder / INDEX).get("weight_map")
+    if not isinstance(files, dict) or not files:
+        raise WeightsError(folder / INDEX, "has no weight_map")
+    names = sorted({str(name) for name in files.values()})
+    for name in names:
+        if Path(name).name != name:
+            raise WeightsError(folder / INDEX, f"names the file {name!r}, which is elsewhere")
+    return [folder / name for name in names]
+
+
+def write_tensors(
+    path: Path,
+    layout: Mapping[str, tuple[torch.dtype, tuple[int, ...]]],
+    tensors: Iterable[torch.Tensor],
+) -> None:
+    """Writes a safetensors file while the tensors are made: one is in memory at a time.
+
+    The library's own writer needs all of them at once.
+
+    Args:
+        path: the file.
+        layout: dtype and shape of each tensor, by name, in the order in which they come.
+        tensors: as the layout says.
+    """
+    header: dict[str, Any] = {"__metadata__": {"format": "pt"}}
+    end = 0
+    for name, (dtype, shape) in layout.items():
+        start, end = end, end + dtype.itemsize * math.prod(shape)
+        header[name] = {
+            "dtype": _DTYPES[dtype],
+            "shape": list(shape),
+            "data_offsets": [start, end],
+        }
+    text = json.dumps(header, ensure_ascii=False).encode()
+    text += b" " * (-len(text) % 8)
+    with path.open("wb") as file:
+        file.write(len(text).to_bytes(8, "little") + text)
+        for tensor, (name, (dtype, shape)) in zip(tensors, layout.items(), strict=True):
+            if (tensor.dtype, tuple(tensor.shape)) != (dtype, tuple(shape)):
+                raise ValueError(
+                    f"{name} is {tensor.dtype} {tuple(tensor.shape)}, not as laid out"
+                )
+            file.write(tensor.contiguous().reshape(-1).view(torch.uint8).numpy().data)
+
+
+def _swap(name: str, side: int) -> str:
+    for prefixes in _PREFIXES:
+        if name.startswith(prefixes[side]):
+            return prefixes[1 - side] + name[len(prefixes[side]) :]
+    raise KeyError(f"no rule for the parameter {name!r}")
+
+
+def _stored(tensor: torch.Tensor, dtype: torch.dtype | None) -> torch.Tensor:
+    target = dtype if dtype and tensor.is_floating_point() else tensor.dtype
+    # A copy each: safetensors refuses tensors that share memory, as tied embeddings do.
+    return tensor.detach().to("cpu", target, copy=True).contiguous()
+
+
+@contextlib.contextmanager
+def _replacing(path: Path) -> Iterator[Path]:
+    with tempfile.TemporaryDirectory(dir=path.parent, prefix=f".{path.name}-") as folder:
+        part = Path(folder) / path.name
+        yield part
+        os.replace(part, path)
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """A JSON object; WeightsError where the file is missing, unreadable or something else."""
+    try:
+        config = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise WeightsError(path, "no such file") from None
+    except OSError as error:
+        raise WeightsError(path, f"cannot be read ({error.strerror})") from error
+    except ValueError as error:
+        raise WeightsError(path, f"is not JSON ({error})") from error
+    if not isinstance(config, dict):
+        raise WeightsError(path, f"holds a JSON {type(config).__name__}, not an object")
+    return config
+
+
+def read_weights(path: Path) -> dict[str, torch.Tensor]:
+    """Tensors of a safetensors file, mapped; WeightsError where it is missing or damaged."""
+    try:
+        return load_file(path)
+    except FileNotFoundError:
+        raise WeightsError(path, "no such file") from None
+    except OSError as error:
+        raise WeightsError(path, f"cannot be read ({error.strerror or error})") from error
+    except SafetensorError as error:
+        raise WeightsError(path, f"is damaged or incomplete ({error})") from error
+
+
+if __name__ == "__main__":
+    # By name: the program stands above the model, which imports this module.
+    sys.exit(importlib.import_module("virst_model.checkpoints.importer").main())

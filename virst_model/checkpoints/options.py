@@ -1,0 +1,140 @@
+"""What the programs that run a model on a video share: options, and the model they name."""
+
+import argparse
+import logging
+import os
+from pathlib import Path
+import tempfile
+
+import torch
+
+from virst_model.arguments import SEED, whole
+from virst_model.checkpoints.device import DeviceError, choose_device
+from virst_model.checkpoints.switches import SwitchError, with_behaviour, with_fusion
+from virst_model.errors import UsageError
+from virst_model.model.anchors import STRATEGIES
+from virst_model.model.virst import Virst, load
+from virst_model.offline.video import Scorer
+
+DTYPES = {"fp32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}
+
+
+def add_model_options(parser: argparse.ArgumentParser) -> None:
+    """--model, --device, --dtype and --seed."""
+    parser.add_argument(
+        "--model", type=Path, metavar="DIR", help="folder of weights (default: the packaged ones)"
+    )
+    parser.add_argument("--device", help="cpu, cuda, cuda:1, ... (default: cuda where there is)")
+    parser.add_argument(
+        "--dtype", choices=DTYPES, help="of the weights (default: bf16 on cuda, else fp32)"
+    )
+    parser.add_argument(
+        "--seed",
+        type=SEED,
+        default=0,
+        help="of the frames, where they are drawn by lot",
+    )
+
+
+def add_switches(parser: argparse.ArgumentParser) -> None:
+    """--alpha, --anchors, --initial-fusion, --second-fusion and --clip: other rows of the paper's
+    Tables 4 to 6 than the weights' own."""
+    group = parser.add_argument_group("in place of what the weights' config.json says")
+    group.add_argument("--alpha", type=whole(1), help="anchors that a frame reads (Table 6)")
+    group.add_argument("--anchors", choices=STRATEGIES, help="which frames are (Table 5)")
+    group.add_argument("--initial-fusion", choices=("on", "off"), help="before the LLM (Table 4)")
+    group.add_argument("--second-fusion", choices=("attention", "mlp"), help="after it (Table 4)")
+    group.add_argument(
+        "--clip",
+        type=Path,
+        metavar="DIR",
+        help="a CLIP of transformers, by whose similarity `guided` anchors are chosen",
+    )
+
+
+def switched(options: argparse.Namespace) -> dict[str, object]:
+    """What of `add_switches` was set, by name."""
+    names = ("alpha", "anchors", "initial_fusion", "second_fusion", "clip")
+    return {name: getattr(options, name) for name in names if getattr(options, name) is not None}
+
+
+def load_switched(options: argparse.Namespace) -> Virst:
+    """The model that the options name, with what `add_switches` sets of it.
+
+    Raises:
+        WeightsError: its files cannot be used.
+        UsageError: there is no such device, or the weights lack a fusion.
+    """
+    model, told = load_model(options), switched(options)
+    behaviour = {name: told[name] for name in ("alpha", "anchors") if name in told}
+    initial = {"on": True, "off": False}.get(options.initial_fusion)
+    try:
+        with_fusion(model, initial, options.second_fusion)
+    except SwitchError as error:
+        raise UsageError(f"--{str(error).replace(' ', '-', 1)}") from None
+    return with_behaviour(model, **behaviour)
+
+
+def load_scorer(options: argparse.Namespace, model: Virst, whole: bool = True) -> Scorer | None:
+    """What guides the anchors of a model: CLIP; None where they need no guide.
+
+    Args:
+        whole: whether the video is looked at before it is segmented.
+
+    Raises:
+        UsageError: they need one, and there is no --clip, or frames are judged as they come.
+        WeightsError: the folder is no CLIP.
+    """
+    if model.config.behaviour.anchors != "guided":
+        return None
+    if not whole:
+        raise UsageError("--anchors guided: needs the whole video, which a stream has not")
+    if options.clip is None:
+        raise UsageError("--anchors guided: needs --clip DIR, a CLIP of transformers")
+    # Here, since no program but those with --clip needs CLIP's code, which takes seconds.
+    from virst_model.offline.scorers import ClipScorer
+
+    return ClipScorer(options.clip, model.device)
+
+
+def load_model(options: argparse.Namespace) -> Virst:
+    """The model that the options name.
+
+    Raises:
+        WeightsError: its files cannot be used.
+        PackageError: a package is not installed.
+        UsageError: there is no such device.
+    """
+    return load(options.model, chosen_device(options), DTYPES.get(options.dtype))
+
+
+def chosen_device(options: argparse.Namespace) -> str:
+    """The device that the options name; UsageError where it cannot be used."""
+    try:
+        return choose_device(options.device or "auto")
+    except DeviceError as error:
+        raise UsageError(f"--{error}") from None
+
+
+def writable(folder: Path, option: str = "--out") -> Path:
+    """Makes the folder that an option names, and tries it: before the work is done, not after.
+
+    Raises:
+        UsageError: it cannot be made, or nothing be written in it.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        tempfile.TemporaryFile(dir=folder).close()
+    except OSError as error:
+        raise UsageError(f"{option}: {folder} cannot be written ({error.strerror})") from None
+    return folder
+
+
+def set_up_logging() -> None:
+    """Warnings as lines on stderr; FFmpeg, which OpenCV reads videos with and which
+    writes there too, is silenced.
+
+    To be called before the first video is opened.
+    """
+    logging.basicConfig(format="%(levelname)s: %(message)s", level=logging.WARNING)
+    os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")  # FFmpeg's AV_LOG_QUIET

@@ -1,0 +1,1 @@
+"""What has weights, and the memory of a track (TDAU)."""

@@ -1,0 +1,121 @@
+"""What a measurement was made on, and how much of it was used."""
+
+from pathlib import Path
+import platform
+import re
+import resource
+import sys
+from typing import Any
+
+import numpy as np
+import torch
+from torch.utils.flop_counter import FlopCounterMode
+
+from virst_model.model.memory import Memory
+from virst_model.model.virst import Virst
+
+# Dense peak in TFLOP/s of bfloat16 (NVIDIA's data sheets), by a part of the device's name.
+PEAK_TFLOPS = {"H200": 989.0, "H100": 989.0, "A100": 312.0, "L40S": 362.0, "RTX 4090": 165.0}
+# torch's kernels of attention; not every version has all.
+ATTENTIONS = (
+    "_scaled_dot_product_flash_attention",
+    "_scaled_dot_product_efficient_attention",
+    "_scaled_dot_product_cudnn_attention",
+    "_scaled_dot_product_flash_attention_for_cpu",
+)
+
+
+def machine(model: Virst) -> dict[str, object]:
+    """Processor or GPU, threads, versions and numbers."""
+    found = {
+        "device": device_name(model.device),
+        "dtype": str(model.dtype).removeprefix("torch."),
+        "torch": torch.__version__,
+        "python": platform.python_version(),
+    }
+    if model.device.type == "cpu":
+        found["threads"] = torch.get_num_threads()
+    return found
+
+
+def device_name(device: torch.device) -> str:
+    """The GPU's name, or the processor's."""
+    if device.type == "cuda":
+        return torch.cuda.get_device_name(device)
+    try:
+        with open("/proc/cpuinfo") as lines:
+            names = [line.split(":", 1)[1].strip() for line in lines if "model name" in line]
+    except OSError:
+        names = []
+    return names[0] if names else platform.processor()
+
+
+def attention_flop(
+    query: tuple[int, ...], key: tuple[int, ...], value: tuple[int, ...], *rest: Any, **kwargs: Any
+) -> int:
+    """Of shapes (B, heads, S, width), where keys may have fewer heads than queries.
+
+    torch's own count refuses those, which some of its GPU kernels take as they are.
+    """
+    batch, heads, length, width = query
+    return 2 * batch * heads * length * key[-2] * (width + value[-1])
+
+
+def _counter() -> FlopCounterMode:
+    known = (getattr(torch.ops.aten, name, None) for name in ATTENTIONS)
+    counted = {kernel: attention_flop for kernel in known if kernel is not None}
+    return FlopCounterMode(display=False, custom_mapping=counted)
+
+
+def reset_peak(device: torch.device) -> None:
+    """Begins `peak_mib` anew; on a CPU where the system can (Linux), else it goes on."""
+    if device.type == "cuda":
+        torch.cuda.reset_peak_memory_stats(device)
+    elif Path("/proc/self/clear_refs").exists():
+        Path("/proc/self/clear_refs").write_text("5")
+
+
+def peak_mib(device: torch.device) -> float:
+    """MiB at most since `reset_peak`: allocated on a GPU; of the whole process on a CPU."""
+    if device.type == "cuda":
+        return torch.cuda.max_memory_allocated(device) / 2**20
+    status = Path("/proc/self/status")
+    found = re.search(r"VmHWM:\s+(\d+)", status.read_text()) if status.exists() else None
+    if found:
+        return int(found[1]) / 2**10
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak / (2**20 if sys.platform == "darwin" else 2**10)
+
+
+@torch.inference_mode()
+def work(model: Virst, window: int = 32) -> dict[str, float]:
+    """GFLOP of a tracked frame, of a clip, and of a grounding on a window with known clips."""
+    side = model.config.segmenter.side
+    image = np.zeros((side, side, 3), np.uint8)
+    counted = {}
+    with _counter() as counter:
+        features = model.encode_frame(image)
+    encode = counter.get_total_flops()
+    with _counter() as counter:
+        tokens = model.encode_clip([model.clip_pixels(image)] * 4)
+    counted["clip"] = counter.get_total_flops() / 1e9
+    with _counter() as counter:
+        prompts = model.ground([tokens] * (window // 4), [features] * window, "the red circle")
+    counted["grounding"] = counter.get_total_flops() / 1e9
+    memory = Memory(model.config)
+    memory.write_anchor(
+        0, model.encode_memory(features, model.decode_anchor(features, prompts[0]))
+    )
+    with _counter() as counter:
+        decoded = model.propagate(features, [memory.read(1)])
+        model.encode_memory(features, decoded)
+    counted["frame"] = (encode + counter.get_total_flops()) / 1e9
+    return counted
+
+
+def share_of_peak(device: str, gflop: float, seconds: float) -> float | None:
+    """Percent of the device's peak; None where that is not known here."""
+    for name, tflops in PEAK_TFLOPS.items():
+        if name in device and seconds > 0:
+            return 100 * gflop / 1e3 / seconds / tflops
+    return None

@@ -1,0 +1,349 @@
+"""VIRST: the video language model, the fusion and the segmenter, and the way between them."""
+
+from collections.abc import Callable, Sequence
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image
+from tokenizers import Tokenizer
+import torch
+from torch import nn
+import torch.nn.functional as F
+from torch.nn.utils.rnn import pad_sequence
+from torch.overrides import TorchFunctionMode
+from transformers.models.qwen2.modeling_qwen2 import Qwen2RotaryEmbedding
+
+from virst_model.checkpoints import folder as checkpoints
+from virst_model.config import VirstConfig
+from virst_model.model.features import Decoded, FrameFeatures, MemoryEntry, MemoryRead
+from virst_model.model.fusion import InitialFusion, MlpFusion, SecondFusion
+from virst_model.model.prompt import IGNORE, Prompt, Prompter, plain_sentence
+from virst_model.model.vlm import build_vlm
+
+TINY = Path(__file__).parents[1] / "weights" / "tiny"
+IMAGE_MEAN = (0.485, 0.456, 0.406)
+IMAGE_STD = (0.229, 0.224, 0.225)
+
+
+class Cancelled(Exception):
+    """A grounding was given up between two of its stages because nobody wants it any more."""
+
+
+class Virst(nn.Module):
+    """Weights only: the state of a stream lives in `Session`, that of a track in `Memory`."""
+
+    def __init__(self, config: VirstConfig, tokenizer: Tokenizer) -> None:
+        super().__init__()
+        # Here, so that a program without sam2 starts and can say in a line what to install.
+        from virst_model.model.segmenter import Segmenter
+
+        if tokenizer.get_vocab_size() > config.llm.vocab:
+            raise ValueError(
+                f"tokenizer has {tokenizer.get_vocab_size()} entries, "
+                f"the language model {config.llm.vocab}"
+            )
+        self.config = config
+        self.tokenizer = tokenizer
+        self.prompter = Prompter(tokenizer, config.behaviour.modality)
+        self.vlm = build_vlm(config)
+        self.segmenter = Segmenter(config.segmenter)
+        hidden, dim, grid = config.llm.hidden, config.segmenter.dim, config.segmenter.grid
+        fusion = config.fusion
+        self.initial_fusion = InitialFusion(hidden, dim, dim, grid, fusion.grid, fusion.heads)
+        if fusion.second == "attention":
+            self.second_fusion: nn.Module = SecondFusion(
+                hidden, dim, dim, grid, fusion.grid, fusion.heads, fusion.layers, fusion.dropout
+            )
+        elif fusion.second == "mlp":
+            self.second_fusion = MlpFusion(hidden, dim)
+        else:
+            raise ValueError(f"fusion.second is {fusion.second!r}; known are attention, mlp")
+        # The release has this layer and never uses it; it keeps its place in checkpoints.
+        self.occ_predictor = nn.Linear(dim, 1)
+        # On the CPU also where the weights are made without memory: no file holds it.
+        pixel_stats = torch.tensor([IMAGE_MEAN, IMAGE_STD], device="cpu").view(2, 3, 1, 1)
+        self.register_buffer("_pixel_stats", pixel_stats, persistent=False)
+
+    @property
+    def device(self) -> torch.device:
+        """Where the weights are."""
+        return self._pixel_stats.device
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """What the weights are."""
+        return self.segmenter.no_mem_embed.dtype
+
+    # One frame.
+
+    def encode_frame(self, frame_HW3: np.ndarray, resize: str = "bilinear") -> FrameFeatures:
+        """SAM 2 features of a uint8 RGB frame of any size (B = 1); the one encoding of a frame."""
+        return self.segmenter.encode(self.frame_pixels(frame_HW3, resize)[None])
+
+    def frame_pixels(self, frame_HW3: np.ndarray, resize: str = "bilinear") -> torch.Tensor:
+        """The segmenter's input (3, S, S): `resize` with antialiasing, square, normalised.
+
+        Raises:
+            ValueError: not uint8 RGB, or `resize` is neither "bilinear" nor "bicubic".
+        """
+        _check_frame(frame_HW3)
+        if resize == "bicubic":
+            return self._bicubic(frame_HW3, self.config.segmenter.side)
+        if resize != "bilinear":
+            raise ValueError(f"unknown resize {resize!r}; known are bilinear, bicubic")
+        if not frame_HW3.flags.writeable:
+            frame_HW3 = frame_HW3.copy()
+        image = torch.from_numpy(frame_HW3).permute(2, 0, 1)[None]
+        side = self.config.segmenter.side
+        # uint8 in, uint8 out: this is Pillow's resampling, to one grey level, and much faster.
+        return self._normalised(
+            F.interpolate(image, (side, side), mode="bilinear", antialias=True)
+        )
+
+    def clip_pixels(self, frame_HW3: np.ndarray) -> torch.Tensor:
+        """The clip encoder's input (3, S, S): bicubic with antialiasing, square, normalised."""
+        _check_frame(frame_HW3)
+        return self._bicubic(frame_HW3, self.config.umt.side)
+
+    def _bicubic(self, frame_HW3: np.ndarray, side: int) -> torch.Tensor:
+        # Pillow itself: torch's bicubic on bytes is off by two levels here and there.
+        image = Image.fromarray(frame_HW3).resize((side, side), Image.BICUBIC)
+        return self._normalised(torch.from_numpy(np.array(image)).permute(2, 0, 1)[None])
+
+    def decode_anchor(
+        self, features: FrameFeatures, prompts_NC: torch.Tensor, before: Decoded | None = None
+    ) -> Decoded:
+        """An anchor's mask from its prompts alone (B = 1), eq. (10)-(12).
+
+        `before` is the mask of other prompts on the same frame, if any: a mask prompt (release).
+        """
+        logits = None if before is None else before.logits.to(self.dtype)
+        return self.segmenter.decode_prompted(features, prompts_NC[None], logits)
+
+    def propagate(self, features: FrameFeatures, reads: Sequence[MemoryRead]) -> Decoded:
+        """Masks of one frame (B = 1) for Q tracks at once, eq. (12)."""
+        return self.segmenter.decode_tracked(features, MemoryRead.batch(list(reads)))
+
+    def encode_memory(self, features: FrameFeatures, decoded: Decoded) -> MemoryEntry:
+        """What `decoded` (B pairs on one frame, or on B frames) leaves in memory."""
+        entry = self.segmenter.encode_memory(features, decoded)
+        if self.config.behaviour.memory_bf16:
+            return MemoryEntry(entry.maps.bfloat16().to(entry.maps.dtype), entry.pointer)
+        return entry
+
+    # One grounding.
+
+    def encode_clip(self, pixels_T: Sequence[torch.Tensor]) -> torch.Tensor:
+        """`clip_pixels` of a clip's four frames, or of one image -> visual tokens (64, D)."""
+        return self.vlm.encode_clips(torch.stack(list(pixels_T))[None])[0]
+
+    def ground(
+        self,
+        clip_tokens: Sequence[torch.Tensor],
+        features: Sequence[FrameFeatures],
+        text: str,
+        cancelled: Callable[[], bool] = lambda: False,
+        wording: tuple[int, int] = (0, 0),
+    ) -> torch.Tensor:
+        """One LLM prefill and the fusion: prompts_TNC, one set for each of the T frames.
+
+        Args:
+            clip_tokens: visual tokens of each clip, (64, D), in time order.
+            features: the window's T frames; those that the fusion sees, not only the clips'.
+            text: the sentence, as the person wrote it.
+            cancelled: asked between the prefill and the fusion.
+            wording: which question and which answer template.
+
+        Raises:
+            Cancelled: `cancelled()` turned true.
+        """
+        if cancelled():
+            raise Cancelled(text)
+        s2_TChw = torch.cat([f.s2 for f in features])
+        prompt = self.prompter.ask(plain_sentence(text), *wording)
+        states = self.st_states([torch.cat(list(clip_tokens))], s2_TChw[None], [prompt])[0]
+        if cancelled():
+            raise Cancelled(text)
+        return self.second_fusion(states, s2_TChw[None])[0].transpose(0, 1)
+
+    def st_states(
+        self,
+        visual: Sequence[torch.Tensor],
+        s2_BTChw: torch.Tensor,
+        prompts: Sequence[Prompt],
+    ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+        """The language model's pass over B conversations, right-padded to one length.
+
+        Args:
+            visual: visual tokens (L, D) of each conversation.
+            s2_BTChw: the frames that the Initial ST-Fusion sees; read only when it is on.
+            prompts: the conversations.
+
+        Returns:
+            [ST] states (B, N, D), E~_ST of the paper; all hidden states (B, L, D), after the final
+            norm; labels (B, L) on the merged sequence, `IGNORE` at visual tokens and padding.
+        """
+        embeds_BLD, mask_BL, labels_BL = self._merged(visual, prompts)
+        places_BN = self.st_places(visual, prompts)
+        row = torch.arange(len(places_BN), device=self.device)[:, None]
+        if self.config.fusion.initial:
+            fused = self.initial_fusion(embeds_BLD[row, places_BN], s2_BTChw)
+            embeds_BLD = embeds_BLD.index_put((row, places_BN), fused.to(embeds_BLD.dtype))
+        hidden = self.vlm.hidden(embeds_BLD, mask_BL)
+        return hidden[row, places_BN], hidden, labels_BL
+
+    def st_places(self, visual: Sequence[torch.Tensor], prompts: Sequence[Prompt]) -> torch.Tensor:
+        """Where the [ST] tokens are among each conversation's tokens, (B, N)."""
+        places = []
+        for tokens, prompt in zip(visual, prompts, strict=True):
+            st = (prompt.ids == self.prompter.st_id).nonzero()[:, 0]
+            places.append(st + (len(tokens) - 1) * (st > prompt.image_at))
+        return torch.stack(places).to(self.device)
+
+    def word_states(
+        self, visual: Sequence[torch.Tensor], prompts: Sequence[Prompt]
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """As `st_states`, of conversations in words alone: hidden states and labels."""
+        embeds_BLD, mask_BL, labels_BL = self._merged(visual, prompts)
+        return self.vlm.hidden(embeds_BLD, mask_BL), labels_BL
+
+    def _merged(
+        self, visual: Sequence[torch.Tensor], prompts: Sequence[Prompt]
+    ) -> tuple[torch.Tensor, torch.Tensor | None, torch.Tensor]:
+        """Embeddings (B, L, D) with the visual tokens in place, their mask, and labels (B, L)."""
+        embeds, labels = [], []
+        for tokens, prompt in zip(visual, prompts, strict=True):
+            embeds.append(self.vlm.embed(prompt.ids.to(self.device), tokens))
+            at = prompt.image_at
+            ignored = torch.full((len(tokens),), IGNORE)
+            labels.append(torch.cat([prompt.labels[:at], ignored, prompt.labels[at + 1 :]]))
+        embeds_BLD = pad_sequence(embeds, batch_first=True)
+        lengths = torch.tensor([len(e) for e in embeds], device=self.device)
+        mask = torch.arange(embeds_BLD.shape[1], device=self.device) < lengths[:, None]
+        labels_BL = pad_sequence(labels, batch_first=True, padding_value=IGNORE).to(self.device)
+        # Causal attention never looks right, so padding needs a mask only where there is some.
+        return embeds_BLD, None if bool(mask.all()) else mask, labels_BL
+
+    def _normalised(self, image_13SS: torch.Tensor) -> torch.Tensor:
+        mean, std = self._pixel_stats
+        return ((image_13SS[0].to(self.device).float() / 255 - mean) / std).to(self.dtype)
+
+
+def _check_frame(frame_HW3: np.ndarray) -> None:
+    if frame_HW3.ndim != 3 or frame_HW3.shape[2] != 3 or frame_HW3.dtype != np.uint8:
+        raise ValueError(
+            f"a frame must be uint8 (H, W, 3), not {frame_HW3.dtype} {frame_HW3.shape}"
+        )
+
+
+def _tokenizer(folder: Path) -> Tokenizer:
+    path = folder / "tokenizer.json"
+    try:
+        return Tokenizer.from_file(str(path))
+    except Exception as error:  # the library raises bare Exception for a missing or damaged file
+        raise checkpoints.WeightsError(path, str(error)) from None
+
+
+def build(config: VirstConfig, seed: int = 0, tokenizer: Tokenizer | None = None) -> Virst:
+    """A model with random weights; `tokenizer` defaults to the packaged tiny one.
+
+    Raises PackageError as `load` does.
+    """
+    with torch.random.fork_rng(devices=[]):  # the weights are made on the CPU
+        torch.manual_seed(seed)
+        return Virst(config, tokenizer or _tokenizer(TINY)).eval()
+
+
+def load(
+    folder: str | Path | None = None,
+    device: str = "cpu",
+    dtype: torch.dtype | None = None,
+) -> Virst:
+    """Loads a folder of config.json, model.safetensors (one file or several) and tokenizer.json.
+
+    Args:
+        folder: None is the packaged tiny model.
+        device: where it runs.
+        dtype: bfloat16 on CUDA and float32 elsewhere by default.
+
+    Raises:
+        WeightsError: the folder or a file is missing, damaged or of another model.
+        PackageError: sam2, hydra-core or iopath is not installed.
+    """
+    folder = Path(folder) if folder else TINY
+    values, state = checkpoints.read(folder)
+    try:
+        config = VirstConfig.from_dict(values)
+    except ValueError as error:
+        raise checkpoints.WeightsError(folder / "config.json", str(error)) from None
+    tokenizer = _tokenizer(folder)
+    try:
+        model = empty(config, tokenizer)
+    except (ArithmeticError, AssertionError, IndexError, RuntimeError, ValueError) as error:
+        reason = f"its sizes do not fit together ({error})"
+        raise checkpoints.WeightsError(folder / "config.json", reason) from None
+    try:
+        missing, unexpected = model.load_state_dict(state, strict=False, assign=True)
+    except RuntimeError as error:  # a shape
+        reason = f"the weights are not those of {checkpoints.CONFIG}: {error}"
+        raise checkpoints.WeightsError(folder, reason) from None
+    if missing or unexpected:
+        raise checkpoints.WeightsError(
+            folder,
+            f"the weights are not those of {checkpoints.CONFIG}: missing {missing[:3]}, "
+            f"unexpected {unexpected[:3]} ({len(missing)} and {len(unexpected)} in all)",
+        )
+    if dtype is None:
+        dtype = torch.bfloat16 if torch.device(device).type == "cuda" else torch.float32
+    return settle(model, device, dtype)
+
+
+def empty(config: VirstConfig, tokenizer: Tokenizer) -> Virst:
+    """A model whose parameters have names and shapes, but no memory yet (the meta device).
+
+    Load weights with `assign=True`, then `settle` it.
+    """
+    with torch.device("meta"), _NumbersOnCpu():
+        return Virst(config, tokenizer).eval()
+
+
+def settle(model: Virst, device: str, dtype: torch.dtype) -> Virst:
+    """Moves loaded weights to where they run, parameters as `dtype`.
+
+    Tables of positions and pixel statistics stay float32: a rounded frequency turns a distant
+    token by a wrong angle. (The release converts all but SAM 2's prompt encoder.)
+    """
+    for parameter in model.parameters():
+        parameter.data = parameter.data.to(device, dtype)
+    llm = model.vlm.llm
+    # What is not stored in files was not assigned either.
+    llm.model.rotary_emb = Qwen2RotaryEmbedding(llm.config)
+    for module in model.modules():
+        for name, buffer in list(module.named_buffers(recurse=False)):
+            # A new one: what reads a buffer whose data changed its type cannot be compiled.
+            setattr(module, name, buffer.to(device, torch.float32))
+    llm.tie_weights()
+    return model
+
+
+class _NumbersOnCpu(TorchFunctionMode):
+    """Lets SAM 2's trunk, which reads its drop path rates from a tensor, be built without data."""
+
+    def __torch_function__(
+        self, function: Callable, types: Any, args: Any = (), kwargs: dict | None = None
+    ) -> Any:
+        kwargs = dict(kwargs or {})
+        if function is torch.linspace:
+            kwargs["device"] = "cpu"
+        return function(*args, **kwargs)
+
+
+def save(model: Virst, folder: str | Path, dtype: torch.dtype | None = torch.float16) -> None:
+    """Writes what `load` reads; `dtype` is that of the file, None each parameter's own."""
+    folder = Path(folder)
+    checkpoints.save(model.state_dict(), model.config.to_dict(), folder, dtype)
+    (folder / "tokenizer.json").write_text(
+        json.dumps(json.loads(model.tokenizer.to_str()), ensure_ascii=False, indent=1)
+    )

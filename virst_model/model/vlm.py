@@ -1,0 +1,91 @@
+"""The video language model: clip encoder, projector and Qwen2, and how they meet."""
+
+import torch
+from torch import Tensor, nn
+from transformers import Qwen2Config, Qwen2ForCausalLM
+
+from virst_model.config import LlmConfig, VirstConfig
+from virst_model.model.prompt import IMAGE
+from virst_model.model.tome import TomeProjector
+from virst_model.model.umt import Umt
+
+
+class Vlm(nn.Module):
+    """UMT -> ToMe -> Qwen2. Positions count the merged sequence; padding is on the right."""
+
+    def __init__(self, umt: Umt, projector: TomeProjector, llm: Qwen2ForCausalLM) -> None:
+        super().__init__()
+        self.umt = umt
+        self.projector = projector
+        self.llm = llm
+
+    def encode_clips(self, clips_KTCHW: Tensor) -> Tensor:
+        """Normalised clips (K,4,3,S,S), or images as clips of one frame -> tokens (K,64,D)."""
+        return self.projector(self.see(clips_KTCHW))
+
+    def see(self, clips_KTCHW: Tensor) -> Tensor:
+        """As `encode_clips`, what the clip encoder makes of them, before the projector.
+
+        One frame takes the encoder's way for images, as in the release (T == 1).
+        """
+        if clips_KTCHW.shape[1] == 1:
+            return self.umt.encode_image(clips_KTCHW[:, 0])
+        return self.umt(clips_KTCHW)
+
+    def embed(self, ids_L: Tensor, visual_LD: Tensor) -> Tensor:
+        """Token ids with one IMAGE -> embeddings (L',D), the visual tokens in its place.
+
+        Raises:
+            ValueError: there is not exactly one IMAGE.
+        """
+        places = (ids_L == IMAGE).nonzero()
+        if len(places) != 1:
+            raise ValueError(f"a prompt needs 1 video placeholder ({IMAGE}), not {len(places)}")
+        at = int(places)
+        words = self.llm.get_input_embeddings()
+        visual = visual_LD.to(words.weight.dtype)
+        return torch.cat((words(ids_L[:at]), visual, words(ids_L[at + 1 :])))
+
+    def hidden(self, embeds_BLD: Tensor, mask_BL: Tensor | None = None) -> Tensor:
+        """States (B,L,D) after the final RMSNorm, no logits made.
+
+        Args:
+            embeds_BLD: merged embeddings, right-padded.
+            mask_BL: True where there is a token; None where nothing is padded.
+        """
+        out = self.llm.model(inputs_embeds=embeds_BLD, attention_mask=mask_BL, use_cache=False)
+        return out.last_hidden_state
+
+    def logits(self, hidden: Tensor) -> Tensor:
+        """States (...,D) -> next-token logits (...,vocabulary)."""
+        return self.llm.lm_head(hidden)
+
+
+def build_llm(config: LlmConfig) -> Qwen2ForCausalLM:
+    """Qwen2 with random weights."""
+    return Qwen2ForCausalLM(
+        Qwen2Config(
+            vocab_size=config.vocab,
+            hidden_size=config.hidden,
+            intermediate_size=config.intermediate,
+            num_hidden_layers=config.layers,
+            num_attention_heads=config.heads,
+            num_key_value_heads=config.kv_heads,
+            max_position_embeddings=config.max_length,
+            rms_norm_eps=config.rms_eps,
+            rope_theta=config.rope_theta,
+            tie_word_embeddings=config.tie_embeddings,
+            initializer_range=config.init_std,
+            attn_implementation="sdpa",
+        )
+    )
+
+
+def build_vlm(config: VirstConfig) -> Vlm:
+    """The configured VLM with random weights."""
+    tome = config.tome
+    return Vlm(
+        Umt(config.umt),
+        TomeProjector(config.umt.dim, config.llm.hidden, tome.heads, tome.tokens),
+        build_llm(config.llm),
+    )

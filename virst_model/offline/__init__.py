@@ -1,0 +1,1 @@
+"""A whole video or image."""

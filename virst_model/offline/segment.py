@@ -1,0 +1,152 @@
+"""python -m virst_model.offline.segment VIDEO --query "the red ball": masks of a whole video.
+
+VIDEO is a video file, a folder of images or one image. OUT gets a folder for each query with a
+0/255 PNG for each frame, named as the frame (00000.png, ... for a video file), and with --overlay
+the video with the masks drawn on it.
+"""
+
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+import re
+import sys
+
+import cv2
+import numpy as np
+from tqdm import tqdm
+from tqdm.contrib.logging import logging_redirect_tqdm
+
+from virst_model.arguments import Parser
+from virst_model.checkpoints.options import (
+    add_model_options,
+    add_switches,
+    load_scorer,
+    load_switched,
+    set_up_logging,
+)
+from virst_model.errors import UsageError, program
+from virst_model.frames import Frames, VideoError, open_frames
+from virst_model.model.features import StepResult
+from virst_model.offline.video import MAX_QUERIES, Picture, segment_video
+from virst_model.overlay import draw_overlay
+
+SLUG_LENGTH = 60
+
+
+def folder_names(texts: Sequence[str]) -> list[str]:
+    """A folder name for each sentence: its words, joined by "-", and a number where two meet."""
+    names: list[str] = []
+    for text in texts:
+        slug = "-".join(re.findall(r"\w+", text.lower()))[:SLUG_LENGTH].strip("-_") or "query"
+        name, count = slug, 1
+        while name in names:
+            count += 1
+            name = f"{slug}-{count}"
+        names.append(name)
+    return names
+
+
+class Overlay:
+    """The frames with their masks as one file: OUT/overlay.mp4, for one frame OUT/overlay.png."""
+
+    def __init__(self, folder: Path, frames: int, rate_hz: float) -> None:
+        self.path = folder / ("overlay.png" if frames == 1 else "overlay.mp4")
+        self._still = frames == 1
+        self._rate_hz = rate_hz
+        self._writer: cv2.VideoWriter | None = None
+        self._size = (0, 0)
+
+    def write(self, canvas_HW3: np.ndarray) -> None:
+        """Adds a BGR frame, at the size of the first; VideoError where the file cannot be made."""
+        if self._still:
+            write_image(self.path, canvas_HW3)
+            return
+        if self._writer is None:
+            self._size = canvas_HW3.shape[1::-1]
+            code = cv2.VideoWriter_fourcc(*"mp4v")
+            self._writer = cv2.VideoWriter(str(self.path), code, self._rate_hz, self._size)
+            if not self._writer.isOpened():
+                raise VideoError(self.path, "cannot be written")
+        if canvas_HW3.shape[1::-1] != self._size:
+            canvas_HW3 = cv2.resize(canvas_HW3, self._size)
+        self._writer.write(canvas_HW3)
+
+    def close(self) -> None:
+        """Finishes the file."""
+        if self._writer is not None:
+            self._writer.release()
+
+
+def write_image(path: Path, image: np.ndarray) -> None:
+    """Raises VideoError where it cannot be written, on a full disk for one."""
+    try:
+        path.write_bytes(cv2.imencode(path.suffix, image)[1].tobytes())
+    except OSError as error:
+        raise VideoError(path, f"cannot be written ({error.strerror})") from None
+
+
+def write_masks(
+    steps: Iterable[tuple[Picture, StepResult]],
+    frames: Frames,
+    texts: Sequence[str],
+    out: Path,
+    overlay: bool,
+) -> list[Path]:
+    """Writes the masks of a video, which `segment_video` makes; the folders, one a sentence.
+
+    Raises:
+        VideoError: the video cannot be read, or a result cannot be written.
+    """
+    folders = [out / name for name in folder_names(texts)]
+    for folder in folders:
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise VideoError(folder, f"cannot be made ({error.strerror})") from None
+    drawing = Overlay(out, frames.length, frames.rate_hz) if overlay else None
+    try:
+        for picture, result in tqdm(steps, total=frames.length, unit="frame", leave=False):
+            for folder, answer in zip(folders, result.results, strict=True):
+                mask_HW = answer.mask_HW.view(np.uint8) * 255
+                write_image(folder / f"{picture.name}.png", mask_HW)
+            if drawing is not None:
+                drawing.write(draw_overlay(picture.image_HW3, result))
+    finally:
+        if drawing is not None:
+            drawing.close()
+    return folders
+
+
+@program
+def main(arguments: Sequence[str] | None = None) -> int:
+    """The program; 2 where the input or an option cannot be used, said in one line."""
+    parser = Parser(prog="python -m virst_model.offline.segment", description=__doc__)
+    parser.add_argument("video", type=Path, help="a video file, a folder of images or an image")
+    parser.add_argument(
+        "--query",
+        action="append",
+        required=True,
+        help="what to segment; several times for several objects",
+    )
+    parser.add_argument("--out", type=Path, default=Path("out/segment"), metavar="DIR")
+    parser.add_argument("--overlay", action="store_true", help="also write a video to look at")
+    add_switches(parser)
+    add_model_options(parser)
+    options = parser.parse_args(arguments)
+    set_up_logging()
+    if not all(text.strip() for text in options.query):
+        raise UsageError("--query: a query without words")
+    if len(options.query) > MAX_QUERIES:
+        raise UsageError(f"--query: {len(options.query)} queries; at most {MAX_QUERIES}")
+    frames = open_frames(options.video)
+    model = load_switched(options)
+    scorer = load_scorer(options, model)
+    steps = segment_video(model, frames, options.query, options.seed, scorer)
+    with logging_redirect_tqdm():
+        folders = write_masks(steps, frames, options.query, options.out, options.overlay)
+    for folder in folders:
+        sys.stdout.write(f"{folder}\n")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,360 @@
+"""VIRST on a whole video: sampled frames to the VLM, anchors, then every frame in order.
+
+The video is read twice, frame by frame: once for the sampled frames, once to be segmented.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+import itertools
+import logging
+import random
+
+import numpy as np
+import torch
+
+from virst_model.config import BehaviourConfig
+from virst_model.frames import Frames, StillImage, VideoError
+from virst_model.model.anchors import anchor_candidates
+from virst_model.model.features import TRACKING, Decoded, FrameFeatures, Query, StepResult
+from virst_model.model.memory import Memory
+from virst_model.model.prompt import draw_wording
+from virst_model.model.virst import Virst
+from virst_model.stream.session import compose
+
+CLIP_FRAMES = 4
+# What the release pads a short video to.
+PADDED_FRAMES = 8
+# How the fusion's frames are resized, whatever `behaviour.tracking_resize` says.
+FUSION_RESIZE = "bilinear"
+# Masks of several queries meet in one uint8 image of labels.
+MAX_QUERIES = 255
+
+# How well a frame (uint8 RGB) shows what a sentence says; CLIP in Table 5. The scale is its own.
+Scorer = Callable[[np.ndarray, str], float]
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Sample:
+    """Frame numbers of a video, ascending; padding repeats the last.
+
+    Attributes:
+        vlm: what the language model sees, a multiple of 4; of an image its one frame.
+        fused: what fusion and anchors see, T of the paper; some of the former.
+    """
+
+    vlm: tuple[int, ...]
+    fused: tuple[int, ...]
+
+
+# All of an image, T = 1, as the release's loaders of images have it; the paper is silent.
+IMAGE_SAMPLE = Sample((0,), (0,))
+
+
+def sample_frames(length: int, behaviour: BehaviourConfig, seed: int = 0) -> Sample:
+    """One frame from each of equal segments of a video of `length` >= 1 frames.
+
+    As many as there are, in fours, and at most `behaviour.vlm_frames`; of these the fusion sees at
+    most `behaviour.stf_frames`. Videos too short for a clip fill it with their last frame, which
+    the fusion sees once; the release pads to 8, and its fusion sees the padding too.
+
+    With `behaviour.sampling` "random" the draws for a seed are those of the release seeded with
+    it before the video.
+
+    Raises:
+        ValueError: no frame, or a limit below one clip.
+    """
+    if length < 1:
+        raise ValueError(f"a video needs at least 1 frame, not {length}")
+    if behaviour.vlm_frames < CLIP_FRAMES or behaviour.stf_frames < 1:
+        raise ValueError(
+            f"vlm_frames must be at least {CLIP_FRAMES} and stf_frames at least 1, "
+            f"not {behaviour.vlm_frames} and {behaviour.stf_frames}"
+        )
+    least = PADDED_FRAMES if behaviour.pad_short else CLIP_FRAMES
+    if length < least:
+        real = tuple(range(length))
+        vlm = real + real[-1:] * (least - length)
+        fused = vlm if behaviour.pad_short else real
+    else:
+        count = CLIP_FRAMES * (min(behaviour.vlm_frames, length) // CLIP_FRAMES)
+        draw = np.random.RandomState(seed) if behaviour.sampling == "random" else None
+        fused = vlm = _one_of_each(length, count, draw)
+    if len(fused) > behaviour.stf_frames:
+        if behaviour.sampling == "random":
+            # Over places, not frames, so that the draws are those of the release.
+            places = random.Random(seed).sample(range(len(vlm)), behaviour.stf_frames)
+        else:
+            places = _one_of_each(len(vlm), behaviour.stf_frames, None)
+        fused = tuple(vlm[place] for place in sorted(places))
+    return Sample(vlm, fused)
+
+
+def _one_of_each(
+    length: int, segments: int, draw: np.random.RandomState | None
+) -> tuple[int, ...]:
+    """The middle of each segment, or one drawn from it; the earlier of two middles."""
+    edges = np.linspace(0, length, segments + 1).astype(int).tolist()
+    pairs = itertools.pairwise(edges)
+    if draw is None:
+        return tuple((start + stop - 1) // 2 for start, stop in pairs)
+    return tuple(int(draw.randint(start, stop)) for start, stop in pairs)
+
+
+@dataclass
+class View:
+    """What the model saw of a video's sampled frames.
+
+    Attributes:
+        length: frames of the video.
+        clips: visual tokens (64, D) of each clip, or of the image.
+        fused: frames that the fusion sees, in order, repeats included.
+        features: of all sampled frames, B = 1, by frame number, as the fusion sees them.
+        tracked: the same frames' features as they are segmented; the same objects but where
+            `behaviour.tracking_resize` resizes them in another way (as the release does).
+        scores: a scorer's judgement of each frame, one value a sentence, by frame number.
+    """
+
+    length: int
+    clips: list[torch.Tensor]
+    fused: list[int]
+    features: dict[int, FrameFeatures]
+    tracked: dict[int, FrameFeatures]
+    scores: dict[int, list[float]]
+
+
+def clip_tokens(model: Virst, frames: Frames, seed: int = 0) -> list[torch.Tensor]:
+    """Visual tokens of a video's sampled clips, (64, D) each; VideoError if nothing is readable.
+
+    Those of an image are of its one frame. For questions in words, which need no segmenter.
+    """
+    return _look(model, frames, seed, lambda index, image_HW3, view: None).clips
+
+
+def view_video(
+    model: Virst,
+    frames: Frames,
+    texts: Sequence[str] = (),
+    seed: int = 0,
+    scorer: Scorer | None = None,
+) -> View:
+    """Reads and encodes the sampled frames; VideoError if nothing is readable."""
+    resize = model.config.behaviour.tracking_resize
+
+    def keep(index: int, image_HW3: np.ndarray, view: View) -> None:
+        view.features[index] = view.tracked[index] = model.encode_frame(image_HW3)
+        if resize != FUSION_RESIZE:
+            view.tracked[index] = model.encode_frame(image_HW3, resize)
+        if scorer is not None:
+            view.scores[index] = [scorer(image_HW3, text) for text in texts]
+
+    return _look(model, frames, seed, keep)
+
+
+@torch.inference_mode()
+def _look(
+    model: Virst, frames: Frames, seed: int, keep: Callable[[int, np.ndarray, View], None]
+) -> View:
+    """A view of what `keep` puts into it; the sample is drawn again if the file is shorter."""
+    while True:
+        length = frames.length
+        if length < 1:
+            raise VideoError(frames.path, "holds no frame")
+        sample = IMAGE_SAMPLE
+        if not isinstance(frames, StillImage):
+            sample = sample_frames(length, model.config.behaviour, seed)
+        view = View(length, [], [], {}, {}, {})
+        pixels = {}
+        stands = {}
+        for wanted, index, image_HW3 in _readable(frames, sorted(set(sample.vlm))):
+            pixels[index] = model.clip_pixels(image_HW3)
+            keep(index, image_HW3, view)
+            stands |= dict.fromkeys(wanted, index)
+        if frames.length >= length:
+            break
+    if not stands:
+        raise VideoError(frames.path, "holds no frame that can be read")
+    shown = [stands.get(index, max(pixels)) for index in sample.vlm]
+    view.clips = [
+        model.encode_clip([pixels[index] for index in shown[start : start + CLIP_FRAMES]])
+        for start in range(0, len(shown), CLIP_FRAMES)
+    ]
+    view.fused = [stands.get(index, max(pixels)) for index in sample.fused]
+    return view
+
+
+def _readable(
+    frames: Frames, wanted: Sequence[int]
+) -> Iterator[tuple[list[int], int, np.ndarray]]:
+    """Pictures of the wanted frames; the next one that can be read stands in for one that cannot.
+
+    Yields:
+        the wanted numbers that it stands for, its own number, its pixels.
+    """
+    todo = set(wanted)
+    waiting: list[int] = []
+    for frame in frames:
+        if frame.index in todo:
+            waiting.append(frame.index)
+        if not waiting:
+            continue
+        try:
+            image_HW3 = frame.read()
+        except VideoError:
+            continue  # said when the video is segmented
+        yield waiting, frame.index, image_HW3
+        if frame.index >= wanted[-1]:
+            return
+        waiting = []
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A frame of the video as it is segmented.
+
+    Attributes:
+        index: its place in the video.
+        name: what its mask file is called.
+        image_HW3: uint8 RGB; of frame `source`, another one where this could not be read.
+        source: the frame that the pixels are of.
+    """
+
+    index: int
+    name: str
+    image_HW3: np.ndarray
+    source: int
+
+
+def pictures(frames: Frames) -> Iterator[Picture]:
+    """Every frame in order; one that cannot be read repeats the picture before it, with a warning.
+
+    Where there is none before it, the first that can be read is shown instead.
+
+    Raises:
+        VideoError: no frame can be read.
+    """
+    last: Picture | None = None
+    waiting = []
+    for frame in frames:
+        try:
+            image_HW3 = frame.read()
+        except VideoError as error:
+            _log.warning("%s; its mask is propagated from memory", error)
+            if last is None:
+                waiting.append(frame)
+            else:
+                last = Picture(frame.index, frame.name, last.image_HW3, last.source)
+                yield last
+            continue
+        for early in waiting:
+            yield Picture(early.index, early.name, image_HW3, frame.index)
+        waiting = []
+        last = Picture(frame.index, frame.name, image_HW3, frame.index)
+        yield last
+    if last is None:
+        raise VideoError(frames.path, "holds no frame that can be read")
+
+
+@dataclass
+class VideoTrack:
+    """One query on the video: its memory, its anchors' masks, and its current mask."""
+
+    query: Query
+    memory: Memory
+    anchors: dict[int, Decoded] = field(default_factory=dict)
+    state: str = TRACKING
+    decoded: Decoded | None = None
+
+
+@torch.inference_mode()
+def segment_video(
+    model: Virst,
+    frames: Frames,
+    texts: Sequence[str],
+    seed: int = 0,
+    scorer: Scorer | None = None,
+) -> Iterator[tuple[Picture, StepResult]]:
+    """Masks of all frames for every sentence; query i has id and label i + 1.
+
+    The whole video is looked at first (one VLM pass a sentence) and all anchors are segmented, so
+    that a frame is tracked from anchors on both sides (Sec. 3.4, eq. (12)); the rest follows in
+    order. An anchor frame has the anchor's mask. Memory holds the sampled frames, the anchors and
+    the FIFO: it does not grow with the video.
+
+    Args:
+        model: its `config.behaviour` says how frames and anchors are chosen.
+        frames: the video, or a `StillImage`: one frame, which is the one anchor.
+        texts: 1..255 sentences; they share the frames' features.
+        seed: of whatever is drawn by lot.
+        scorer: of behaviour.anchors "guided".
+
+    Yields:
+        Each frame and its answers. A query's score of 0 and an empty mask mean nothing but that.
+
+    Raises:
+        VideoError: no frame can be read.
+        ValueError: no text or too many, or guided anchors without a scorer.
+    """
+    if not 1 <= len(texts) <= MAX_QUERIES:
+        raise ValueError(f"texts must be 1..{MAX_QUERIES}, not {len(texts)}")
+    if model.config.behaviour.anchors == "guided" and scorer is None:
+        raise ValueError("behaviour.anchors is 'guided', which needs a scorer")
+    view = view_video(model, frames, texts, seed, scorer)
+    tracks = [
+        start_track(model, view, Query(i + 1, text, i + 1), seed) for i, text in enumerate(texts)
+    ]
+    view.features.clear()  # grounded: from here on only `tracked` is needed
+    resize = model.config.behaviour.tracking_resize
+    features, source = None, -1
+    for picture in pictures(frames):
+        if picture.source != source:
+            features, source = view.tracked.pop(picture.source, None), picture.source
+            if features is None:
+                features = model.encode_frame(picture.image_HW3, resize)
+        _advance(model, tracks, picture.index, features, view.length)
+        stamp_s = picture.index / frames.rate_hz
+        yield picture, compose(picture.index, stamp_s, tracks, *picture.image_HW3.shape[:2])
+
+
+@torch.inference_mode()
+def start_track(model: Virst, view: View, query: Query, seed: int = 0) -> VideoTrack:
+    """Grounds a query and segments its anchors, each from its prompts alone.
+
+    Where padding puts two anchors on one frame, the second is decoded with the first one's logits
+    as a mask prompt and replaces it, as in the release.
+    """
+    features = [view.features[index] for index in view.fused]
+    behaviour = model.config.behaviour
+    wording = draw_wording(query.text, seed) if behaviour.random_templates else (0, 0)
+    prompts_TNC = model.ground(view.clips, features, query.text, wording=wording)
+    track = VideoTrack(query, Memory(model.config, capacity=None))
+    scores = None
+    if view.scores:
+        scores = [view.scores[index][query.id - 1] for index in view.fused]
+    for place in anchor_candidates(behaviour.anchors, len(view.fused), seed, scores):
+        index = view.fused[place]
+        before = track.anchors.get(index)
+        seen = view.tracked[index]
+        decoded = model.decode_anchor(seen, prompts_TNC[place], before)
+        track.anchors[index] = decoded
+        track.memory.write_anchor(index, model.encode_memory(seen, decoded))
+    return track
+
+
+def _advance(
+    model: Virst, tracks: list[VideoTrack], t: int, features: FrameFeatures, length: int
+) -> None:
+    """Gives each track its mask of frame `t`: the anchor's, or one from memory, as one batch."""
+    following = [track for track in tracks if t not in track.anchors]
+    if following:
+        reads = [track.memory.read(t, length) for track in following]
+        decoded = model.propagate(features, reads)
+        entries = model.encode_memory(features, decoded)
+        for i, track in enumerate(following):
+            one = slice(i, i + 1)
+            track.decoded = decoded.select(one)
+            track.memory.write(t, entries.select(one))
+    for track in tracks:
+        if t in track.anchors:
+            track.decoded = track.anchors[t]

@@ -1,0 +1,1 @@
+"""A camera's frames, one after the other."""

@@ -1,0 +1,244 @@
+"""Groundings beside the stream: the VLM is asked about a snapshot of the window."""
+
+from collections import deque
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, field
+from functools import partial
+from threading import Event
+import time
+
+import torch
+
+from virst_model.config import BehaviourConfig
+from virst_model.errors import InputError
+from virst_model.model.anchors import STRATEGIES, anchor_candidates
+from virst_model.model.features import Query
+from virst_model.model.virst import Cancelled, Virst
+from virst_model.stream.window import CLIP_FRAMES, Clip, WindowFrame
+
+# The VLM never sees fewer frames; what is missing is the newest frame again.
+LEAST_FRAMES = 8
+# Strategies of Table 5 that a stream can have: nobody scores its frames for "guided".
+STREAM_STRATEGIES = tuple(name for name in STRATEGIES if name != "guided")
+
+
+class StreamError(InputError):
+    """A model asks for what a stream cannot have; `str()` is one line."""
+
+
+def check_stream(behaviour: BehaviourConfig) -> None:
+    """Raises StreamError where a stream cannot choose its anchors as the model's config says."""
+    if behaviour.anchors not in STREAM_STRATEGIES:
+        raise StreamError(
+            f"a stream has no {behaviour.anchors!r} anchors (behaviour.anchors in the model's "
+            f"config.json): it needs one of {', '.join(STREAM_STRATEGIES)}"
+        )
+
+
+class GroundingError(RuntimeError):
+    """The VLM failed; says for which query. The cause is the original error."""
+
+    def __init__(self, query: Query, cause: Exception) -> None:
+        self.query = query
+        super().__init__(f"grounding query {query.id} failed: {type(cause).__name__}: {cause}")
+
+
+@dataclass(frozen=True)
+class Grounding:
+    """One question to the VLM: a query and its own references to the clips it is asked about."""
+
+    query: Query
+    clips: tuple[Clip, ...]
+    cancelled: Event = field(default_factory=Event)
+
+    @property
+    def frames(self) -> list[WindowFrame]:
+        """The real frames, oldest first."""
+        return [frame for clip in self.clips for frame in clip.frames]
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What the VLM said.
+
+    Attributes:
+        anchors: (frame, prompts (N, C)) of the anchor candidates, oldest first.
+        first, last: times of the window's ends.
+        ms: how long it took.
+    """
+
+    anchors: tuple[tuple[WindowFrame, torch.Tensor], ...]
+    first: int
+    last: int
+    ms: float
+
+
+def ground(model: Virst, grounding: Grounding) -> Answer:
+    """Asks the VLM; looks for a cancel between the clips, the prefill and the fusion.
+
+    The anchor candidates are those of `behaviour.anchors` among the window's frames, so that each
+    is known by now: "first" is the window's oldest frame, and "random3" draws by the time of its
+    newest, anew in each window and the same in each run. But a window of 4 frames is padded to 8
+    with the newest, and its one anchor is that frame (the released code, which pads a short video
+    the same way, takes two anchors on it).
+
+    Raises:
+        Cancelled: the grounding was cancelled meanwhile.
+        GroundingError: the model failed.
+    """
+    start_s = time.perf_counter()
+    frames = grounding.frames
+    try:
+        with torch.inference_mode():
+            prompts_TNC = model.ground(
+                _clip_tokens(model, grounding),
+                [f.features for f in frames] + [frames[-1].features] * _missing(frames),
+                grounding.query.text,
+                grounding.cancelled.is_set,
+            )
+    except Cancelled:
+        raise
+    except Exception as error:
+        raise GroundingError(grounding.query, error) from error
+    indices = _anchors(model.config.behaviour.anchors, frames)
+    return Answer(
+        anchors=tuple((frames[i], prompts_TNC[i]) for i in indices),
+        first=frames[0].t,
+        last=frames[-1].t,
+        ms=1000 * (time.perf_counter() - start_s),
+    )
+
+
+def _anchors(strategy: str, frames: list[WindowFrame]) -> list[int]:
+    """Which of the real frames are anchors, ascending."""
+    if _missing(frames):
+        return [len(frames) - 1]
+    return anchor_candidates(strategy, len(frames), seed=frames[-1].t)
+
+
+def _missing(frames: list[WindowFrame]) -> int:
+    return max(0, LEAST_FRAMES - len(frames))
+
+
+def _clip_tokens(model: Virst, grounding: Grounding) -> list[torch.Tensor]:
+    """Tokens of all clips, computed once a clip and kept with it."""
+    for clip in grounding.clips:
+        if clip.tokens is None:
+            if grounding.cancelled.is_set():
+                raise Cancelled
+            clip.tokens = model.encode_clip([frame.pixels for frame in clip.frames])
+    tokens = [clip.tokens for clip in grounding.clips]
+    frames = grounding.frames
+    if _missing(frames):
+        tokens.append(model.encode_clip([frames[-1].pixels] * CLIP_FRAMES))
+    return tokens
+
+
+# A finished grounding: the question, and how to read its answer (which may raise).
+Finished = tuple[Grounding, Callable[[], Answer]]
+
+
+class InlineGrounder:
+    """Grounds on the calling thread, when the answer is read: `delay_frames` after the start.
+
+    The snapshot decides the answer, not the moment, so this is the order of a thread that takes
+    `delay_frames` processed frames; any number of groundings run at a time.
+    """
+
+    free = True
+
+    def __init__(self, model: Virst, delay_frames: int) -> None:
+        self._model = model
+        self._delay_frames = delay_frames
+        self._running: deque[tuple[int, Grounding]] = deque()
+
+    def start(self, grounding: Grounding, t: int) -> None:
+        """Starts a grounding at frame `t`."""
+        self._running.append((t + self._delay_frames, grounding))
+
+    def finished(self, t: int) -> list[Finished]:
+        """The groundings that have come to an end by frame `t`."""
+        ready: list[Finished] = []
+        while self._running and self._running[0][0] <= t:
+            _, grounding = self._running.popleft()
+            ready.append((grounding, partial(ground, self._model, grounding)))
+        return ready
+
+    def answer(self, grounding: Grounding) -> Answer:
+        """The answer at once."""
+        return ground(self._model, grounding)
+
+    def close(self) -> None:
+        """Forgets what is on its way."""
+        self._running.clear()
+
+
+class ThreadGrounder:
+    """One thread that answers one grounding at a time; a stream never waits for it."""
+
+    def __init__(self, model: Virst, threads: int) -> None:
+        """`threads`: torch's intra-op threads of the VLM; few, so that the tracker keeps its
+        rate on a CPU."""
+        self._model = model
+        self._threads = threads
+        self._executor: ThreadPoolExecutor | None = None
+        self._running: tuple[Grounding, Future] | None = None
+
+    @property
+    def free(self) -> bool:
+        """Another grounding may start."""
+        return self._running is None
+
+    def start(self, grounding: Grounding, t: int) -> None:
+        """Starts a grounding at frame `t`; RuntimeError while one is running."""
+        if self._running is not None:
+            raise RuntimeError(
+                f"query {grounding.query.id} must wait: "
+                f"query {self._running[0].query.id} is being grounded"
+            )
+        self._running = (grounding, self._submit(grounding))
+
+    def finished(self, t: int) -> list[Finished]:
+        """The running grounding, if it has come to an end by now."""
+        if self._running is None or not self._running[1].done():
+            return []
+        grounding, future = self._running
+        self._running = None
+        return [(grounding, future.result)]
+
+    def answer(self, grounding: Grounding) -> Answer:
+        """Waits for the thread's answer."""
+        return self._submit(grounding).result()
+
+    def close(self) -> None:
+        """Cancels and joins the thread; waits until a running model call is over."""
+        if self._running is not None:
+            self._running[0].cancelled.set()
+            self._running = None
+        if self._executor is not None:
+            self._executor.shutdown(wait=True, cancel_futures=True)
+            self._executor = None
+
+    def _submit(self, grounding: Grounding) -> Future:
+        if self._executor is None:
+            self._executor = _start_thread(self._threads)
+        return self._executor.submit(ground, self._model, grounding)
+
+
+def _start_thread(threads: int) -> ThreadPoolExecutor:
+    """A started thread with its own number of torch threads; the caller's number stays.
+
+    torch keeps the number per thread but also copies the last one set into every thread that has
+    not used torch yet: so both threads pin theirs here, and the caller's is set last.
+    """
+    own = torch.get_num_threads()
+
+    def pin() -> None:
+        torch.set_num_threads(threads)
+        torch.get_num_threads()
+
+    executor = ThreadPoolExecutor(1, thread_name_prefix="virst-grounder")
+    executor.submit(pin).result()
+    torch.set_num_threads(own)
+    return executor

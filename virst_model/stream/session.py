@@ -1,0 +1,350 @@
+"""VIRST on a stream: frames and sentences in, masks out."""
+
+from collections import deque
+from collections.abc import Sequence
+import dataclasses
+from dataclasses import dataclass
+import statistics
+
+import cv2
+import numpy as np
+import torch
+
+from virst_model.config import VirstConfig
+from virst_model.model.features import (
+    TRACKING,
+    Query,
+    QueryResult,
+    StepResult,
+)
+from virst_model.model.memory import Memory
+from virst_model.model.virst import Virst
+from virst_model.stream.grounder import Grounding, InlineGrounder, ThreadGrounder, check_stream
+from virst_model.stream.track import Pace, Track
+from virst_model.stream.window import CLIP_FRAMES, Clip, Window, WindowFrame
+
+# Images of an idle stream that are encoded beside a camera frame, once somebody asks.
+ENCODES_A_FRAME = 4
+# Anchors kept a query.
+ANCHORS = 8
+# Groundings whose times are kept for the median.
+TIMED_GROUNDINGS = 64
+COUNTERS = (
+    "frames",  # processed
+    "sampled",  # of these, kept in the window
+    "groundings",  # answers of the VLM that were used
+    "stale",  # answers that were dropped: the query or the stream had changed
+    "contradictions",  # answers that showed another object than the track
+    "resets",  # stamps that jumped back, and new image sizes
+)
+
+
+@dataclass(frozen=True)
+class SessionOptions:
+    """How a stream is followed.
+
+    Attributes:
+        window_size: frames of the VLM's window, a multiple of 4.
+        window_period_s: seconds of stamps between them.
+        reground_every: sampled frames between groundings of a full window, a multiple of 4.
+        alpha: anchors that a frame reads, 1..8; None is the model's own.
+        encode_when_idle: encode sampled frames without a query, so that the first one starts at
+            once, at the price of the encoder's time.
+        sync: no thread; the results are a function of frames, stamps and queries alone.
+        grounding_delay_frames: in sync mode, processed frames from the start of a grounding to
+            its arrival; 0 is the same frame.
+        grounder_threads: torch threads of the VLM outside sync mode.
+        max_queries: bound on `set_queries`.
+        pace: work beside a camera frame.
+    """
+
+    window_size: int = 32
+    window_period_s: float = 0.25
+    reground_every: int = 8
+    alpha: int | None = None
+    encode_when_idle: bool = False
+    sync: bool = False
+    grounding_delay_frames: int = 0
+    grounder_threads: int = 1
+    max_queries: int = 16
+    pace: Pace = dataclasses.field(default_factory=Pace)
+
+    def __post_init__(self) -> None:
+        for name in ("window_size", "reground_every"):
+            value = getattr(self, name)
+            if value < CLIP_FRAMES or value % CLIP_FRAMES:
+                raise ValueError(f"{name} must be a multiple of {CLIP_FRAMES}, not {value}")
+        if self.window_period_s < 0:
+            raise ValueError(f"window_period_s must not be below 0, not {self.window_period_s}")
+        if self.alpha is not None and not 1 <= self.alpha <= ANCHORS:
+            raise ValueError(f"alpha must be 1..{ANCHORS}, not {self.alpha}")
+        for name, least in (("grounding_delay_frames", 0), ("grounder_threads", 1)):
+            if getattr(self, name) < least:
+                raise ValueError(f"{name} must be at least {least}, not {getattr(self, name)}")
+        if not 1 <= self.max_queries <= 255:
+            raise ValueError(f"max_queries must be 1..255, not {self.max_queries}")
+
+
+class Session:
+    """One stream: its window and one track for each query.
+
+    All methods are called from one thread, the tracker's; `stats` may be called from any. A
+    session holds the state of the stream, the model only weights, so sessions may share a model.
+    """
+
+    def __init__(self, model: Virst, options: SessionOptions | None = None) -> None:
+        """Raises StreamError where the model's config asks for what a stream cannot have."""
+        check_stream(model.config.behaviour)
+        self._model = model
+        self.options = options = options or SessionOptions()
+        self._config = _with_alpha(model.config, options.alpha)
+        self._window = Window(options.window_size, options.window_period_s)
+        self._tracks: dict[int, Track] = {}
+        self._grounder: InlineGrounder | ThreadGrounder = (
+            InlineGrounder(model, options.grounding_delay_frames)
+            if options.sync
+            else ThreadGrounder(model, options.grounder_threads)
+        )
+        self._t = 0
+        self._stamp_s: float | None = None
+        self._shape: tuple[int, ...] | None = None
+        self._closed = False
+        self._counts = dict.fromkeys(COUNTERS, 0)
+        self._grounding_ms: deque[float] = deque(maxlen=TIMED_GROUNDINGS)
+        self._grounding_ms_p50 = 0.0
+
+    def __enter__(self) -> "Session":
+        return self
+
+    def __exit__(self, *exc_info: object) -> None:
+        self.close()
+
+    @property
+    def tracks(self) -> tuple[Track, ...]:
+        """The queries' tracks, in the order of `set_queries`; to look at."""
+        return tuple(self._tracks.values())
+
+    def close(self) -> None:
+        """Cancels the grounding in flight, joins the thread and forgets the stream."""
+        self._closed = True
+        for track in self._tracks.values():
+            track.cancel()
+        self._tracks.clear()
+        self._grounder.close()
+        self._window.reset()
+
+    def set_queries(self, queries: tuple[Query, ...]) -> None:
+        """Replaces the queries; one that stays (same id and text) keeps its track.
+
+        Raises:
+            ValueError: more than `max_queries`, or an id or a label given twice.
+        """
+        if len(queries) > self.options.max_queries:
+            raise ValueError(f"{len(queries)} queries; at most {self.options.max_queries}")
+        for name in ("id", "label"):
+            values = [getattr(query, name) for query in queries]
+            if len(set(values)) < len(values):
+                raise ValueError(f"queries must have different {name}s, not {values}")
+        old, self._tracks = self._tracks, {}
+        for query in queries:
+            track = old.get(query.id)
+            if track is None or track.query.text != query.text:
+                track = self._new_track(query)
+            track.query = query
+            self._tracks[query.id] = track
+        for track in old.values():
+            if track is not self._tracks.get(track.query.id):
+                track.cancel()
+
+    @torch.inference_mode()
+    def step(self, frame_HW3: np.ndarray, stamp_s: float) -> StepResult | None:
+        """Takes the stream's next frame; never waits for a grounding outside sync mode.
+
+        A stamp below the last one or another image size starts the stream anew, with the same
+        queries.
+
+        Args:
+            frame_HW3: uint8 RGB; the caller may reuse the array afterwards.
+            stamp_s: the camera's stamp.
+
+        Returns:
+            Every query's answer, or None while there is no query.
+
+        Raises:
+            GroundingError: a grounding has failed. This frame gets no answer; the stream can go
+                on, and the query is asked again when it is due.
+            RuntimeError: the session is closed.
+            ValueError: not a frame.
+        """
+        if self._closed:
+            raise RuntimeError("the session is closed")
+        _check_frame(frame_HW3)
+        self._restart_after_a_cut(frame_HW3, stamp_s)
+        t = self._t
+        self._take_answers(t)
+        self._t += 1
+        self._counts["frames"] += 1
+        sampled = self._window.offer(t, stamp_s, frame_HW3)
+        self._counts["sampled"] += sampled is not None
+        if sampled is not None and (self._tracks or self.options.encode_when_idle):
+            sampled.encode(self._model)
+        if not self._tracks:
+            return None
+        self._window.encode(self._model, ENCODES_A_FRAME)
+        self._start_groundings(t)
+        self._take_answers(t)
+        for track in self._tracks.values():
+            self._counts["contradictions"] += track.advance(t, self._window)
+        self._follow(t, frame_HW3, sampled)
+        return compose(t, stamp_s, self.tracks, *frame_HW3.shape[:2])
+
+    def stats(self) -> dict[str, float]:
+        """Counters since the start, and the median time of the last groundings."""
+        return {**self._counts, "grounding_ms_p50": self._grounding_ms_p50}
+
+    @torch.inference_mode()
+    def warm_up(self, height: int = 480, width: int = 640, text: str = "the object") -> None:
+        """Runs every part of the model once, each on the thread that will use it.
+
+        Called before the first `step`; leaves no trace in the stream.
+        """
+        frame = WindowFrame(0, 0.0, np.zeros((height, width, 3), np.uint8))
+        frame.encode(self._model)
+        clip = Clip([frame] * CLIP_FRAMES)
+        answer = self._grounder.answer(Grounding(Query(0, text, 1), (clip,)))
+        _, prompts_NC = answer.anchors[0]
+        decoded = self._model.decode_anchor(frame.features, prompts_NC)
+        memory = Memory(self._config, ANCHORS)
+        memory.write_anchor(0, self._model.encode_memory(frame.features, decoded))
+        decoded = self._model.propagate(frame.features, [memory.read(1)])
+        self._model.encode_memory(frame.features, decoded)
+
+    def _new_track(self, query: Query) -> Track:
+        return Track(
+            query,
+            self._model,
+            Memory(self._config, ANCHORS),
+            self._config.behaviour.alpha,
+            self.options.window_size,
+            self.options.pace,
+        )
+
+    def _restart_after_a_cut(self, frame_HW3: np.ndarray, stamp_s: float) -> None:
+        back = self._stamp_s is not None and stamp_s < self._stamp_s
+        resized = self._shape is not None and frame_HW3.shape != self._shape
+        self._stamp_s, self._shape = stamp_s, frame_HW3.shape
+        if back or resized:
+            self._counts["resets"] += 1
+            self._window.reset()
+            for track in self._tracks.values():
+                track.reset()
+
+    def _start_groundings(self, t: int) -> None:
+        """Starts what is due: a query never asked first, the newest; then the longest waiting."""
+        due = [
+            track
+            for track in self._tracks.values()
+            if track.is_due(self._window, self.options.reground_every)
+        ]
+        due.sort(key=lambda x: (x.asked_t is not None, x.asked_t or 0, -x.query.id))
+        for track in due:
+            if not self._grounder.free:
+                break
+            self._grounder.start(track.ask(self._window, t), t)
+
+    def _take_answers(self, t: int) -> None:
+        """Hands finished groundings to their tracks; drops those that nobody wants, unread."""
+        for grounding, answer in self._grounder.finished(t):
+            track = self._tracks.get(grounding.query.id)
+            if track is None or track.grounding is not grounding:
+                self._counts["stale"] += 1
+                continue
+            track.grounding = None  # also where the answer is an error: it will be asked again
+            finished = answer()
+            track.take(finished)
+            self._counts["groundings"] += 1
+            self._grounding_ms.append(finished.ms)
+            self._grounding_ms_p50 = statistics.median(self._grounding_ms)
+
+    def _follow(self, t: int, frame_HW3: np.ndarray, sampled: WindowFrame | None) -> None:
+        """Tracks the frame for all queries that follow their object, as one batch."""
+        following = [track for track in self._tracks.values() if track.follows]
+        if not following:
+            return
+        features = sampled.features if sampled else self._model.encode_frame(frame_HW3)
+        decoded = self._model.propagate(features, [track.memory.read(t) for track in following])
+        entries = self._model.encode_memory(features, decoded)
+        for i, track in enumerate(following):
+            one = slice(i, i + 1)
+            track.follow(t, decoded.select(one), entries.select(one), sampled is not None)
+
+
+def compose(
+    t: int, stamp_s: float, tracks: Sequence[Track], height: int, width: int
+) -> StepResult:
+    """The tracks' current masks at the camera's size; where two overlap the higher logit wins.
+
+    The overlap rule is for the labels only: each query keeps its whole mask.
+    """
+    labels_HW = np.zeros((height, width), np.uint8)
+    best_HW: np.ndarray | None = None
+    results = []
+    for track in tracks:
+        logits_HW = _logits(track, height, width)
+        if logits_HW is None:
+            mask_HW = np.zeros((height, width), bool)
+        else:
+            mask_HW = logits_HW > 0
+            if best_HW is None:
+                labels_HW[mask_HW] = track.query.label
+                best_HW = logits_HW
+            else:
+                wins = mask_HW & (logits_HW > best_HW)
+                labels_HW[wins] = track.query.label
+                best_HW = np.maximum(best_HW, logits_HW)
+        results.append(_result(track, mask_HW))
+    union_HW = (labels_HW > 0).astype(np.uint8) * 255
+    return StepResult(t, stamp_s, tuple(results), union_HW, labels_HW)
+
+
+def _logits(track: Track, height: int, width: int) -> np.ndarray | None:
+    """Bilinear (align_corners False), as the release; None where no pixel can be above 0."""
+    if track.state != TRACKING or track.decoded is None:
+        return None
+    logits = track.decoded.logits[0]
+    if track.decoded.object_score[0] <= 0 or logits.max() <= 0:
+        return None
+    logits_hw = logits.float().cpu().numpy()
+    return cv2.resize(logits_hw, (width, height), interpolation=cv2.INTER_LINEAR)
+
+
+def _result(track: Track, mask_HW: np.ndarray) -> QueryResult:
+    shown = track.decoded if track.state == TRACKING else None
+    bytes_HW = mask_HW.view(np.uint8)
+    return QueryResult(
+        id=track.query.id,
+        label=track.query.label,
+        text=track.query.text,
+        state=track.state,
+        score=0.0 if shown is None else float(shown.score[0]),
+        presence=0.0 if shown is None else float(shown.object_score[0].sigmoid()),
+        mask_HW=mask_HW,
+        box=tuple(cv2.boundingRect(bytes_HW)),
+        area=cv2.countNonZero(bytes_HW),
+    )
+
+
+def _with_alpha(config: VirstConfig, alpha: int | None) -> VirstConfig:
+    if alpha is None:
+        return config
+    behaviour = dataclasses.replace(config.behaviour, alpha=alpha)
+    return dataclasses.replace(config, behaviour=behaviour)
+
+
+def _check_frame(frame_HW3: np.ndarray) -> None:
+    if frame_HW3.dtype != np.uint8 or frame_HW3.ndim != 3 or frame_HW3.shape[2] != 3:
+        raise ValueError(
+            f"a frame must be uint8 (H, W, 3), not {frame_HW3.dtype} {frame_HW3.shape}"
+        )
+    if 0 in frame_HW3.shape:
+        raise ValueError(f"a frame must have pixels, not the shape {frame_HW3.shape}")

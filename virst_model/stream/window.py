@@ -1,0 +1,150 @@
+"""The window of a stream: frames sampled by their stamps, in clips of four."""
+
+from collections import deque
+from dataclasses import dataclass, field
+
+import numpy as np
+import torch
+
+from virst_model.model.features import FrameFeatures
+from virst_model.model.virst import Virst
+
+CLIP_FRAMES = 4
+
+
+@dataclass
+class WindowFrame:
+    """A sampled frame: pixels until it is encoded, what the model made of them afterwards.
+
+    Written by the tracker thread only, and never again once it is encoded.
+
+    Attributes:
+        image_HW3: the camera's pixels; None once encoded.
+        features: SAM 2 features, B = 1; None until encoded.
+        pixels: the VLM's input (3, S, S); None until encoded.
+    """
+
+    t: int
+    stamp_s: float
+    image_HW3: np.ndarray | None
+    features: FrameFeatures | None = None
+    pixels: torch.Tensor | None = None
+
+    def encode(self, model: Virst) -> None:
+        """Encodes the frame, once for all who need it, and lets go of the image."""
+        if self.image_HW3 is None:
+            return
+        self.features = model.encode_frame(self.image_HW3)
+        self.pixels = model.clip_pixels(self.image_HW3)
+        self.image_HW3 = None
+
+
+@dataclass
+class Clip:
+    """Four sampled frames and, once a grounding has needed them, their tokens (tokens, D).
+
+    The frames are the tracker's to add, the tokens are the grounder's to fill in: groundings of
+    all queries share them.
+    """
+
+    frames: list[WindowFrame] = field(default_factory=list)
+    tokens: torch.Tensor | None = None
+
+    @property
+    def complete(self) -> bool:
+        """All four frames are there."""
+        return len(self.frames) == CLIP_FRAMES
+
+    @property
+    def encoded(self) -> bool:
+        """All four frames are there and encoded: a grounding may use the clip."""
+        return self.complete and all(frame.features is not None for frame in self.frames)
+
+
+class Window:
+    """The newest sampled frames of a stream; slides by whole clips, so clip tokens are reusable.
+
+    Holds at most `size` frames in complete clips, and the clip that is being filled.
+    """
+
+    def __init__(self, size: int, period_s: float) -> None:
+        """`size`: frames, a multiple of 4; `period_s`: between samples, in the stamps' time."""
+        self._size = size
+        self._period_s = period_s
+        self._clips: deque[Clip] = deque()
+        self.reset()
+
+    def reset(self) -> None:
+        """Forgets all frames and the sampling grid."""
+        self._clips.clear()
+        self._last_stamp_s: float | None = None
+        self._due_s: float | None = None
+        self.completed = 0  # sampled frames in complete clips, since the reset
+
+    def offer(self, t: int, stamp_s: float, frame_HW3: np.ndarray) -> WindowFrame | None:
+        """Keeps the frame (a copy) if its stamp is the nearest to the next point of the grid.
+
+        The grid has one point each `period_s`; a frame half a frame gap early is taken, so that
+        jitter and drops neither stretch nor shrink the window. After a gap in the stream the grid
+        starts anew at the first frame. A frame with the stamp of the one before is never kept.
+
+        Args:
+            t: frame number, ascending.
+            stamp_s: never below that of the frame before; `reset` first where it is.
+            frame_HW3: uint8 RGB.
+
+        Returns:
+            The sampled frame, not encoded, or None.
+        """
+        gap_s = 0.0 if self._last_stamp_s is None else stamp_s - self._last_stamp_s
+        repeated = self._last_stamp_s is not None and gap_s <= 0.0
+        self._last_stamp_s = stamp_s
+        if self._due_s is not None:
+            early_s = min(gap_s, self._period_s) / 2
+            if repeated or stamp_s < self._due_s - early_s:
+                return None
+        on_grid = self._due_s is not None and stamp_s < self._due_s + self._period_s / 2
+        self._due_s = (self._due_s if on_grid else stamp_s) + self._period_s
+        frame = WindowFrame(t, stamp_s, frame_HW3.copy())
+        self._add(frame)
+        return frame
+
+    def _add(self, frame: WindowFrame) -> None:
+        if not self._clips or self._clips[-1].complete:
+            self._clips.append(Clip())
+        self._clips[-1].frames.append(frame)
+        if self._clips[-1].complete:
+            self.completed += CLIP_FRAMES
+            if len(self._clips) * CLIP_FRAMES > self._size:
+                self._clips.popleft()
+
+    def frames(self) -> list[WindowFrame]:
+        """All frames that the window holds, oldest first."""
+        return [frame for clip in self._clips for frame in clip.frames]
+
+    def encode(self, model: Virst, at_most: int) -> None:
+        """Encodes up to `at_most` frames that were kept as images, newest first."""
+        waiting = [frame for frame in reversed(self.frames()) if frame.image_HW3 is not None]
+        for frame in waiting[:at_most]:
+            frame.encode(model)
+
+    def snapshot(self) -> tuple[Clip, ...]:
+        """The newest unbroken run of complete and encoded clips, oldest first; may be empty.
+
+        A grounding holds on to it: its frames and tokens outlive their place in the window.
+        """
+        run: list[Clip] = []
+        for clip in reversed(self._clips):
+            if clip.encoded:
+                run.append(clip)
+            elif clip.complete:
+                break
+        return tuple(reversed(run))
+
+
+def next_size(size: int, window_size: int) -> int:
+    """Frames of the grounding that follows one of `size` frames: 4, 8, 16, ..., window_size."""
+    following = CLIP_FRAMES
+    while following <= size:
+        following *= 2
+    return min(following, window_size)

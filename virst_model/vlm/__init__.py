@@ -1,1 +1,0 @@
-"""The video language model: UMT clip encoder, ToMe projector and Qwen2."""
