@@ -188,7 +188,7 @@ def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with a model of the least size that has learned nothing."""
     from streams import real_model, smallest
 
-    from virst_model.model.virst import save
+    from virst_model.checkpoints.load import save
 
     folder = tmp_path_factory.mktemp("weights")
     save(real_model(smallest()), folder)

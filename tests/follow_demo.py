@@ -11,8 +11,8 @@ import sys
 import numpy as np
 import torch
 
+from virst_model.checkpoints.load import load
 from virst_model.evaluate.film import Film, follow
-from virst_model.model.virst import load
 from virst_model.synthetic.scenes import DEMO_QUERIES, demo_scene
 
 torch.set_num_threads(int(os.environ.get("VIRST_THREADS", "1")))

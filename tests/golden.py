@@ -20,11 +20,12 @@ from tokenizers import AddedToken, Tokenizer, models
 import torch
 from torch import Tensor, nn
 
-from virst_model.checkpoints.folder import from_released
+from virst_model.checkpoints.load import empty, settle
+from virst_model.checkpoints.names import from_released
 from virst_model.checkpoints.released import sizes_of
 from virst_model.config import BehaviourConfig, SegmenterConfig, VirstConfig, full
 from virst_model.model.prompt import END, ST, START
-from virst_model.model.virst import Virst, empty, settle
+from virst_model.model.virst import Virst
 
 COMMITTED = Path(__file__).with_name("vectors")
 FOLDER = Path(os.environ.get("VIRST_GOLDEN") or COMMITTED)

@@ -23,14 +23,14 @@ from torch import Tensor
 import torch.nn.functional as F
 from torch.nn.utils.rnn import pad_sequence
 
-from virst_model.checkpoints.folder import from_released, to_released
+from virst_model.checkpoints.load import TINY, empty
+from virst_model.checkpoints.names import from_released, to_released
 from virst_model.checkpoints.released import LORA_A, PREFIX, sizes_of, with_lora
 from virst_model.config import LlmConfig, UmtConfig, full
 from virst_model.model.fusion import InitialFusion, SecondFusion
 from virst_model.model.prompt import IGNORE
 from virst_model.model.tome import TomeProjector
 from virst_model.model.umt import Umt
-from virst_model.model.virst import TINY, empty
 from virst_model.model.vlm import Vlm, build_llm
 
 # Settings of the release that the files of whole models do not repeat: config.json's rope_theta,

@@ -12,7 +12,7 @@ from streams import upsample
 import torch
 from torch import Tensor
 
-from virst_model.checkpoints.folder import from_released
+from virst_model.checkpoints.names import from_released
 from virst_model.checkpoints.released import read_tokenizer
 from virst_model.config import behaviour
 from virst_model.evaluate import metrics

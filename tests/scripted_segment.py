@@ -14,7 +14,7 @@ import sys
 import numpy as np
 from patience import wait_until
 
-from virst_model.model.features import TRACKING, Query, QueryResult, StepResult
+from virst_model.answer import TRACKING, Query, QueryResult, StepResult
 from virst_ros.node import main
 from virst_ros.parameters import Parameters
 from virst_ros.tracker import Stream

@@ -11,6 +11,7 @@ import torch
 import torch.nn.functional as F
 
 from virst_model import Query, Session, SessionOptions, Virst, build
+from virst_model.checkpoints.load import TINY
 from virst_model.config import VirstConfig, tiny
 from virst_model.model.features import (
     ABSENT_LOGIT,
@@ -20,7 +21,7 @@ from virst_model.model.features import (
     MemoryRead,
 )
 from virst_model.model.memory import Memory
-from virst_model.model.virst import TINY, Cancelled
+from virst_model.model.virst import Cancelled
 
 COLOURS = {"red": (255, 0, 0), "green": (0, 255, 0), "blue": (0, 0, 255)}
 CELLS = 8  # the colour model looks at 8 x 8 points of a frame

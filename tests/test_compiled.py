@@ -5,9 +5,9 @@ import logging
 import numpy as np
 import pytest
 
+from virst_model.checkpoints.load import load
 from virst_model.evaluate.film import Film, follow
 from virst_model.evaluate.metrics import region
-from virst_model.model.virst import load
 from virst_model.stream.compiled import PARTS, compile_frames
 from virst_model.synthetic.scenes import demo_scene
 

@@ -11,7 +11,7 @@ pytest.importorskip("rclpy", reason="needs ROS 2")
 from sensor_msgs.msg import CompressedImage, Image
 from std_msgs.msg import Header
 
-from virst_model.model.features import TRACKING, QueryResult, StepResult
+from virst_model.answer import TRACKING, QueryResult, StepResult
 from virst_ros import convert
 from virst_ros.convert import BackendError, ImageError, array_to_image, image_to_array
 

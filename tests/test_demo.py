@@ -30,12 +30,13 @@ KEYS = {
 def random_weights(tmp_path_factory) -> Path:
     """A folder with a tiny model that has learned nothing."""
     import virst_model
-    from virst_model import config, virst
+    from virst_model import config
+    from virst_model.checkpoints import load
 
-    tokenizer = virst._tokenizer(virst.TINY)
+    tokenizer = load._tokenizer(load.TINY)
     model = virst_model.build(config.tiny(tokenizer.get_vocab_size()), tokenizer=tokenizer)
     folder = tmp_path_factory.mktemp("random_weights")
-    virst.save(model, folder)
+    load.save(model, folder)
     return folder
 
 

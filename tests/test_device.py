@@ -13,10 +13,11 @@ from training import command, environment, smallest_weights
 
 from virst_model.bench.__main__ import main as bench
 from virst_model.checkpoints.device import DeviceError, choose_device
+from virst_model.checkpoints.load import TINY, build, empty, load
 from virst_model.config import full
 from virst_model.evaluate.film import Film, follow
 from virst_model.evaluate.metrics import region
-from virst_model.model.virst import TINY, Virst, build, empty, load
+from virst_model.model.virst import Virst
 from virst_model.synthetic.scenes import demo_scene
 
 QUERIES = ("the red circle", "the blue square")

@@ -13,7 +13,7 @@ import torch
 from training import command
 
 from virst_model import load
-from virst_model.model.features import Query
+from virst_model.answer import Query
 from virst_model.offline import segment
 from virst_model.synthetic.scenes import make_scene
 from virst_model.train.__main__ import main

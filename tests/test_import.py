@@ -24,7 +24,9 @@ from torch import Tensor
 
 from virst_model import load
 from virst_model.checkpoints import importer
-from virst_model.checkpoints.folder import INDEX, WeightsError, from_released, to_released
+from virst_model.checkpoints.folder import INDEX, WeightsError
+from virst_model.checkpoints.load import build, empty, settle
+from virst_model.checkpoints.names import from_released, to_released
 from virst_model.checkpoints.released import (
     LORA_A,
     LORA_ALPHA,
@@ -37,7 +39,7 @@ from virst_model.checkpoints.released import (
 from virst_model.config import full
 from virst_model.model.memory import Memory
 from virst_model.model.prompt import ST
-from virst_model.model.virst import Virst, build, empty, settle
+from virst_model.model.virst import Virst
 
 # Runs the program and prints the most memory that it had, in kB. (What getrusage says of a child
 # counts the parent that it was forked from.)

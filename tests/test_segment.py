@@ -15,8 +15,8 @@ import pytest
 from streams import noise_frames
 import torch
 
+from virst_model.answer import TRACKING, QueryResult, StepResult
 from virst_model.checkpoints.options import load_model
-from virst_model.model.features import TRACKING, QueryResult, StepResult
 from virst_model.offline import segment
 from virst_model.overlay import draw_overlay
 

@@ -9,9 +9,10 @@ from streams import CELLS, SIZE, ColourModel, bars, frame, query, run, session, 
 import torch
 
 from virst_model import SessionOptions
-from virst_model.model.features import LOST, SEARCHING, TRACKING, Decoded
+from virst_model.answer import LOST, SEARCHING, TRACKING
+from virst_model.model.features import Decoded
+from virst_model.stream.compose import compose
 from virst_model.stream.grounder import STREAM_STRATEGIES, StreamError
-from virst_model.stream.session import compose
 from virst_model.stream.track import Pace
 
 

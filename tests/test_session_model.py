@@ -22,7 +22,7 @@ from streams import (
 )
 import torch
 
-from virst_model.model.features import LOST, SEARCHING, TRACKING
+from virst_model.answer import LOST, SEARCHING, TRACKING
 from virst_model.model.memory import Memory
 
 FRAMES = noise_frames(32)

@@ -8,7 +8,7 @@ import pytest
 from streams import ColourModel, bars, frame, noise_frames, query, real_model, session
 import torch
 
-from virst_model.model.features import SEARCHING, TRACKING
+from virst_model.answer import SEARCHING, TRACKING
 from virst_model.stream.grounder import GroundingError
 
 

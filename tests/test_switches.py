@@ -6,15 +6,11 @@ from dataclasses import replace
 import pytest
 from streams import real_model, smallest
 
-from virst_model.checkpoints.options import (
-    UsageError,
-    add_model_options,
-    add_switches,
-    load_switched,
-)
+from virst_model.checkpoints.load import build, save
+from virst_model.checkpoints.options import add_model_options, add_switches, load_switched
 from virst_model.checkpoints.switches import SwitchError, with_fusion
 from virst_model.config import behaviour
-from virst_model.model.virst import build, save
+from virst_model.errors import UsageError
 from virst_model.offline import segment
 
 

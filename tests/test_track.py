@@ -2,7 +2,7 @@
 
 from streams import ColourModel, bars, fifo_times, frame, query, run, session, states
 
-from virst_model.model.features import LOST, SEARCHING, TRACKING
+from virst_model.answer import LOST, SEARCHING, TRACKING
 
 # Rule 7.
 

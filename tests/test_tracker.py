@@ -11,7 +11,7 @@ pytest.importorskip("rclpy", reason="needs ROS 2")
 
 from robot import image, red_square
 
-from virst_model.model.features import TRACKING, Query, QueryResult, StepResult
+from virst_model.answer import TRACKING, Query, QueryResult, StepResult
 from virst_ros.convert import choose_backend
 from virst_ros.meter import KEPT, Meter
 from virst_ros.tracker import Arrival, Outlets, Stream, Tracker

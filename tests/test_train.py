@@ -16,10 +16,10 @@ from streams import real_model, smallest
 import torch
 from training import command, logged, run, smallest_weights
 
+from virst_model.checkpoints.load import empty, load, save
 from virst_model.config import behaviour, full
 from virst_model.data.sample import LOG_UNIFORM, SEGMENTS, VIDEO, Sample
 from virst_model.model.prompt import END, IGNORE, START
-from virst_model.model.virst import empty, load, save
 from virst_model.train.__main__ import main
 from virst_model.train.forward import losses, total
 from virst_model.train.loop import learning_rate

@@ -7,8 +7,8 @@ import pytest
 from streams import real_model, smallest
 import torch
 
+from virst_model.checkpoints.load import build, load
 from virst_model.model.tome import TomeProjector
-from virst_model.model.virst import build, load
 from virst_model.synthetic.grammar import MOTIONS, parse
 from virst_model.synthetic.shown import LONG_KINDS, LONG_S, say
 from virst_model.synthetic.stories.story import make_story

@@ -17,7 +17,8 @@ from virst_model.config import BehaviourConfig, behaviour, full, tiny
 from virst_model.frames import Frame, VideoError, open_frames
 from virst_model.model.anchors import anchor_candidates, anchor_indices
 from virst_model.model.memory import Memory
-from virst_model.offline.video import clip_tokens, sample_frames, segment_video
+from virst_model.offline.sampling import sample_frames
+from virst_model.offline.video import clip_tokens, segment_video
 
 PAPER, RELEASED = behaviour("paper"), behaviour("released")
 

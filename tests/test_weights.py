@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 
 from virst_model import load
+from virst_model.answer import TRACKING, Query
+from virst_model.checkpoints.load import TINY
 from virst_model.evaluate.metrics import region
 from virst_model.evaluate.scenes import SceneRun, evaluate
-from virst_model.model.features import TRACKING, Query
-from virst_model.model.virst import TINY
 from virst_model.stream.session import Session, SessionOptions
 from virst_model.synthetic.scenes import DEMO_QUERIES, demo_scene
 from virst_model.train.vocabulary import known_words

@@ -12,7 +12,7 @@ from patience import LIMIT_S
 from streams import smallest
 import torch
 
-from virst_model.model.virst import build, save
+from virst_model.checkpoints.load import build, save
 
 ROOT = Path(__file__).resolve().parents[1]
 # Of every run here; what a test says is stronger.

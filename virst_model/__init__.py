@@ -9,15 +9,15 @@ from typing import Any
 
 _HOMES = {
     "PackageError": "model.packages",
-    "Query": "model.features",
+    "Query": "answer",
     "Session": "stream.session",
     "SessionOptions": "stream.session",
     "Virst": "model.virst",
     "VirstConfig": "config",
     "WeightsError": "checkpoints.folder",
-    "build": "model.virst",
+    "build": "checkpoints.load",
     "compile_frames": "stream.compiled",
-    "load": "model.virst",
+    "load": "checkpoints.load",
 }
 __all__ = sorted(_HOMES)
 

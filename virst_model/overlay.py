@@ -3,7 +3,7 @@
 import cv2
 import numpy as np
 
-from virst_model.model.features import TRACKING, QueryResult, StepResult
+from virst_model.answer import TRACKING, QueryResult, StepResult
 
 # RGB of the labels 1, 2, ...; they repeat.
 COLOURS = (

@@ -22,7 +22,7 @@ from sensor_msgs.msg import Image
 from tqdm import tqdm
 
 from virst_interfaces.msg import SegmentationArray
-from virst_model.model.features import TRACKING
+from virst_model.answer import TRACKING
 from virst_model.synthetic.scenes import DEMO_QUERIES
 from virst_ros import report
 from virst_ros.demo import DemoError, Director, Interrupts, Processes, set_environment

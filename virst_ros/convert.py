@@ -13,7 +13,7 @@ from sensor_msgs.msg import CompressedImage, Image, RegionOfInterest
 from std_msgs.msg import Header
 
 from virst_interfaces.msg import Segmentation, SegmentationArray
-from virst_model.model.features import StepResult
+from virst_model.answer import StepResult
 
 # Bytes a pixel. yuv422 is UYVY, as sensor_msgs defines it.
 PIXEL_BYTES = {

@@ -8,7 +8,7 @@ from typing import Any
 
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
 
-from virst_model.model.features import Query
+from virst_model.answer import Query
 from virst_ros.meter import Meter, resident_mib
 
 # Counters that say that something is wrong with what comes in.

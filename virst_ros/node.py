@@ -27,7 +27,7 @@ from sensor_msgs.msg import CompressedImage, Image
 
 from virst_interfaces.msg import SegmentationArray
 from virst_interfaces.srv import SetQuery
-from virst_model.model.features import Query, StepResult
+from virst_model.answer import Query, StepResult
 from virst_model.overlay import draw_overlay
 from virst_ros import convert, diagnosis, parameters
 from virst_ros.meter import Meter

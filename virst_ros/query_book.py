@@ -6,7 +6,7 @@ import re
 import threading
 import unicodedata
 
-from virst_model.model.features import Query
+from virst_model.answer import Query
 
 MAX_QUERIES = 16
 MAX_CHARACTERS = 1000

@@ -15,7 +15,7 @@ from sensor_msgs.msg import Image
 from std_msgs.msg import Header, String
 
 from virst_interfaces.msg import SegmentationArray
-from virst_model.model.features import TRACKING
+from virst_model.answer import TRACKING
 from virst_model.synthetic.scenes import Scene
 from virst_ros.camera import LATCHED, TRUTH
 from virst_ros.meter import Meter

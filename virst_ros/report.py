@@ -12,7 +12,7 @@ from typing import Any
 import cv2
 import numpy as np
 
-from virst_model.model.features import LOST, SEARCHING, TRACKING
+from virst_model.answer import LOST, SEARCHING, TRACKING
 from virst_ros.recorder import Record, Sample
 
 # A query that the scene can answer has to be followed at least so well.

@@ -11,7 +11,7 @@ from typing import Any, Protocol
 import numpy as np
 from sensor_msgs.msg import CompressedImage, Image
 
-from virst_model.model.features import Query, StepResult
+from virst_model.answer import Query, StepResult
 from virst_ros.convert import Backend, ImageError, image_to_array, stamp_s
 from virst_ros.meter import Meter
 from virst_ros.parameters import Parameters

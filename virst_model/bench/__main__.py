@@ -18,6 +18,7 @@ from tqdm import tqdm
 
 from virst_model.arguments import THREADS, Parser, above_0, whole, width_by_height
 from virst_model.bench import growth, measure
+from virst_model.checkpoints.load import TINY, empty, settle
 from virst_model.checkpoints.options import (
     DTYPES,
     add_model_options,
@@ -28,7 +29,7 @@ from virst_model.checkpoints.options import (
 from virst_model.config import full, tiny
 from virst_model.errors import UsageError, program
 from virst_model.model.machine import machine, share_of_peak, work
-from virst_model.model.virst import TINY, Virst, empty, settle
+from virst_model.model.virst import Virst
 from virst_model.stream.compiled import compile_frames
 from virst_model.stream.grounder import check_stream
 from virst_model.stream.session import SessionOptions

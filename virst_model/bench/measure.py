@@ -8,9 +8,9 @@ import time
 import numpy as np
 import torch
 
+from virst_model.answer import TRACKING, Query
 from virst_model.bench.parts import Stopwatch, listening
 from virst_model.frames import Frame
-from virst_model.model.features import TRACKING, Query
 from virst_model.model.machine import peak_mib
 from virst_model.model.virst import Virst
 from virst_model.offline.video import segment_video

@@ -1,18 +1,11 @@
-"""Names of the released checkpoint, and folders of our own weights.
-
-The release is VIRST's `VirstForCausalLM` without LoRA (what is left of a merged checkpoint once
-`base_model.model.` is stripped). As a program, `python -m virst_model.checkpoints --help`, it
-turns released files into a folder (importer.py).
-"""
+"""Folders of weights: config.json and model.safetensors, written whole and read lazily."""
 
 from collections.abc import Iterable, Iterator, Mapping
 import contextlib
-import importlib
 import json
 import math
 import os
 from pathlib import Path
-import sys
 import tempfile
 from typing import Any
 
@@ -26,22 +19,6 @@ CONFIG = "config.json"
 WEIGHTS = "model.safetensors"
 # Names the file of each tensor where the weights are in several.
 INDEX = "model.safetensors.index.json"
-
-# (ours, released): a bijection, since no prefix of either column starts another of that column.
-# Below its prefix a name is the same on both sides.
-_PREFIXES = (
-    ("vlm.llm.model.embed_tokens.", "model.embed_tokens."),
-    ("vlm.llm.model.layers.", "model.layers."),
-    ("vlm.llm.model.norm.", "model.norm."),
-    ("vlm.llm.lm_head.", "lm_head."),
-    ("vlm.umt.", "model.vision_tower.vision_tower.encoder."),
-    ("vlm.projector.", "model.mm_projector."),
-    ("initial_fusion.", "model.initial_seg_fusion_module."),
-    ("second_fusion.", "model.seg_prompter."),
-    ("segmenter.", "model.seg_model."),
-    ("occ_predictor.", "model.occ_predictor."),
-)
-
 
 _DTYPES = {
     torch.float32: "F32",
@@ -71,17 +48,7 @@ class WeightsError(InputError):
         return f"{self.path}: {self.reason}{self.advice}"
 
 
-def to_released(name: str) -> str:
-    """Our parameter name -> the released one; KeyError where there is none."""
-    return _swap(name, 0)
-
-
-def from_released(name: str) -> str:
-    """The released parameter name -> ours; KeyError where there is none."""
-    return _swap(name, 1)
-
-
-def save(
+def save_state(
     state: Mapping[str, torch.Tensor],
     config: Mapping[str, Any],
     folder: str | os.PathLike[str],
@@ -176,13 +143,6 @@ def write_tensors(
             file.write(tensor.contiguous().reshape(-1).view(torch.uint8).numpy().data)
 
 
-def _swap(name: str, side: int) -> str:
-    for prefixes in _PREFIXES:
-        if name.startswith(prefixes[side]):
-            return prefixes[1 - side] + name[len(prefixes[side]) :]
-    raise KeyError(f"no rule for the parameter {name!r}")
-
-
 def _stored(tensor: torch.Tensor, dtype: torch.dtype | None) -> torch.Tensor:
     target = dtype if dtype and tensor.is_floating_point() else tensor.dtype
     # A copy each: safetensors refuses tensors that share memory, as tied embeddings do.
@@ -222,8 +182,3 @@ def read_weights(path: Path) -> dict[str, torch.Tensor]:
         raise WeightsError(path, f"cannot be read ({error.strerror or error})") from error
     except SafetensorError as error:
         raise WeightsError(path, f"is damaged or incomplete ({error})") from error
-
-
-if __name__ == "__main__":
-    # By name: the program stands above the model, which imports this module.
-    sys.exit(importlib.import_module("virst_model.checkpoints.importer").main())

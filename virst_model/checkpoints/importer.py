@@ -24,10 +24,11 @@ from virst_model.checkpoints.folder import (
     INDEX,
     WEIGHTS,
     read_weights,
-    to_released,
     weight_files,
     write_tensors,
 )
+from virst_model.checkpoints.load import empty
+from virst_model.checkpoints.names import to_released
 from virst_model.checkpoints.released import (
     PREFIX,
     STATE,
@@ -40,7 +41,7 @@ from virst_model.checkpoints.released import (
 )
 from virst_model.config import VirstConfig, behaviour, full
 from virst_model.errors import program
-from virst_model.model.virst import Virst, empty
+from virst_model.model.virst import Virst
 
 SHARD_BYTES = 4 << 30
 # What has been read of a mapped file stays in memory until the file is closed: after so many bytes

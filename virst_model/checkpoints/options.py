@@ -10,11 +10,11 @@ import torch
 
 from virst_model.arguments import SEED, whole
 from virst_model.checkpoints.device import DeviceError, choose_device
+from virst_model.checkpoints.load import load
 from virst_model.checkpoints.switches import SwitchError, with_behaviour, with_fusion
 from virst_model.errors import UsageError
 from virst_model.model.anchors import STRATEGIES
-from virst_model.model.virst import Virst, load
-from virst_model.offline.video import Scorer
+from virst_model.model.virst import Virst
 
 DTYPES = {"fp32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}
 
@@ -73,28 +73,6 @@ def load_switched(options: argparse.Namespace) -> Virst:
     except SwitchError as error:
         raise UsageError(f"--{str(error).replace(' ', '-', 1)}") from None
     return with_behaviour(model, **behaviour)
-
-
-def load_scorer(options: argparse.Namespace, model: Virst, whole: bool = True) -> Scorer | None:
-    """What guides the anchors of a model: CLIP; None where they need no guide.
-
-    Args:
-        whole: whether the video is looked at before it is segmented.
-
-    Raises:
-        UsageError: they need one, and there is no --clip, or frames are judged as they come.
-        WeightsError: the folder is no CLIP.
-    """
-    if model.config.behaviour.anchors != "guided":
-        return None
-    if not whole:
-        raise UsageError("--anchors guided: needs the whole video, which a stream has not")
-    if options.clip is None:
-        raise UsageError("--anchors guided: needs --clip DIR, a CLIP of transformers")
-    # Here, since no program but those with --clip needs CLIP's code, which takes seconds.
-    from virst_model.offline.scorers import ClipScorer
-
-    return ClipScorer(options.clip, model.device)
 
 
 def load_model(options: argparse.Namespace) -> Virst:

@@ -27,7 +27,6 @@ from virst_model.arguments import THREADS, Parser, above_0, whole
 from virst_model.checkpoints.options import (
     add_model_options,
     add_switches,
-    load_scorer,
     load_switched,
     set_up_logging,
     switched,
@@ -44,6 +43,7 @@ from virst_model.evaluate.predictions import Predictions, share
 from virst_model.evaluate.protocols import pack, protocol
 from virst_model.evaluate.score import Row, markdown, score, table_rows
 from virst_model.model.virst import Virst
+from virst_model.offline.guide import load_scorer
 from virst_model.synthetic.scenes import SPLITS
 from virst_model.synthetic.stories.acts import TICK_S
 

@@ -4,9 +4,9 @@ from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 
+from virst_model.answer import SEARCHING, Query
 from virst_model.evaluate.metrics import region
 from virst_model.frames import Frame
-from virst_model.model.features import SEARCHING, Query
 from virst_model.model.virst import Virst
 from virst_model.offline.video import Scorer, segment_video
 from virst_model.stream.session import Session, SessionOptions

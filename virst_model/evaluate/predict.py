@@ -3,10 +3,10 @@
 from collections.abc import Iterator
 from dataclasses import dataclass, fields
 
+from virst_model.answer import SEARCHING, Query, StepResult
 from virst_model.data.record import DataError, Expression, Record
 from virst_model.evaluate.predictions import Answer, Predictions, write_mask
 from virst_model.frames import Frames, ImageFiles, StillImage, VideoError
-from virst_model.model.features import SEARCHING, Query, StepResult
 from virst_model.model.virst import Virst
 from virst_model.offline.video import MAX_QUERIES, Scorer, segment_video
 from virst_model.stream.session import Session, SessionOptions

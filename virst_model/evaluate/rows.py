@@ -6,12 +6,13 @@ from pathlib import Path
 
 import torch
 
-from virst_model.checkpoints.options import UsageError
+from virst_model.checkpoints.load import save
 from virst_model.checkpoints.switches import with_behaviour
+from virst_model.errors import UsageError
 from virst_model.evaluate.slots import LEFT_OUT, SLOTS, Training
 from virst_model.model.anchors import STRATEGIES
 from virst_model.model.fusion import MlpFusion
-from virst_model.model.virst import Virst, save
+from virst_model.model.virst import Virst
 
 # Table 6.
 ALPHAS = (2, 3, 4, 6, 8)

@@ -15,7 +15,7 @@ from pathlib import Path
 import subprocess
 import sys
 
-from virst_model.checkpoints.options import UsageError
+from virst_model.errors import UsageError
 
 # config/train of the repository, as data of the package.
 RECIPES = Path(__file__).parents[1] / "recipes"

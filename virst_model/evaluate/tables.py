@@ -26,10 +26,10 @@ import torch
 
 from virst_model.arguments import THREADS, Parser, whole
 from virst_model.checkpoints.folder import CONFIG, read_json
+from virst_model.checkpoints.load import TINY
 from virst_model.checkpoints.options import (
     add_model_options,
     add_switches,
-    load_scorer,
     load_switched,
     set_up_logging,
     switched,
@@ -44,7 +44,8 @@ from virst_model.evaluate.score import ALL, Row
 from virst_model.evaluate.slots import Training
 from virst_model.evaluate.stories import StoryRun, evaluate
 from virst_model.model.machine import machine
-from virst_model.model.virst import TINY, Virst
+from virst_model.model.virst import Virst
+from virst_model.offline.guide import load_scorer
 from virst_model.offline.video import Scorer
 
 TITLES = {

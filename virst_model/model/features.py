@@ -1,4 +1,4 @@
-"""What travels between the parts of VIRST, and the letters of the shapes.
+"""What travels between the parts of the model, and the letters of the shapes.
 
 Shape key, used in names at borders: B batch, T window frames, Q queries, N [ST] tokens,
 L sequence, D language width, C segmenter width, M memory width, H W camera pixels, h w mask-logit
@@ -8,16 +8,8 @@ grid, g stride-16 grid side, A anchors, P FIFO length + 1, K object pointers.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
-import numpy as np
-
-if TYPE_CHECKING:  # the camera, the query tool and what turns messages into arrays need no torch
-    import torch
-
-SEARCHING = "searching"
-TRACKING = "tracking"
-LOST = "lost"
+import torch
 
 # What SAM 2 writes into the mask logits of an absent object.
 ABSENT_LOGIT = -1024.0
@@ -109,8 +101,6 @@ class MemoryRead:
     @staticmethod
     def batch(reads: list[MemoryRead]) -> MemoryRead:
         """Reads of several queries as one batch."""
-        import torch
-
         if len(reads) == 1:
             return reads[0]
         return MemoryRead(
@@ -120,47 +110,3 @@ class MemoryRead:
             torch.cat([r.pointer_valid for r in reads]),
             torch.cat([r.pointer_time for r in reads]),
         )
-
-
-@dataclass(frozen=True)
-class Query:
-    """A sentence to look for; `id` counts from 1, never reused; `label` is its slot 1..16."""
-
-    id: int
-    text: str
-    label: int
-
-
-@dataclass(frozen=True)
-class QueryResult:
-    """One query's answer for one frame.
-
-    Attributes:
-        state: SEARCHING, TRACKING or LOST; the mask is empty unless TRACKING.
-        score: predicted IoU, 0..1.
-        presence: sigmoid of the object score, 0..1.
-        mask_HW: bool, at the camera's size.
-        box: x, y, width, height in pixels; zeros for an empty mask.
-        area: pixels of the mask.
-    """
-
-    id: int
-    label: int
-    text: str
-    state: str
-    score: float
-    presence: float
-    mask_HW: np.ndarray
-    box: tuple[int, int, int, int]
-    area: int
-
-
-@dataclass(frozen=True)
-class StepResult:
-    """All answers for one frame: `mask_HW` uint8 0/255 (union), `labels_HW` uint8 0 or a label."""
-
-    t: int
-    stamp_s: float
-    results: tuple[QueryResult, ...]
-    mask_HW: np.ndarray
-    labels_HW: np.ndarray

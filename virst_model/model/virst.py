@@ -1,9 +1,6 @@
 """VIRST: the video language model, the fusion and the segmenter, and the way between them."""
 
 from collections.abc import Callable, Sequence
-import json
-from pathlib import Path
-from typing import Any
 
 import numpy as np
 from PIL import Image
@@ -12,17 +9,13 @@ import torch
 from torch import nn
 import torch.nn.functional as F
 from torch.nn.utils.rnn import pad_sequence
-from torch.overrides import TorchFunctionMode
-from transformers.models.qwen2.modeling_qwen2 import Qwen2RotaryEmbedding
 
-from virst_model.checkpoints import folder as checkpoints
 from virst_model.config import VirstConfig
 from virst_model.model.features import Decoded, FrameFeatures, MemoryEntry, MemoryRead
 from virst_model.model.fusion import InitialFusion, MlpFusion, SecondFusion
 from virst_model.model.prompt import IGNORE, Prompt, Prompter, plain_sentence
 from virst_model.model.vlm import build_vlm
 
-TINY = Path(__file__).parents[1] / "weights" / "tiny"
 IMAGE_MEAN = (0.485, 0.456, 0.406)
 IMAGE_STD = (0.229, 0.224, 0.225)
 
@@ -88,7 +81,7 @@ class Virst(nn.Module):
         Raises:
             ValueError: not uint8 RGB, or `resize` is neither "bilinear" nor "bicubic".
         """
-        _check_frame(frame_HW3)
+        check_frame(frame_HW3)
         if resize == "bicubic":
             return self._bicubic(frame_HW3, self.config.segmenter.side)
         if resize != "bilinear":
@@ -104,7 +97,7 @@ class Virst(nn.Module):
 
     def clip_pixels(self, frame_HW3: np.ndarray) -> torch.Tensor:
         """The clip encoder's input (3, S, S): bicubic with antialiasing, square, normalised."""
-        _check_frame(frame_HW3)
+        check_frame(frame_HW3)
         return self._bicubic(frame_HW3, self.config.umt.side)
 
     def _bicubic(self, frame_HW3: np.ndarray, side: int) -> torch.Tensor:
@@ -231,119 +224,11 @@ class Virst(nn.Module):
         return ((image_13SS[0].to(self.device).float() / 255 - mean) / std).to(self.dtype)
 
 
-def _check_frame(frame_HW3: np.ndarray) -> None:
-    if frame_HW3.ndim != 3 or frame_HW3.shape[2] != 3 or frame_HW3.dtype != np.uint8:
+def check_frame(frame_HW3: np.ndarray) -> None:
+    """Raises ValueError for what is not uint8 RGB with pixels."""
+    if frame_HW3.dtype != np.uint8 or frame_HW3.ndim != 3 or frame_HW3.shape[2] != 3:
         raise ValueError(
             f"a frame must be uint8 (H, W, 3), not {frame_HW3.dtype} {frame_HW3.shape}"
         )
-
-
-def _tokenizer(folder: Path) -> Tokenizer:
-    path = folder / "tokenizer.json"
-    try:
-        return Tokenizer.from_file(str(path))
-    except Exception as error:  # the library raises bare Exception for a missing or damaged file
-        raise checkpoints.WeightsError(path, str(error)) from None
-
-
-def build(config: VirstConfig, seed: int = 0, tokenizer: Tokenizer | None = None) -> Virst:
-    """A model with random weights; `tokenizer` defaults to the packaged tiny one.
-
-    Raises PackageError as `load` does.
-    """
-    with torch.random.fork_rng(devices=[]):  # the weights are made on the CPU
-        torch.manual_seed(seed)
-        return Virst(config, tokenizer or _tokenizer(TINY)).eval()
-
-
-def load(
-    folder: str | Path | None = None,
-    device: str = "cpu",
-    dtype: torch.dtype | None = None,
-) -> Virst:
-    """Loads a folder of config.json, model.safetensors (one file or several) and tokenizer.json.
-
-    Args:
-        folder: None is the packaged tiny model.
-        device: where it runs.
-        dtype: bfloat16 on CUDA and float32 elsewhere by default.
-
-    Raises:
-        WeightsError: the folder or a file is missing, damaged or of another model.
-        PackageError: sam2, hydra-core or iopath is not installed.
-    """
-    folder = Path(folder) if folder else TINY
-    values, state = checkpoints.read(folder)
-    try:
-        config = VirstConfig.from_dict(values)
-    except ValueError as error:
-        raise checkpoints.WeightsError(folder / "config.json", str(error)) from None
-    tokenizer = _tokenizer(folder)
-    try:
-        model = empty(config, tokenizer)
-    except (ArithmeticError, AssertionError, IndexError, RuntimeError, ValueError) as error:
-        reason = f"its sizes do not fit together ({error})"
-        raise checkpoints.WeightsError(folder / "config.json", reason) from None
-    try:
-        missing, unexpected = model.load_state_dict(state, strict=False, assign=True)
-    except RuntimeError as error:  # a shape
-        reason = f"the weights are not those of {checkpoints.CONFIG}: {error}"
-        raise checkpoints.WeightsError(folder, reason) from None
-    if missing or unexpected:
-        raise checkpoints.WeightsError(
-            folder,
-            f"the weights are not those of {checkpoints.CONFIG}: missing {missing[:3]}, "
-            f"unexpected {unexpected[:3]} ({len(missing)} and {len(unexpected)} in all)",
-        )
-    if dtype is None:
-        dtype = torch.bfloat16 if torch.device(device).type == "cuda" else torch.float32
-    return settle(model, device, dtype)
-
-
-def empty(config: VirstConfig, tokenizer: Tokenizer) -> Virst:
-    """A model whose parameters have names and shapes, but no memory yet (the meta device).
-
-    Load weights with `assign=True`, then `settle` it.
-    """
-    with torch.device("meta"), _NumbersOnCpu():
-        return Virst(config, tokenizer).eval()
-
-
-def settle(model: Virst, device: str, dtype: torch.dtype) -> Virst:
-    """Moves loaded weights to where they run, parameters as `dtype`.
-
-    Tables of positions and pixel statistics stay float32: a rounded frequency turns a distant
-    token by a wrong angle. (The release converts all but SAM 2's prompt encoder.)
-    """
-    for parameter in model.parameters():
-        parameter.data = parameter.data.to(device, dtype)
-    llm = model.vlm.llm
-    # What is not stored in files was not assigned either.
-    llm.model.rotary_emb = Qwen2RotaryEmbedding(llm.config)
-    for module in model.modules():
-        for name, buffer in list(module.named_buffers(recurse=False)):
-            # A new one: what reads a buffer whose data changed its type cannot be compiled.
-            setattr(module, name, buffer.to(device, torch.float32))
-    llm.tie_weights()
-    return model
-
-
-class _NumbersOnCpu(TorchFunctionMode):
-    """Lets SAM 2's trunk, which reads its drop path rates from a tensor, be built without data."""
-
-    def __torch_function__(
-        self, function: Callable, types: Any, args: Any = (), kwargs: dict | None = None
-    ) -> Any:
-        kwargs = dict(kwargs or {})
-        if function is torch.linspace:
-            kwargs["device"] = "cpu"
-        return function(*args, **kwargs)
-
-
-def save(model: Virst, folder: str | Path, dtype: torch.dtype | None = torch.float16) -> None:
-    """Writes what `load` reads; `dtype` is that of the file, None each parameter's own."""
-    folder = Path(folder)
-    checkpoints.save(model.state_dict(), model.config.to_dict(), folder, dtype)
-    (folder / "tokenizer.json").write_text(
-        json.dumps(json.loads(model.tokenizer.to_str()), ensure_ascii=False, indent=1)
-    )
+    if 0 in frame_HW3.shape:
+        raise ValueError(f"a frame must have pixels, not the shape {frame_HW3.shape}")

@@ -15,17 +15,17 @@ import numpy as np
 from tqdm import tqdm
 from tqdm.contrib.logging import logging_redirect_tqdm
 
+from virst_model.answer import StepResult
 from virst_model.arguments import Parser
 from virst_model.checkpoints.options import (
     add_model_options,
     add_switches,
-    load_scorer,
     load_switched,
     set_up_logging,
 )
 from virst_model.errors import UsageError, program
 from virst_model.frames import Frames, VideoError, open_frames
-from virst_model.model.features import StepResult
+from virst_model.offline.guide import load_scorer
 from virst_model.offline.video import MAX_QUERIES, Picture, segment_video
 from virst_model.overlay import draw_overlay
 

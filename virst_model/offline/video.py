@@ -5,25 +5,21 @@ The video is read twice, frame by frame: once for the sampled frames, once to be
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
-import itertools
 import logging
-import random
 
 import numpy as np
 import torch
 
-from virst_model.config import BehaviourConfig
+from virst_model.answer import TRACKING, Query, StepResult
 from virst_model.frames import Frames, StillImage, VideoError
 from virst_model.model.anchors import anchor_candidates
-from virst_model.model.features import TRACKING, Decoded, FrameFeatures, Query, StepResult
+from virst_model.model.features import Decoded, FrameFeatures
 from virst_model.model.memory import Memory
 from virst_model.model.prompt import draw_wording
 from virst_model.model.virst import Virst
-from virst_model.stream.session import compose
+from virst_model.offline.sampling import CLIP_FRAMES, IMAGE_SAMPLE, sample_frames
+from virst_model.stream.compose import compose
 
-CLIP_FRAMES = 4
-# What the release pads a short video to.
-PADDED_FRAMES = 8
 # How the fusion's frames are resized, whatever `behaviour.tracking_resize` says.
 FUSION_RESIZE = "bilinear"
 # Masks of several queries meet in one uint8 image of labels.
@@ -33,73 +29,6 @@ MAX_QUERIES = 255
 Scorer = Callable[[np.ndarray, str], float]
 
 _log = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True)
-class Sample:
-    """Frame numbers of a video, ascending; padding repeats the last.
-
-    Attributes:
-        vlm: what the language model sees, a multiple of 4; of an image its one frame.
-        fused: what fusion and anchors see, T of the paper; some of the former.
-    """
-
-    vlm: tuple[int, ...]
-    fused: tuple[int, ...]
-
-
-# All of an image, T = 1, as the release's loaders of images have it; the paper is silent.
-IMAGE_SAMPLE = Sample((0,), (0,))
-
-
-def sample_frames(length: int, behaviour: BehaviourConfig, seed: int = 0) -> Sample:
-    """One frame from each of equal segments of a video of `length` >= 1 frames.
-
-    As many as there are, in fours, and at most `behaviour.vlm_frames`; of these the fusion sees at
-    most `behaviour.stf_frames`. Videos too short for a clip fill it with their last frame, which
-    the fusion sees once; the release pads to 8, and its fusion sees the padding too.
-
-    With `behaviour.sampling` "random" the draws for a seed are those of the release seeded with
-    it before the video.
-
-    Raises:
-        ValueError: no frame, or a limit below one clip.
-    """
-    if length < 1:
-        raise ValueError(f"a video needs at least 1 frame, not {length}")
-    if behaviour.vlm_frames < CLIP_FRAMES or behaviour.stf_frames < 1:
-        raise ValueError(
-            f"vlm_frames must be at least {CLIP_FRAMES} and stf_frames at least 1, "
-            f"not {behaviour.vlm_frames} and {behaviour.stf_frames}"
-        )
-    least = PADDED_FRAMES if behaviour.pad_short else CLIP_FRAMES
-    if length < least:
-        real = tuple(range(length))
-        vlm = real + real[-1:] * (least - length)
-        fused = vlm if behaviour.pad_short else real
-    else:
-        count = CLIP_FRAMES * (min(behaviour.vlm_frames, length) // CLIP_FRAMES)
-        draw = np.random.RandomState(seed) if behaviour.sampling == "random" else None
-        fused = vlm = _one_of_each(length, count, draw)
-    if len(fused) > behaviour.stf_frames:
-        if behaviour.sampling == "random":
-            # Over places, not frames, so that the draws are those of the release.
-            places = random.Random(seed).sample(range(len(vlm)), behaviour.stf_frames)
-        else:
-            places = _one_of_each(len(vlm), behaviour.stf_frames, None)
-        fused = tuple(vlm[place] for place in sorted(places))
-    return Sample(vlm, fused)
-
-
-def _one_of_each(
-    length: int, segments: int, draw: np.random.RandomState | None
-) -> tuple[int, ...]:
-    """The middle of each segment, or one drawn from it; the earlier of two middles."""
-    edges = np.linspace(0, length, segments + 1).astype(int).tolist()
-    pairs = itertools.pairwise(edges)
-    if draw is None:
-        return tuple((start + stop - 1) // 2 for start, stop in pairs)
-    return tuple(int(draw.randint(start, stop)) for start, stop in pairs)
 
 
 @dataclass

@@ -10,10 +10,10 @@ import time
 
 import torch
 
+from virst_model.answer import Query
 from virst_model.config import BehaviourConfig
 from virst_model.errors import InputError
 from virst_model.model.anchors import STRATEGIES, anchor_candidates
-from virst_model.model.features import Query
 from virst_model.model.virst import Cancelled, Virst
 from virst_model.stream.window import CLIP_FRAMES, Clip, WindowFrame
 

@@ -1,24 +1,18 @@
 """VIRST on a stream: frames and sentences in, masks out."""
 
 from collections import deque
-from collections.abc import Sequence
 import dataclasses
 from dataclasses import dataclass
 import statistics
 
-import cv2
 import numpy as np
 import torch
 
+from virst_model.answer import Query, StepResult
 from virst_model.config import VirstConfig
-from virst_model.model.features import (
-    TRACKING,
-    Query,
-    QueryResult,
-    StepResult,
-)
 from virst_model.model.memory import Memory
-from virst_model.model.virst import Virst
+from virst_model.model.virst import Virst, check_frame
+from virst_model.stream.compose import compose
 from virst_model.stream.grounder import Grounding, InlineGrounder, ThreadGrounder, check_stream
 from virst_model.stream.track import Pace, Track
 from virst_model.stream.window import CLIP_FRAMES, Clip, Window, WindowFrame
@@ -178,7 +172,7 @@ class Session:
         """
         if self._closed:
             raise RuntimeError("the session is closed")
-        _check_frame(frame_HW3)
+        check_frame(frame_HW3)
         self._restart_after_a_cut(frame_HW3, stamp_s)
         t = self._t
         self._take_answers(t)
@@ -279,72 +273,8 @@ class Session:
             track.follow(t, decoded.select(one), entries.select(one), sampled is not None)
 
 
-def compose(
-    t: int, stamp_s: float, tracks: Sequence[Track], height: int, width: int
-) -> StepResult:
-    """The tracks' current masks at the camera's size; where two overlap the higher logit wins.
-
-    The overlap rule is for the labels only: each query keeps its whole mask.
-    """
-    labels_HW = np.zeros((height, width), np.uint8)
-    best_HW: np.ndarray | None = None
-    results = []
-    for track in tracks:
-        logits_HW = _logits(track, height, width)
-        if logits_HW is None:
-            mask_HW = np.zeros((height, width), bool)
-        else:
-            mask_HW = logits_HW > 0
-            if best_HW is None:
-                labels_HW[mask_HW] = track.query.label
-                best_HW = logits_HW
-            else:
-                wins = mask_HW & (logits_HW > best_HW)
-                labels_HW[wins] = track.query.label
-                best_HW = np.maximum(best_HW, logits_HW)
-        results.append(_result(track, mask_HW))
-    union_HW = (labels_HW > 0).astype(np.uint8) * 255
-    return StepResult(t, stamp_s, tuple(results), union_HW, labels_HW)
-
-
-def _logits(track: Track, height: int, width: int) -> np.ndarray | None:
-    """Bilinear (align_corners False), as the release; None where no pixel can be above 0."""
-    if track.state != TRACKING or track.decoded is None:
-        return None
-    logits = track.decoded.logits[0]
-    if track.decoded.object_score[0] <= 0 or logits.max() <= 0:
-        return None
-    logits_hw = logits.float().cpu().numpy()
-    return cv2.resize(logits_hw, (width, height), interpolation=cv2.INTER_LINEAR)
-
-
-def _result(track: Track, mask_HW: np.ndarray) -> QueryResult:
-    shown = track.decoded if track.state == TRACKING else None
-    bytes_HW = mask_HW.view(np.uint8)
-    return QueryResult(
-        id=track.query.id,
-        label=track.query.label,
-        text=track.query.text,
-        state=track.state,
-        score=0.0 if shown is None else float(shown.score[0]),
-        presence=0.0 if shown is None else float(shown.object_score[0].sigmoid()),
-        mask_HW=mask_HW,
-        box=tuple(cv2.boundingRect(bytes_HW)),
-        area=cv2.countNonZero(bytes_HW),
-    )
-
-
 def _with_alpha(config: VirstConfig, alpha: int | None) -> VirstConfig:
     if alpha is None:
         return config
     behaviour = dataclasses.replace(config.behaviour, alpha=alpha)
     return dataclasses.replace(config, behaviour=behaviour)
-
-
-def _check_frame(frame_HW3: np.ndarray) -> None:
-    if frame_HW3.dtype != np.uint8 or frame_HW3.ndim != 3 or frame_HW3.shape[2] != 3:
-        raise ValueError(
-            f"a frame must be uint8 (H, W, 3), not {frame_HW3.dtype} {frame_HW3.shape}"
-        )
-    if 0 in frame_HW3.shape:
-        raise ValueError(f"a frame must have pixels, not the shape {frame_HW3.shape}")

@@ -5,14 +5,8 @@ from dataclasses import dataclass
 
 import torch
 
-from virst_model.model.features import (
-    LOST,
-    SEARCHING,
-    TRACKING,
-    Decoded,
-    MemoryEntry,
-    Query,
-)
+from virst_model.answer import LOST, SEARCHING, TRACKING, Query
+from virst_model.model.features import Decoded, MemoryEntry
 from virst_model.model.memory import Memory
 from virst_model.model.virst import Virst
 from virst_model.stream.grounder import Answer, Grounding

@@ -14,7 +14,7 @@ import torch.nn.functional as F
 from torch.utils.tensorboard import SummaryWriter
 from tqdm import tqdm
 
-from virst_model.model.features import TRACKING, QueryResult, StepResult
+from virst_model.answer import TRACKING, QueryResult, StepResult
 from virst_model.model.virst import IMAGE_MEAN, IMAGE_STD
 from virst_model.overlay import draw_overlay
 from virst_model.train.batches import Batch

@@ -11,8 +11,9 @@ import torch
 from torch import nn
 
 from virst_model.checkpoints.folder import WeightsError, read_weights
+from virst_model.checkpoints.load import build, load, save
 from virst_model.config import tiny
-from virst_model.model.virst import Virst, build, load, save
+from virst_model.model.virst import Virst
 from virst_model.train.batches import Batch
 from virst_model.train.forward import Terms, losses, total
 from virst_model.train.heads import Heads

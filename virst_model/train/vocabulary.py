@@ -9,8 +9,9 @@ import numpy as np
 from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers, trainers
 import torch
 
+from virst_model.checkpoints.load import build
 from virst_model.model.prompt import ANSWERS, END, LONG_QUESTIONS, QUESTIONS, ST, START
-from virst_model.model.virst import Virst, build
+from virst_model.model.virst import Virst
 from virst_model.synthetic.grammar import KNOWN_WORDS
 from virst_model.synthetic.scenes import make_scene
 from virst_model.synthetic.stories.story import make_story

@@ -1,0 +1,128 @@
+"""Models from folders of weights, and back: `load` and `save`; and models without any yet."""
+
+from collections.abc import Callable
+import json
+from pathlib import Path
+from typing import Any
+
+from tokenizers import Tokenizer
+import torch
+from torch.overrides import TorchFunctionMode
+from transformers.models.qwen2.modeling_qwen2 import Qwen2RotaryEmbedding
+
+from virst_model.checkpoints.folder import CONFIG, WeightsError, read, save_state
+from virst_model.config import VirstConfig
+from virst_model.model.virst import Virst
+
+TINY = Path(__file__).parents[1] / "weights" / "tiny"
+
+
+def _tokenizer(folder: Path) -> Tokenizer:
+    path = folder / "tokenizer.json"
+    try:
+        return Tokenizer.from_file(str(path))
+    except Exception as error:  # the library raises bare Exception for a missing or damaged file
+        raise WeightsError(path, str(error)) from None
+
+
+def build(config: VirstConfig, seed: int = 0, tokenizer: Tokenizer | None = None) -> Virst:
+    """A model with random weights; `tokenizer` defaults to the packaged tiny one.
+
+    Raises PackageError as `load` does.
+    """
+    with torch.random.fork_rng(devices=[]):  # the weights are made on the CPU
+        torch.manual_seed(seed)
+        return Virst(config, tokenizer or _tokenizer(TINY)).eval()
+
+
+def load(
+    folder: str | Path | None = None,
+    device: str = "cpu",
+    dtype: torch.dtype | None = None,
+) -> Virst:
+    """Loads a folder of config.json, model.safetensors (one file or several) and tokenizer.json.
+
+    Args:
+        folder: None is the packaged tiny model.
+        device: where it runs.
+        dtype: bfloat16 on CUDA and float32 elsewhere by default.
+
+    Raises:
+        WeightsError: the folder or a file is missing, damaged or of another model.
+        PackageError: sam2, hydra-core or iopath is not installed.
+    """
+    folder = Path(folder) if folder else TINY
+    values, state = read(folder)
+    try:
+        config = VirstConfig.from_dict(values)
+    except ValueError as error:
+        raise WeightsError(folder / "config.json", str(error)) from None
+    tokenizer = _tokenizer(folder)
+    try:
+        model = empty(config, tokenizer)
+    except (ArithmeticError, AssertionError, IndexError, RuntimeError, ValueError) as error:
+        reason = f"its sizes do not fit together ({error})"
+        raise WeightsError(folder / "config.json", reason) from None
+    try:
+        missing, unexpected = model.load_state_dict(state, strict=False, assign=True)
+    except RuntimeError as error:  # a shape
+        reason = f"the weights are not those of {CONFIG}: {error}"
+        raise WeightsError(folder, reason) from None
+    if missing or unexpected:
+        raise WeightsError(
+            folder,
+            f"the weights are not those of {CONFIG}: missing {missing[:3]}, "
+            f"unexpected {unexpected[:3]} ({len(missing)} and {len(unexpected)} in all)",
+        )
+    if dtype is None:
+        dtype = torch.bfloat16 if torch.device(device).type == "cuda" else torch.float32
+    return settle(model, device, dtype)
+
+
+def empty(config: VirstConfig, tokenizer: Tokenizer) -> Virst:
+    """A model whose parameters have names and shapes, but no memory yet (the meta device).
+
+    Load weights with `assign=True`, then `settle` it.
+    """
+    with torch.device("meta"), _NumbersOnCpu():
+        return Virst(config, tokenizer).eval()
+
+
+def settle(model: Virst, device: str, dtype: torch.dtype) -> Virst:
+    """Moves loaded weights to where they run, parameters as `dtype`.
+
+    Tables of positions and pixel statistics stay float32: a rounded frequency turns a distant
+    token by a wrong angle. (The release converts all but SAM 2's prompt encoder.)
+    """
+    for parameter in model.parameters():
+        parameter.data = parameter.data.to(device, dtype)
+    llm = model.vlm.llm
+    # What is not stored in files was not assigned either.
+    llm.model.rotary_emb = Qwen2RotaryEmbedding(llm.config)
+    for module in model.modules():
+        for name, buffer in list(module.named_buffers(recurse=False)):
+            # A new one: what reads a buffer whose data changed its type cannot be compiled.
+            setattr(module, name, buffer.to(device, torch.float32))
+    llm.tie_weights()
+    return model
+
+
+class _NumbersOnCpu(TorchFunctionMode):
+    """Lets SAM 2's trunk, which reads its drop path rates from a tensor, be built without data."""
+
+    def __torch_function__(
+        self, function: Callable, types: Any, args: Any = (), kwargs: dict | None = None
+    ) -> Any:
+        kwargs = dict(kwargs or {})
+        if function is torch.linspace:
+            kwargs["device"] = "cpu"
+        return function(*args, **kwargs)
+
+
+def save(model: Virst, folder: str | Path, dtype: torch.dtype | None = torch.float16) -> None:
+    """Writes what `load` reads; `dtype` is that of the file, None each parameter's own."""
+    folder = Path(folder)
+    save_state(model.state_dict(), model.config.to_dict(), folder, dtype)
+    (folder / "tokenizer.json").write_text(
+        json.dumps(json.loads(model.tokenizer.to_str()), ensure_ascii=False, indent=1)
+    )
