@@ -61,13 +61,13 @@ demo: export QUERY := $(QUERY)
 demo: export VIDEO := $(VIDEO)
 
 bench: setup
-	@$(RUN) "$(BIN)/python" -m virst_model.bench --queries 1,4 --json out/bench.json
+	@$(RUN) "$(BIN)/python" -m virst_model bench --queries 1,4 --json out/bench.json
 
 bench-ros: setup
 	@$(RUN) "$(BIN)/python" -m virst_ros.bench --json out/bench_ros.json
 
 # What training is made of, in minutes; the weights in out/train-tiny are worth nothing.
-TRAIN = "$(BIN)/python" -m virst_model.train
+TRAIN = "$(BIN)/python" -m virst_model train
 SHORT = steps=$(STEPS) warmup=2 log_every=1
 train-tiny: setup
 	@rm -rf out/train-tiny

@@ -71,6 +71,7 @@ setup(
     zip_safe=False,
     entry_points={
         "console_scripts": [
+            "virst = virst_model.__main__:main",
             "virst-segment = virst_ros.node:main",
             "virst-camera = virst_ros.camera:main",
             "virst-query = virst_ros.query:main",

@@ -1,4 +1,4 @@
-"""python -m virst_model.data check ROOT: what is found, what is missing, what is damaged."""
+"""virst data check ROOT: what is found, what is missing, what is damaged."""
 
 from __future__ import annotations
 

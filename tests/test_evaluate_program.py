@@ -1,4 +1,4 @@
-"""python -m virst_model.evaluate on data sets in their own layouts."""
+"""virst evaluate on data sets in their own layouts."""
 
 import json
 import zipfile

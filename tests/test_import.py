@@ -336,7 +336,7 @@ def test_inspect_reads_folders_and_refuses_others(files: Path, capsys) -> None:
 
 
 def test_program_is_reached_by_its_documented_name() -> None:
-    command = [sys.executable, "-m", "virst_model.checkpoints.folder", "inspect", "nothing.pt"]
+    command = [sys.executable, "-m", "virst_model", "inspect", "nothing.pt"]
     done = subprocess.run(command, capture_output=True, text=True)
     assert (done.returncode, done.stderr) == (2, "error: nothing.pt: no such file\n")
 

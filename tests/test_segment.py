@@ -1,4 +1,4 @@
-"""python -m virst_model.offline.segment: masks as files, and bad input in one line."""
+"""virst segment: masks as files, and bad input in one line."""
 
 from argparse import ArgumentParser
 import os
@@ -176,7 +176,7 @@ def test_a_damaged_video_is_one_line_on_a_terminal_too(tmp_path):
     path.write_bytes(b"\0\0\0\x20ftypisom" + bytes(500))
 
     done = subprocess.run(
-        [sys.executable, "-m", "virst_model.offline.segment", str(path), "--query", "it"],
+        [sys.executable, "-m", "virst_model", "segment", str(path), "--query", "it"],
         cwd=ROOT,
         capture_output=True,
         text=True,

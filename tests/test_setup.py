@@ -249,16 +249,14 @@ MISSING = """
 import sys
 sys.modules[{module!r}] = None  # what importing it finds where it is not installed
 from runpy import run_module
-sys.argv = [{program!r}, *{arguments!r}]
-run_module({program!r}, run_name="__main__")
+sys.argv = ["virst", {verb!r}, *{arguments!r}]
+run_module("virst_model", run_name="__main__")
 """
 
 
 @pytest.mark.parametrize("module", ["sam2", "hydra", "iopath"])
 def test_a_missing_sam2_gives_one_line_with_the_command(module, tmp_path):
-    result = run_without(
-        module, "virst_model.offline.segment", [picture(tmp_path), "--query", "a star"]
-    )
+    result = run_without(module, "segment", [picture(tmp_path), "--query", "a star"])
     (line,) = result.stderr.strip().splitlines()
     assert result.returncode == 2
     assert line.startswith("error:") and "pip install" in line and module in line
@@ -266,27 +264,27 @@ def test_a_missing_sam2_gives_one_line_with_the_command(module, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("program", "arguments"),
+    ("verb", "arguments"),
     [
-        ("virst_model.bench", ["--frames", "1"]),
-        ("virst_model.bench", ["--frames", "1", "--random-weights"]),
-        ("virst_model.evaluate", ["--videos", "1"]),
-        ("virst_model.train", ["config/train/propagation.yaml", "data=synthetic", "start="]),
+        ("bench", ["--frames", "1"]),
+        ("bench", ["--frames", "1", "--random-weights"]),
+        ("evaluate", ["--videos", "1"]),
+        ("train", ["config/train/propagation.yaml", "data=synthetic", "start="]),
     ],
 )
-def test_every_program_says_that_sam2_is_missing(program, arguments, tmp_path):
-    if program in {"virst_model.train", "virst_model.evaluate"}:
+def test_every_program_says_that_sam2_is_missing(verb, arguments, tmp_path):
+    if verb in {"train", "evaluate"}:
         pytest.importorskip("accelerate", reason="needs the extra train")
-    where = {"virst_model.train": [f"out={tmp_path}", "preset=tiny"]}
-    result = run_without("sam2", program, [*arguments, *where.get(program, [])])
+    where = {"train": [f"out={tmp_path}", "preset=tiny"]}
+    result = run_without("sam2", verb, [*arguments, *where.get(verb, [])])
     assert result.returncode == 2, result.stderr
     assert "--no-deps" in result.stderr.strip().splitlines()[-1]
     assert "Traceback" not in result.stderr
 
 
-def run_without(module: str, program: str, arguments: list[str]) -> subprocess.CompletedProcess:
-    """`python -m program` where that module cannot be imported."""
-    code = MISSING.format(module=module, program=program, arguments=arguments)
+def run_without(module: str, verb: str, arguments: list[str]) -> subprocess.CompletedProcess:
+    """`virst VERB` where that module cannot be imported."""
+    code = MISSING.format(module=module, verb=verb, arguments=arguments)
     return subprocess.run(
         [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, timeout=600
     )

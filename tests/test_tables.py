@@ -1,4 +1,4 @@
-"""python -m virst_model.evaluate.tables: what the rows of the tables are, and that they run."""
+"""virst tables: what the rows of the tables are, and that they run."""
 
 import json
 from pathlib import Path

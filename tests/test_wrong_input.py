@@ -314,10 +314,9 @@ def test_a_fault_of_ours_keeps_its_traceback(monkeypatch):
         module.main([])
 
 
-@pytest.mark.parametrize("program", ["virst_model.data", "virst_model.evaluate"])
-def test_the_process_ends_with_the_status_of_its_program(program):
-    done = subprocess.run(
-        [sys.executable, "-m", program, "--nothing"], cwd=ROOT, capture_output=True, text=True
-    )
+@pytest.mark.parametrize("verb", ["data", "evaluate"])
+def test_the_process_ends_with_the_status_of_its_program(verb):
+    command = [sys.executable, "-m", "virst_model", verb, "--nothing"]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
     assert done.returncode == 2
     assert done.stderr.startswith("error: ") and done.stderr.count("\n") == 1

@@ -1,4 +1,4 @@
-"""Runs of `python -m virst_model.train` on a model that takes no time."""
+"""Runs of `virst train` on a model that takes no time."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ def begin(arguments: list[str], processes: int = 1, **popen: object) -> subproce
         program += ["accelerate.commands.launch", "--multi_gpu", "--num_machines", "1"]
         program += ["--num_processes", str(processes), "--main_process_port", "0"]
         program += ["--mixed_precision", "no", "--dynamo_backend", "no", "-m"]
-    return _popen([*program, "virst_model.train", *arguments], **popen)
+    return _popen([*program, "virst_model", "train", *arguments], **popen)
 
 
 def _popen(command: list[str], **popen: object) -> subprocess.Popen:

@@ -8,6 +8,7 @@ import importlib
 from typing import Any
 
 _HOMES = {
+    "DeviceError": "checkpoints.device",
     "PackageError": "model.packages",
     "Query": "answer",
     "Session": "stream.session",

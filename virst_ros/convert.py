@@ -14,6 +14,7 @@ from std_msgs.msg import Header
 
 from virst_interfaces.msg import Segmentation, SegmentationArray
 from virst_model.answer import StepResult
+from virst_model.errors import InputError
 
 # Bytes a pixel. yuv422 is UYVY, as sensor_msgs defines it.
 PIXEL_BYTES = {
@@ -37,7 +38,7 @@ class ImageError(ValueError):
     """An image cannot be read; `str()` has the numbers that do not fit."""
 
 
-class BackendError(RuntimeError):
+class BackendError(InputError):
     """No installed package can convert images; `str()` says what was tried and why it failed."""
 
 

@@ -28,6 +28,7 @@ from sensor_msgs.msg import CompressedImage, Image
 from virst_interfaces.msg import SegmentationArray
 from virst_interfaces.srv import SetQuery
 from virst_model.answer import Query, StepResult
+from virst_model.errors import InputError
 from virst_model.overlay import draw_overlay
 from virst_ros import convert, diagnosis, parameters
 from virst_ros.meter import Meter
@@ -44,16 +45,6 @@ WARN_EVERY_S = 5.0
 # camera message wants it some twenty times, which with the tracker and the grounder at work was
 # longer than a frame: a third of the images were gone before anybody could count them.
 SWITCH_INTERVAL_S = 0.0005
-# Errors of `configure` that say in one line what the user can change; by name, since the model is
-# imported on the tracker's thread.
-EXPECTED = (
-    "ParameterError",
-    "BackendError",
-    "WeightsError",
-    "PackageError",
-    "DeviceError",
-    "StreamError",
-)
 UNCONFIGURED = 1  # lifecycle_msgs/State.PRIMARY_STATE_UNCONFIGURED
 
 
@@ -130,7 +121,8 @@ class SegmentNode(LifecycleNodeMixin, Node):
                     self._free()
                     return FAILURE
         except Exception as error:
-            if type(error).__name__ not in EXPECTED:
+            # What a person can mend is a line; anything else is a fault of ours.
+            if not isinstance(error, InputError):
                 self.get_logger().error(traceback.format_exc())
             self.get_logger().error(f"configure failed: {error}")
             self._free()

@@ -7,8 +7,10 @@ from typing import Any
 from rcl_interfaces.msg import FloatingPointRange, IntegerRange, ParameterDescriptor
 from rclpy.node import Node
 
+from virst_model.errors import InputError
 
-class ParameterError(ValueError):
+
+class ParameterError(InputError):
     """A parameter cannot be used; `str()` names it, its value and what is allowed."""
 
 

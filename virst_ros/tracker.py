@@ -77,20 +77,18 @@ def open_stream(parameters: Parameters) -> Stream:
     Raises:
         virst_model.WeightsError: the folder of weights cannot be used.
         virst_model.PackageError: sam2, hydra-core or iopath is not installed.
-        virst_model.checkpoints.device.DeviceError: the device is not there.
+        virst_model.DeviceError: the device is not there.
         virst_model.stream.grounder.StreamError: the model chooses its anchors as no stream can.
         ValueError: options that do not fit together.
     """
     import torch
 
     import virst_model
-    from virst_model.checkpoints.device import choose_device
     from virst_model.stream.grounder import GroundingError
 
     torch.set_num_threads(parameters.tracker_threads or torch.get_num_threads())
-    device = choose_device(parameters.device)
     dtype = None if parameters.dtype == "auto" else getattr(torch, parameters.dtype)
-    model = virst_model.load(parameters.model or None, device=device, dtype=dtype)
+    model = virst_model.load(parameters.model or None, device=parameters.device, dtype=dtype)
     if parameters.compile:
         virst_model.compile_frames(model)
     options = virst_model.SessionOptions(
@@ -103,7 +101,7 @@ def open_stream(parameters: Parameters) -> Stream:
     )
     session = virst_model.Session(model, options)
     session.warm_up()
-    return Stream(session, model.config.known_words, device, (GroundingError,))
+    return Stream(session, model.config.known_words, str(model.device), (GroundingError,))
 
 
 class Tracker:

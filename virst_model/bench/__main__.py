@@ -1,8 +1,8 @@
-"""python -m virst_model.bench: mask rate, latency, parts and memory of a model on this machine.
+"""virst bench: mask rate, latency, parts and memory of a model on this machine.
 
-python -m virst_model.bench                                  the packaged model
-python -m virst_model.bench --preset 7b --random-weights --device cuda --size 1280x720
-python -m virst_model.bench --growth docs/growth             plots of what grows with what
+virst bench                                  the packaged model
+virst bench --preset 7b --random-weights --device cuda --size 1280x720
+virst bench --growth docs/growth             plots of what grows with what
 """
 
 import argparse
@@ -134,7 +134,7 @@ def _counts(text: str) -> list[int]:
 
 def _parser() -> Parser:
     parser = Parser(
-        prog="python -m virst_model.bench",
+        prog="virst bench",
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
@@ -203,7 +203,3 @@ def _grow(model: Virst, options: argparse.Namespace) -> int:
     text = json.dumps({"machine": machine(model), "growth": found}, indent=1)
     (options.growth / "growth.json").write_text(text + "\n", encoding="utf-8")
     return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())

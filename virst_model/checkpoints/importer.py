@@ -1,8 +1,8 @@
 """Turns the released VIRST into a folder that `load` reads, and says what is in files.
 
-    python -m virst_model.checkpoints import --virst virst.pt --videochat DIR \\
+    virst import --virst virst.pt --videochat DIR \\
         --sam2 sam2.1_hiera_large.pt --out DIR
-    python -m virst_model.checkpoints inspect FILE
+    virst inspect FILE
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -220,7 +220,7 @@ def _row(group: str, tensors: Sequence[torch.Tensor]) -> tuple[str, str, str, st
 
 def _parser() -> Parser:
     parser = Parser(
-        prog="python -m virst_model.checkpoints",
+        prog="virst import",
         description="Released checkpoints: turn them into a folder of weights, or look at them.",
     )
     commands = parser.add_subparsers(dest="command", required=True)

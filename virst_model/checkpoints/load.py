@@ -10,6 +10,7 @@ import torch
 from torch.overrides import TorchFunctionMode
 from transformers.models.qwen2.modeling_qwen2 import Qwen2RotaryEmbedding
 
+from virst_model.checkpoints.device import choose_device
 from virst_model.checkpoints.folder import CONFIG, WeightsError, read, save_state
 from virst_model.config import VirstConfig
 from virst_model.model.virst import Virst
@@ -44,13 +45,15 @@ def load(
 
     Args:
         folder: None is the packaged tiny model.
-        device: where it runs.
+        device: where it runs, as `choose_device` takes it: "auto" is a GPU where there is one.
         dtype: bfloat16 on CUDA and float32 elsewhere by default.
 
     Raises:
         WeightsError: the folder or a file is missing, damaged or of another model.
         PackageError: sam2, hydra-core or iopath is not installed.
+        DeviceError: the device is not there.
     """
+    device = choose_device(device)
     folder = Path(folder) if folder else TINY
     values, state = read(folder)
     try:

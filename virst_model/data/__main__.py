@@ -1,4 +1,4 @@
-"""python -m virst_model.data: says what there is to train on, and makes more."""
+"""virst data: says what there is to train on, and makes more."""
 
 import argparse
 from collections.abc import Sequence
@@ -20,7 +20,7 @@ MOST_STORY = 10**8 - 1  # a video's name is its seed in eight digits
 @program
 def main(arguments: Sequence[str] | None = None) -> int:
     """Exit status: 0 where all is well."""
-    parser = Parser(prog="python -m virst_model.data", description=__doc__)
+    parser = Parser(prog="virst data", description=__doc__)
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     _add_check(commands)
     _add_synthetic(commands)
@@ -69,7 +69,3 @@ def _write_synthetic(options: argparse.Namespace) -> int:
     folder = write_stories(options.out, options.split, options.n, options.seed, shot)
     sys.stdout.write(f"{folder}: {options.n} videos\n")
     return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -145,7 +145,7 @@ def open_mixture(
         sources = [Source(n, CATALOGUE[n].category, rs, chosen[n]) for n, rs in found.items()]
         return Mixture(sources, seed, sentences)
     except ValueError as error:
-        said = f"{error}; `python -m virst_model.data check {root}` says what is there"
+        said = f"{error}; `virst data check {root}` says what is there"
         raise DataError(root, said) from None
 
 

@@ -1,7 +1,7 @@
 """What every data set becomes: pictures on disk, what is said of them, and the truth.
 
 A family's file (`rvos.py`, `refer.py`, ...) reads the layout and annotation format of its data
-sets and gives `Records`; training, evaluation and `python -m virst_model.data check` know no other
+sets and gives `Records`; training, evaluation and `virst data check` know no other
 form. Nothing is decoded before it is asked for: a record holds paths and run-length codes.
 """
 

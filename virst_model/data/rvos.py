@@ -4,7 +4,7 @@ All five are one family: a `meta_expressions.json` with the frames and sentences
 JPEG frames, and masks. What differs is data: DATA_SETS. Layouts of henghuiding/MeViS,
 cilinyan/ReVOS-api, cilinyan/VISA (LV-VIS, the `mask_dict.pkl` files) and wjn922/ReferFormer
 (Ref-YouTube-VOS, Ref-DAVIS17), all on github.com, as VIRST (arXiv 2603.27060) takes them. What
-`python -m virst_model.data synthetic` writes is a sixth.
+`virst data synthetic` writes is a sixth.
 """
 
 from collections.abc import Mapping

@@ -82,7 +82,7 @@ class Training:
         """
         on_cpu = {"ACCELERATE_USE_CPU": "true"} if self.device == "cpu" else {}
         for stage, told in zip(stages, self.settings(stages), strict=True):
-            command = [sys.executable, "-m", "virst_model.train", *told]
+            command = [sys.executable, "-m", "virst_model", "train", *told]
             env = {**os.environ, **on_cpu}
             ended = subprocess.run(command, env=env, stdout=subprocess.DEVNULL)
             if ended.returncode:

@@ -1,14 +1,14 @@
-"""python -m virst_model.evaluate.tables N: a table of the paper, on stories or a data set.
+"""virst tables N: a table of the paper, on stories or a data set.
 
-    python -m virst_model.evaluate.tables 5                      anchor strategies
-    python -m virst_model.evaluate.tables 6                      alpha
-    python -m virst_model.evaluate.tables 4 --steps 200          fusion, retrained
-    python -m virst_model.evaluate.tables 8 --steps 200          after each stage of training
-    python -m virst_model.evaluate.tables 8 --trained out/train  after each stage of a training
-    python -m virst_model.evaluate.tables 9 --steps 20,40,20     stages left out
-    python -m virst_model.evaluate.tables 10                     FPS and peak memory over alpha
-    python -m virst_model.evaluate.tables 11                     FPS of the whole pipeline
-    python -m virst_model.evaluate.tables 9 --dataset mevis --root DATA --start DIR --preset 7b
+    virst tables 5                      anchor strategies
+    virst tables 6                      alpha
+    virst tables 4 --steps 200          fusion, retrained
+    virst tables 8 --steps 200          after each stage of training
+    virst tables 8 --trained out/train  after each stage of a training
+    virst tables 9 --steps 20,40,20     stages left out
+    virst tables 10                     FPS and peak memory over alpha
+    virst tables 11                     FPS of the whole pipeline
+    virst tables 9 --dataset mevis --root DATA --start DIR --preset 7b
 
 Tables 5, 6, 10 and 11 need no training. The rows of the others are trained from the same weights,
 each slot of a training for the preset's steps or for `--steps`; they are real, and say how small
@@ -38,8 +38,8 @@ from virst_model.data.catalogue import CATALOGUE, default_split, open_dataset
 from virst_model.data.record import DataError, Records
 from virst_model.errors import UsageError, program
 from virst_model.evaluate import rates, rows
-from virst_model.evaluate.__main__ import check_run, run
 from virst_model.evaluate.predict import Pass
+from virst_model.evaluate.run import check_run, run
 from virst_model.evaluate.score import ALL, Row
 from virst_model.evaluate.slots import Training
 from virst_model.evaluate.stories import StoryRun, evaluate
@@ -186,7 +186,7 @@ def _steps(text: str) -> tuple[int, ...]:
 
 def _parser() -> Parser:
     parser = Parser(
-        prog="python -m virst_model.evaluate.tables",
+        prog="virst tables",
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
@@ -239,7 +239,3 @@ def main(arguments: Sequence[str] | None = None) -> int:
     title = f"Table {options.table}, {TITLES[options.table]} ({where}; {told})"
     print_table(lines, judge, title)
     return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -1,4 +1,4 @@
-"""python -m virst_model.offline.ask VIDEO --question "what is moving?": an answer in words.
+"""virst ask VIDEO --question "what is moving?": an answer in words.
 
 Needs weights that were taught to answer (the packaged ones know only where things are) and
 refuses others. Source: arXiv 2603.27060, D.3; the wording is that of the released video question
@@ -65,7 +65,7 @@ def answer(
 @program
 def main(arguments: Sequence[str] | None = None) -> int:
     """The program; 2 where the input or an option cannot be used, said in one line."""
-    parser = Parser(prog="python -m virst_model.offline.ask", description=__doc__)
+    parser = Parser(prog="virst ask", description=__doc__)
     parser.add_argument("video", type=Path, help="a video file, a folder of images or an image")
     parser.add_argument("--question", required=True)
     parser.add_argument("--max-new-tokens", type=whole(1), default=MAX_NEW_TOKENS)
@@ -88,7 +88,3 @@ def main(arguments: Sequence[str] | None = None) -> int:
         raise UsageError(f"--question: {error}") from None
     sys.stdout.write(f"{said}\n")
     return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())

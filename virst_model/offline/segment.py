@@ -1,4 +1,4 @@
-"""python -m virst_model.offline.segment VIDEO --query "the red ball": masks of a whole video.
+"""virst segment VIDEO --query "the red ball": masks of a whole video.
 
 VIDEO is a video file, a folder of images or one image. OUT gets a folder for each query with a
 0/255 PNG for each frame, named as the frame (00000.png, ... for a video file), and with --overlay
@@ -119,7 +119,7 @@ def write_masks(
 @program
 def main(arguments: Sequence[str] | None = None) -> int:
     """The program; 2 where the input or an option cannot be used, said in one line."""
-    parser = Parser(prog="python -m virst_model.offline.segment", description=__doc__)
+    parser = Parser(prog="virst segment", description=__doc__)
     parser.add_argument("video", type=Path, help="a video file, a folder of images or an image")
     parser.add_argument(
         "--query",
@@ -146,7 +146,3 @@ def main(arguments: Sequence[str] | None = None) -> int:
     for folder in folders:
         sys.stdout.write(f"{folder}\n")
     return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -1,8 +1,8 @@
-"""python -m virst_model.train STAGE.yaml [key=value ...]: trains a stage, or goes on with it.
+"""virst train STAGE.yaml [key=value ...]: trains a stage, or goes on with it.
 
-    python -m virst_model.train config/train/propagation.yaml preset=tiny data=synthetic start=
-    python -m virst_model.train config/train/propagation.yaml preset=tiny data=ROOT start=
-    accelerate launch -m virst_model.train config/train/propagation.yaml data=ROOT start=DIR
+    virst train config/train/propagation.yaml preset=tiny data=synthetic start=
+    virst train config/train/propagation.yaml preset=tiny data=ROOT start=
+    accelerate launch -m virst_model train config/train/propagation.yaml data=ROOT start=DIR
 
 The first trains the packaged model on synthetic scenes, the second on the data sets or your own
 footage in ROOT (docs/datasets.md, docs/finetune.md), the third the full model on several GPUs. The
@@ -36,7 +36,7 @@ from virst_model.train.windows import Source, WindowBatches
 
 FAILED = 1  # exit status: a run that had begun
 FINISHED = """{stage}: finished; the weights are in {weights}. Next:
-    python -m virst_model.offline.segment VIDEO --query "the red circle" --model {weights}
+    virst segment VIDEO --query "the red circle" --model {weights}
 """
 
 
@@ -44,7 +44,7 @@ FINISHED = """{stage}: finished; the weights are in {weights}. Next:
 def main(arguments: Sequence[str] | None = None) -> int:
     """The program; 2 where a setting or an input cannot be used, 1 where a run broke off."""
     parser = Parser(
-        prog="python -m virst_model.train",
+        prog="virst train",
         description=__doc__,
         epilog=guide(),
         formatter_class=argparse.RawDescriptionHelpFormatter,
@@ -124,7 +124,3 @@ def _open_source(run: Run) -> Source:
     if run.data == "synthetic":
         return SceneSamples(run.seed, run.sentences)
     return open_mixture(run.data, run.seed, run.sentences, run.sets, run.ratios)
-
-
-if __name__ == "__main__":
-    sys.exit(main())

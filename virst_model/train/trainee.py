@@ -141,7 +141,7 @@ def _start(run: Run, stage: Stage) -> tuple[Virst, dict[str, torch.Tensor]]:
         if run.preset != "tiny":
             raise SettingsError(
                 f"start: {stage.name} ({run.preset}) needs a folder of weights; "
-                "`python -m virst_model.checkpoints --help` says how to make one"
+                "`virst import --help` says how to make one"
             )
         return load(dtype=torch.float32), {}
     model = build(tiny(VOCAB, known_words()), run.seed, train_tokenizer())
