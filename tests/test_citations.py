@@ -67,5 +67,5 @@ def test_training_is_not_cited_for_inference_nor_inference_for_training():
 
 @pytest.mark.parametrize("module", TDAU)
 def test_the_anchor_updater_is_section_3_4(module):
-    text = dict(texts())[f"virst_model/{module}.py"]
+    text = dict(texts())[f"virst_model/model/{module}.py"]
     assert set(re.findall(r"Sec\. (3\.\d)", text)) == {"3.4"}
