@@ -1,6 +1,6 @@
 """What users have of the release: VIRST's checkpoint, VideoChat-Flash's folder, SAM 2.1's file.
 
-Together they hold every parameter under its released name (checkpoints.py has the names). The
+Together they hold every parameter under its released name (names.py has the map). The
 checkpoint goes first; what it leaves out comes from the other two, as in the release. Nothing
 pickled is executed: only tensors are loaded.
 """

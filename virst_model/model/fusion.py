@@ -4,7 +4,7 @@ Source: VIRST (arXiv 2603.27060), Initial and Second ST-Fusion; Table 4 for the 
 for the second. Both attention modules see the segmenter's raw stride-16 level, reduced to a
 grid x grid map a frame, tokens ordered t, y, x. The features' batch may be 1 while that of the
 [ST] tokens is B: one video that B sentences share. Parameter names inside the modules equal the
-released ones (see checkpoints.py); docs/released.md, facts 13-18.
+released ones (see checkpoints/names.py); docs/released.md, facts 13-18.
 """
 
 import torch
