@@ -89,7 +89,8 @@ settings: setup
 	@for threads in 1 2; do for kernels in $(KERNELS); do \
 	  echo "settings: $$kernels, $$threads threads"; \
 	  env $$kernels VIRST_THREADS=$$threads $(RUN) "$(BIN)/python" -m pytest -q tests/test_parity.py \
-	    tests/test_restart.py tests/test_settings.py -k "not with_other_kernels" || exit; \
+	    tests/test_restart.py tests/test_settings.py \
+	    -k "not (with_other_kernels or recorded_masks) or native" || exit; \
 	done; done
 
 lint: setup
