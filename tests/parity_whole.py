@@ -42,11 +42,11 @@ TERMS = {
 SMALL_GRADIENT = 1e-4
 # How far a norm may be off, relative. Where one is farther, the recorded norms are compared with
 # those of MOVED runs whose pictures are moved by a unit in the last place: with their mean, within
-# DEVIATIONS standard deviations of it. The gate of the initial fusion needs that. Its gradient is
-# a sum of 640 products that cancel, and one unit in the feed-forward of a memory attention (ReLU)
-# has an input of 7e-5 or -7e-5, as the order of a sum has it: its slope is 1 or 0, and the gate's
-# norm has one of two values 0.4 % apart. Moved inputs fall on the one side or the other (3 of 9,
-# 6 of 9), the recorded run on the second, float64 on the first, 0.36 % below the recorded run.
+# DEVIATIONS standard deviations of it and GRADIENT. The gate of the initial fusion needs that. Its
+# gradient is a sum of 640 products that cancel, and one unit in the feed-forward (ReLU) of a
+# memory attention has an input of 7e-5 or -7e-5, as the order of a sum has it: its slope is 1 or
+# 0, and the gate's norm has one of two values 0.4 % apart. Moved inputs fall on one side or the
+# other (3 of 9, 6 of 9), the recorded run on the second, float64 on the first, 0.36 % below it.
 GRADIENT, MOVED, DEVIATIONS = 1e-3, 8, 4.0
 # However far the moved runs are apart: more than twice what was measured is no rounding.
 MOST_ROUNDING = 1e-2
@@ -167,8 +167,9 @@ def compare_training(file: Golden, run: str, near: Near) -> None:
     theirs = frames["grad_norms"]
     ours = gradient_norms(model, loss, theirs)
     off = {n: (ours[n] - theirs[n]) / max(theirs[n], SMALL_GRADIENT) for n in theirs}
-    if max(map(abs, off.values())) > GRADIENT:
-        off = beyond_rounding(file, inputs, frames, ours)
+    unsure = [name for name, share in off.items() if abs(share) > GRADIENT]
+    if unsure:
+        off |= beyond_rounding(file, inputs, frames, {name: ours[name] for name in unsure})
     shares = torch.tensor(list(off.values()))
     near("losses, gradient norms, relative", shares, torch.zeros_like(shares), GRADIENT)
 
@@ -184,15 +185,16 @@ def gradient_norms(model: Virst, loss: Tensor, names: Iterable[str]) -> dict[str
 def beyond_rounding(
     file: Golden, inputs: str, frames: dict, ours: dict[str, float]
 ) -> dict[str, float]:
-    """How far the recorded norms are outside of what rounding makes of ours, relative."""
-    theirs, found = frames["grad_norms"], [ours]
+    """How far the recorded norms are outside of what rounding makes of `ours`, relative."""
+    found = [ours]
     for seed in range(MOVED):
         model = whole_model(file, behaviour("released"))
         terms, _ = training_terms(model, Moved(file, seed), inputs, frames)
         loss = losses.weighted_sum(terms, file.meta["loss_weights"], iou_twice=True)
-        found.append(gradient_norms(model, loss, theirs))
+        found.append(gradient_norms(model, loss, ours))
     off = {}
-    for name, norm in theirs.items():
+    for name in ours:
+        norm = frames["grad_norms"][name]
         norms, scale = [one[name] for one in found], max(norm, SMALL_GRADIENT)
         allowed = min(DEVIATIONS * statistics.stdev(norms), MOST_ROUNDING * scale)
         off[name] = max(abs(norm - statistics.mean(norms)) - allowed, 0.0) / scale

@@ -12,6 +12,8 @@ from streams import packaged_with
 from virst_model.data.catalogue import open_dataset
 from virst_model.evaluate.__main__ import main
 from virst_model.evaluate.predictions import Answer, Predictions, write_mask
+from virst_model.evaluate.rates import record_tasks
+from virst_model.frames import StillImage
 
 
 @pytest.fixture
@@ -161,6 +163,24 @@ def test_the_releases_protocol_asks_every_text_and_takes_ignored_pixels_for_back
 def test_a_protocol_that_a_data_set_has_not_is_named(evaluate, dataset, name, said, capsys):
     assert evaluate(dataset, "--protocol", name) == 2
     assert capsys.readouterr().err == f"error: --protocol: {said}\n"
+
+
+def test_a_still_image_has_no_stream(evaluate, tmp_path, capsys):
+    make_reason_seg(tmp_path)
+
+    assert evaluate("reason-seg", "--split", "train", "--mode", "streaming") == 2
+
+    said = capsys.readouterr().err.splitlines()[-1]
+    assert said.startswith("error: ") and "is a still image, which no stream answers for" in said
+
+
+def test_rates_of_still_images_are_those_of_images(tmp_path):
+    make_reason_seg(tmp_path)
+    records = open_dataset("reason-seg", tmp_path, "train").records
+
+    tasks = list(record_tasks(records))
+
+    assert tasks and all(isinstance(frames, StillImage) for frames, _ in tasks)
 
 
 def test_a_second_run_does_nothing_twice(evaluate, tmp_path):

@@ -318,7 +318,7 @@ def test_anchors_that_no_stream_can_have_are_named_at_configure(start_process, t
     folder = packaged_with(tmp_path, anchors="guided")
     process = start_process("-m", "virst_ros.node", *FAST, "-p", f"model:={folder}")
 
-    assert process.popen.wait(120) == 1
+    assert process.popen.wait(LIMIT_S) == 1
     assert "configure failed: a stream has no 'guided' anchors" in process.output
     assert "Traceback" not in process.output
 

@@ -220,7 +220,7 @@ def _row(group: str, tensors: Sequence[torch.Tensor]) -> tuple[str, str, str, st
 
 def _parser() -> Parser:
     parser = Parser(
-        prog="virst import",
+        prog="virst",
         description="Released checkpoints: turn them into a folder of weights, or look at them.",
     )
     commands = parser.add_subparsers(dest="command", required=True)

@@ -12,6 +12,7 @@ from virst_model.arguments import SEED, whole
 from virst_model.checkpoints.device import DeviceError, choose_device
 from virst_model.checkpoints.load import load
 from virst_model.checkpoints.switches import SwitchError, with_behaviour, with_fusion
+from virst_model.config import MOST_ALPHA
 from virst_model.errors import UsageError
 from virst_model.model.anchors import STRATEGIES
 from virst_model.model.virst import Virst
@@ -40,7 +41,9 @@ def add_switches(parser: argparse.ArgumentParser) -> None:
     """--alpha, --anchors, --initial-fusion, --second-fusion and --clip: other rows of the paper's
     Tables 4 to 6 than the weights' own."""
     group = parser.add_argument_group("in place of what the weights' config.json says")
-    group.add_argument("--alpha", type=whole(1), help="anchors that a frame reads (Table 6)")
+    group.add_argument(
+        "--alpha", type=whole(1, MOST_ALPHA), help="anchors that a frame reads (Table 6)"
+    )
     group.add_argument("--anchors", choices=STRATEGIES, help="which frames are (Table 5)")
     group.add_argument("--initial-fusion", choices=("on", "off"), help="before the LLM (Table 4)")
     group.add_argument("--second-fusion", choices=("attention", "mlp"), help="after it (Table 4)")

@@ -54,8 +54,10 @@ def predict(model: Virst, record: Record, predictions: Predictions, run: Pass) -
     All of them share the frames' features, so that a frame is encoded once.
 
     Raises:
-        DataError: a frame cannot be read, or a mask not be written.
+        DataError: a frame cannot be read, or a mask not be written; a still image in a stream.
     """
+    if record.still and run.mode == "streaming":
+        raise DataError(record.id, "is a still image, which no stream answers for; run it offline")
     todo = predictions.missing(record)
     most = SessionOptions().max_queries if run.mode == "streaming" else MAX_QUERIES
     groups = [todo[start : start + most] for start in range(0, len(todo), most)]

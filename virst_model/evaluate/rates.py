@@ -4,9 +4,10 @@ from collections.abc import Iterable, Iterator
 import time
 
 from virst_model.data.record import Record
+from virst_model.evaluate.predict import frames_of
 from virst_model.evaluate.score import Row
 from virst_model.evaluate.stories import StoryRun, films
-from virst_model.frames import Frames, ImageFiles
+from virst_model.frames import Frames
 from virst_model.model.machine import peak_mib, reset_peak
 from virst_model.model.virst import Virst
 from virst_model.offline.video import Scorer, segment_video
@@ -24,7 +25,7 @@ def story_tasks(run: StoryRun) -> Iterator[Task]:
 def record_tasks(records: Iterable[Record]) -> Iterator[Task]:
     """Every sentence about every record."""
     for record in records:
-        frames = ImageFiles(record.id, list(record.frames))
+        frames = frames_of(record)
         yield from ((frames, expression.text) for expression in record.expressions)
 
 

@@ -1,5 +1,6 @@
 """What a measurement was made on, and how much of it was used."""
 
+import contextlib
 from pathlib import Path
 import platform
 import re
@@ -71,8 +72,9 @@ def reset_peak(device: torch.device) -> None:
     """Begins `peak_mib` anew; on a CPU where the system can (Linux), else it goes on."""
     if device.type == "cuda":
         torch.cuda.reset_peak_memory_stats(device)
-    elif Path("/proc/self/clear_refs").exists():
-        Path("/proc/self/clear_refs").write_text("5")
+    else:
+        with contextlib.suppress(OSError):
+            Path("/proc/self/clear_refs").write_text("5")
 
 
 def peak_mib(device: torch.device) -> float:
