@@ -254,7 +254,7 @@ def test_guided_anchors_are_chosen_by_clip(evaluate, tmp_path):
     [
         ((), "needs --clip DIR"),
         (("--clip", "/nowhere"), "/nowhere: no such folder"),
-        (("--mode", "streaming"), "needs the whole video"),
+        (("--mode", "streaming"), "a stream has no 'guided' anchors"),
     ],
 )
 def test_guided_anchors_without_a_guide_are_refused_in_one_line(

@@ -5,6 +5,7 @@ import argparse
 from virst_model.errors import UsageError
 from virst_model.model.virst import Virst
 from virst_model.offline.video import Scorer
+from virst_model.stream.grounder import check_stream
 
 
 def load_scorer(options: argparse.Namespace, model: Virst, whole: bool = True) -> Scorer | None:
@@ -14,13 +15,14 @@ def load_scorer(options: argparse.Namespace, model: Virst, whole: bool = True) -
         whole: whether the video is looked at before it is segmented.
 
     Raises:
-        UsageError: they need one, and there is no --clip, or frames are judged as they come.
+        StreamError: they need one, and frames are judged as they come.
+        UsageError: they need one, and there is no --clip.
         WeightsError: the folder is no CLIP.
     """
+    if not whole:
+        check_stream(model.config.behaviour)
     if model.config.behaviour.anchors != "guided":
         return None
-    if not whole:
-        raise UsageError("--anchors guided: needs the whole video, which a stream has not")
     if options.clip is None:
         raise UsageError("--anchors guided: needs --clip DIR, a CLIP of transformers")
     # Here, since no program but those with --clip needs CLIP's code, which takes seconds.
