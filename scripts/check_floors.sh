@@ -1,7 +1,8 @@
 #!/bin/sh
 # Usage: check_floors.sh PYTHON VENV. Proves setup.py's floors: a virtual environment with the oldest
 # version of each (requirements/floors.txt), torch apart, and in it the tests of the packaged model's
-# masks, of the reference's vectors, of a video's masks, of ROS images, data sets and training.
+# masks, of the reference's vectors, of a video's masks, of ROS images, data sets, training, CLIP's
+# scores and evaluation.
 set -eu
 cd "$(dirname "$0")/.."
 python=$1
@@ -23,4 +24,4 @@ quietly "$venv/bin/python" -m pip install --no-deps --no-build-isolation "$sam2"
 quietly scripts/build_interfaces.sh "$venv"
 "$venv/bin/python" -m pytest -p no:cacheprovider -m 'not slow' tests/test_weights.py \
   tests/test_parity.py tests/test_video.py tests/test_segment.py tests/test_convert.py \
-  tests/test_rvos.py tests/test_train.py
+  tests/test_rvos.py tests/test_train.py tests/test_scorers.py tests/test_evaluate_program.py
