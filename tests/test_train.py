@@ -163,6 +163,23 @@ def test_a_list_may_be_said_without_brackets(tmp_path, said, meant):
     assert run.sets == ("own", "mevis")
 
 
+@pytest.mark.parametrize("key", ["sets", "only"])
+def test_a_list_of_nothing_is_empty(tmp_path, key):
+    run, stages = settings_of(tmp_path, "stage: propagation", f"{key}=")
+
+    assert getattr(run, key) == () and len(stages) == 1
+
+
+@pytest.mark.parametrize("said", ["motion", "[[motion]]", "[[motion,often]]", "[[0.5,motion]]"])
+def test_a_kind_without_a_share_is_refused(tmp_path, said):
+    text = "stage: trunks\npreset: tiny"
+    _, stages = settings_of(tmp_path, text, "draws.kinds=[[motion,0.5],[shift,1]]")
+    assert stages[0].draws.kinds == (("motion", 0.5), ("shift", 1))
+
+    with pytest.raises(SettingsError, match="give pairs, as"):
+        settings_of(tmp_path, text, f"draws.kinds={said}")
+
+
 def test_the_help_names_every_stage_and_every_key(capsys):
     with pytest.raises(SystemExit) as ended:
         main(["--help"])

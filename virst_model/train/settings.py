@@ -181,12 +181,11 @@ def _fitted(old: Any, value: Any, where: str) -> Any:
     if dataclasses.is_dataclass(old) and isinstance(value, dict):
         return _changed(old, value, where)
     if isinstance(old, tuple):
-        # "a,b" is [a,b], which some shells take for a pattern.
-        parts = yaml.safe_load(f"[{value}]") if isinstance(value, str) else value
-        parts = parts if isinstance(parts, list) else [parts]
         like = old[0] if old else ""
+        pairs = not old or isinstance(like, tuple)
         return tuple(
-            tuple(one) if isinstance(one, list) else _fitted(like, one, where) for one in parts
+            tuple(one) if pairs and isinstance(one, list) else _fitted(like, one, where)
+            for one in _listed(value, where)
         )
     if isinstance(old, float) and type(value) is int:
         return float(value)
@@ -197,6 +196,18 @@ def _fitted(old: Any, value: Any, where: str) -> Any:
     return value
 
 
+def _listed(value: Any, where: str) -> list:
+    """ "a,b" is [a,b], which some shells take for a pattern; nothing at all is no value."""
+    if value is None:
+        return []
+    if not isinstance(value, str):
+        return value if isinstance(value, list) else [value]
+    try:
+        return yaml.safe_load(f"[{value}]")
+    except (yaml.YAMLError, ValueError):
+        raise SettingsError(f"{where} is {value!r}, not a list as a,b") from None
+
+
 def _check_draws(where: str, draws: SceneDraws | WindowDraws) -> None:
     """Frames come in clips of four; an encoder that is trained alone takes any number."""
     alone = isinstance(draws, SceneDraws) and not draws.sentences
@@ -205,6 +216,10 @@ def _check_draws(where: str, draws: SceneDraws | WindowDraws) -> None:
         raise SettingsError(f"{where}: draws.windows is {said}; give multiples of 4, as 4,8")
     if isinstance(draws, WindowDraws):
         _check_choice(where, "draws.spacing", draws.spacing, SPACINGS)
+    elif not all(list(map(type, one)) in ([str, int], [str, float]) for one in draws.kinds):
+        raise SettingsError(
+            f"{where}: draws.kinds is {draws.kinds}; give pairs, as [[motion,0.5]]"
+        )
 
 
 def _check_choice(where: str | Path, key: str, value: str, known: Sequence[str]) -> None:
