@@ -9,7 +9,10 @@ import sys
 from clip_miniature import save_clip
 from miniatures import make_mevis
 import pytest
+import torch
 
+from virst_model.checkpoints.folder import read
+from virst_model.checkpoints.load import load
 from virst_model.evaluate import rows, tables
 from virst_model.evaluate.slots import LEFT_OUT, SLOTS, Training
 from virst_model.train.settings import read_settings
@@ -202,6 +205,45 @@ def test_table_11_is_the_rate_of_the_pipeline_on_a_data_set(weights, capsys, tmp
 def test_what_a_table_cannot_be_made_of_is_one_line(capsys, arguments, said):
     assert main(arguments) == 2
     assert capsys.readouterr().err.splitlines()[-1].startswith(f"error: {said}")
+
+
+@pytest.mark.parametrize("number", ["4", "8", "9"])
+@pytest.mark.parametrize("changed", ["--start", "--train-data", "--alpha"])
+def test_a_folder_of_rows_of_another_training_is_not_gone_on_with(
+    weights, capsys, tmp_path, monkeypatch, number, changed
+):
+    for name in ("fusion_rows", "stage_rows", "left_out_rows"):
+        monkeypatch.setattr(rows, name, lambda training, load: iter(()))
+    other = shutil.copytree(weights, tmp_path / "other")
+    first = {"--start": weights, "--train-data": tmp_path / "a" / "sets", "--alpha": 4}
+    then = {"--start": other, "--train-data": tmp_path / "b" / "sets", "--alpha": 2}
+
+    def run(told):
+        words = [str(word) for pair in told.items() for word in pair]
+        return main([number, "--videos", "1", "--steps", "1", "--out", str(tmp_path), *words])
+
+    assert run(first) == run(first) == 0
+    capsys.readouterr()
+    assert run(first | {changed: then[changed]}) == 2
+    assert "holds results of another run" in capsys.readouterr().err
+
+
+def test_rows_of_table_4_start_from_what_the_start_holds_to_the_last_bit(
+    weights, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(Training, "run", lambda self, stages: self.start)
+    training = Training(weights, "tiny", "synthetic", (1,), tmp_path, "")
+
+    def as_on_a_gpu(folder):
+        return load(folder, dtype=torch.bfloat16)
+
+    before = read(weights)[1]
+    assert any(not torch.equal(x, x.bfloat16().to(x.dtype)) for x in before.values())
+    for name, _ in rows.fusion_rows(training, as_on_a_gpu):
+        after = read(tmp_path / name.replace(" ", "_") / "start")[1]
+        kept = [n for n in before if n in after and not n.startswith("second_fusion.")]
+        assert len(kept) > len(before) / 2
+        assert [n for n in kept if not torch.equal(after[n].float(), before[n].float())] == []
 
 
 @pytest.mark.slow

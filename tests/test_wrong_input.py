@@ -84,7 +84,9 @@ ROWS = {
     ],
     "evaluate": [
         ("--dataset mevis", "--root: where is mevis?"),
-        ("--root {tmp}", "--root: which --dataset of it?"),
+        ("--root {tmp}", "--root: of which --dataset?"),
+        ("--protocol lisa", "--protocol: of which --dataset?"),
+        ("--stories 1 --annotators 4", "--annotators: of which --dataset?"),
         ("--dataset mewis --root {tmp}", "argument --dataset: invalid choice: 'mewis'"),
         ("--dataset mevis --root {tmp}/nowhere", "nowhere: no mevis here"),
         ("--dataset mevis --root {tmp} --split test", "mevis has no split 'test'"),
@@ -117,6 +119,11 @@ ROWS = {
         ("--threads 0", "argument --threads: 0 must be 1 to 1024"),
         ("--model {tmp}/nowhere", "nowhere: no such folder"),
         ("--device warp9", "--device warp9: "),
+        ("--root {tmp}", "--root: of which --dataset?"),
+        ("--split nope", "--split: 'nope' is none of train, valid, test"),
+        ("--kinds nope", "--kinds: 'nope' is none of attribute, relation"),
+        ("--kinds motion,", "--kinds: '' is none of attribute, relation"),
+        ("--kinds time", "--kinds: no sentence of time in 1 stories"),
     ],
     "train": [
         ("steps=0", "steps is 0, not at least 1"),
@@ -130,7 +137,12 @@ ROWS = {
         ("trains=[]", "trains is empty"),
         ("trains=nothing", "no parameter is called nothing"),
         ("draws.windows=3", "draws.windows is 3; give multiples of 4"),
+        ("trains=", "trains is empty"),
         ("draws.windows=[]", "draws.windows is empty; give multiples of 4"),
+        ("draws.windows=", "draws.windows is empty; give multiples of 4"),
+        ("draws.windows=4,[8", "windows is '4,[8', not a list as a,b"),
+        ("draws.windows=4,!!int", "windows is '4,!!int', not a list as a,b"),
+        ("draws.windows=[[4]]", "windows is [4], not a int"),
         ("draws.anchors=0", "anchors is 0, not at least 1"),
         ("draws=5", "draws is 5, not a WindowDraws"),
         ("preset=8b", "no stage propagation (8b)"),
@@ -249,6 +261,15 @@ def is_refused(program: str, arguments: str, said: str, places: Path, capsys) ->
 @pytest.mark.parametrize(("program", "more", "said"), TABLE)
 def test_wrong_input_is_one_line_and_exit_status_2(program, more, said, places, capsys):
     is_refused(program, f"{WORKING[program]} {more}", said, places, capsys)
+
+
+@pytest.mark.parametrize(
+    "more", ["--initial-fusion on", "--initial-fusion off", "--second-fusion attention"]
+)
+def test_a_fusion_beside_the_rows_of_table_4_is_one_line(more, places, capsys):
+    words = WORKING["tables"].replace("5", "4", 1)
+    said = f"{more.split()[0]}: the rows of Table 4 have fusions of their own"
+    is_refused("tables", f"{words} {more}", said, places, capsys)
 
 
 @pytest.mark.parametrize(("video", "said"), OF_EVERY_VIDEO)

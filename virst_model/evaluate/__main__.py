@@ -44,6 +44,8 @@ from virst_model.synthetic.stories.acts import TICK_S
 
 # Expressions of an object in Ref-DAVIS17, one a person.
 FOUR, OF_FOUR = 4, "ref-davis17"
+# Options that say nothing of scenes or stories.
+OF_A_DATASET = ("root", "protocol", "annotators")
 LEAST_SIDE = 16  # of a synthetic video, in pixels
 
 
@@ -96,8 +98,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     torch.set_num_threads(options.threads)
     if options.dataset:
         text = _evaluate_dataset(options)
-    elif options.root:
-        raise UsageError("--root: which --dataset of it?")
+    elif alone := [name for name in OF_A_DATASET if getattr(options, name)]:
+        raise UsageError(f"--{alone[0]}: of which --dataset?")
     elif options.stories:
         text = _evaluate_stories(options)
     else:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import torch
 
+from virst_model.checkpoints.load import load as load_weights
 from virst_model.checkpoints.load import save
 from virst_model.checkpoints.switches import with_behaviour
 from virst_model.errors import UsageError
@@ -55,13 +56,17 @@ def fusion_rows(training: Training, load: Load) -> Iterator[Line]:
     for initial, second in FUSIONS:
         name = f"{'initial and ' if initial else ''}{second}"
         out = training.out / name.replace(" ", "_")
-        _write_variant(load(training.start), initial, second, out / "start")
+        _write_variant(training.start, initial, second, out / "start")
         row = replace(training, start=out / "start", out=out)
         yield name, load(row.run(SLOTS[:2]))
 
 
-def _write_variant(model: Virst, initial: bool, second: str, folder: Path) -> None:
-    """The weights with other fusions; an MLP begins with random ones, the same each time."""
+def _write_variant(start: Path, initial: bool, second: str, folder: Path) -> None:
+    """The weights with other fusions; an MLP begins with random ones, the same each time.
+
+    In float32, whatever a row is scored in: a training goes on from what its start holds.
+    """
+    model = load_weights(start, dtype=torch.float32)
     own = model.config.fusion
     if own.second != "attention":
         raise UsageError(f"--start: Table 4 starts from a second fusion of attention, not {own}")
@@ -70,7 +75,7 @@ def _write_variant(model: Virst, initial: bool, second: str, folder: Path) -> No
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(0)
             model.second_fusion = MlpFusion(model.config.llm.hidden, model.config.segmenter.dim)
-    save(model, folder, model.dtype)
+    save(model, folder, torch.float32)
 
 
 def stage_rows(training: Training, load: Load) -> Iterator[Line]:

@@ -18,7 +18,7 @@ from virst_model.evaluate.score import ALL, Row, markdown
 from virst_model.model.virst import Virst
 from virst_model.offline.video import Scorer
 from virst_model.synthetic.stories.sentence import Sentence
-from virst_model.synthetic.stories.story import make_story
+from virst_model.synthetic.stories.story import Story, make_story
 
 # An object is hidden where nothing of it is seen for so many frames, and back where a quarter of
 # its largest area is.
@@ -108,14 +108,20 @@ def evaluate(model: Virst, run: StoryRun, scorer: Scorer | None = None) -> dict:
 def films(run: StoryRun) -> Iterator[tuple[Film, list[Sentence]]]:
     """Each story as it is filmed, with the sentences that are asked of it, if there are any."""
     for seed in tqdm(range(run.videos), unit="story"):
-        story = make_story(seed, run.split, duration_s=run.frames / run.fps)
-        said = [
-            s
-            for s in story.sentences(per_kind=run.per_kind)
-            if s.kind in run.kinds or not run.kinds
-        ]
+        story, said = _asked(run, seed)
         if said:
             yield Film(story.render, run.frames, run.fps, (run.height, run.width)), said
+
+
+def asks_something(run: StoryRun) -> bool:
+    """Whether there is a sentence about any of the stories, of the kinds that are asked."""
+    return any(_asked(run, seed)[1] for seed in range(run.videos))
+
+
+def _asked(run: StoryRun, seed: int) -> tuple[Story, list[Sentence]]:
+    story = make_story(seed, run.split, duration_s=run.frames / run.fps)
+    sentences = story.sentences(per_kind=run.per_kind)
+    return story, [s for s in sentences if s.kind in run.kinds or not run.kinds]
 
 
 def truth(film: Film, sentence: Sentence) -> np.ndarray:

@@ -42,11 +42,13 @@ from virst_model.evaluate.predict import Pass
 from virst_model.evaluate.run import check_run, run
 from virst_model.evaluate.score import ALL, Row
 from virst_model.evaluate.slots import Training
-from virst_model.evaluate.stories import StoryRun, evaluate
+from virst_model.evaluate.stories import StoryRun, asks_something, evaluate
 from virst_model.model.machine import machine
 from virst_model.model.virst import Virst
 from virst_model.offline.guide import load_scorer
 from virst_model.offline.video import Scorer
+from virst_model.synthetic.scenes import SPLITS
+from virst_model.synthetic.stories.sentence import KINDS
 
 TITLES = {
     4: "fusion",
@@ -100,8 +102,18 @@ def _guide(options: argparse.Namespace, model: Virst) -> Scorer | None:
 
 def _on_stories(options: argparse.Namespace) -> tuple[Judge, str]:
     """Rows on stories, and what they are measured on."""
+    if options.root is not None:
+        raise UsageError("--root: of which --dataset?")
     told = {"videos": options.videos or STORIES, "kinds": tuple(options.kinds.split(","))}
-    stories = StoryRun(split=options.split or "test", mode="offline", **told)
+    split = options.split or "test"
+    if split not in SPLITS:
+        raise UsageError(f"--split: {split!r} is none of {', '.join(SPLITS)}")
+    for kind in told["kinds"]:
+        if kind not in KINDS:
+            raise UsageError(f"--kinds: {kind!r} is none of {', '.join(KINDS)}")
+    stories = StoryRun(split=split, mode="offline", **told)
+    if not asks_something(stories):
+        raise UsageError(f"--kinds: no sentence of {options.kinds} in {stories.videos} stories")
     where = f"{stories.videos} stories, offline"
 
     def score(name: str, model: Virst) -> Row:
@@ -174,7 +186,12 @@ def _training(options: argparse.Namespace) -> Training:
     preset = options.preset or str(read_json(start / CONFIG).get("preset"))
     data = options.train_data or (str(options.root) if options.dataset else "synthetic")
     told = f"{preset}_{Path(data).name}_{'_'.join(map(str, options.steps)) or 'all'}_steps"
-    return Training(start, preset, data, options.steps, options.out / told, options.device or "")
+    out = options.out / told
+    # What lies there is gone on with, so it must be of the same start and data.
+    of = {"start": str(start.resolve()), "preset": preset, "steps": list(options.steps)}
+    of |= {"data": data if data == "synthetic" else str(Path(data).resolve())}
+    check_run(out, of | {name: str(value) for name, value in switched(options).items()})
+    return Training(start, preset, data, options.steps, out, options.device or "")
 
 
 def _steps(text: str) -> tuple[int, ...]:
@@ -234,6 +251,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     torch.set_num_threads(options.threads)
     if options.preset == "7b" and options.model is None:
         raise UsageError("--preset 7b: needs --start DIR, weights of that size")
+    fusions = [name for name in ("initial_fusion", "second_fusion") if getattr(options, name)]
+    if options.table == 4 and fusions:
+        name = fusions[0].replace("_", "-")
+        raise UsageError(f"--{name}: the rows of Table 4 have fusions of their own; leave it out")
     judge, where = (_on_dataset if options.dataset else _on_stories)(options)
     lines, told = _lines(options)
     title = f"Table {options.table}, {TITLES[options.table]} ({where}; {told})"
