@@ -85,18 +85,41 @@ def test_random_weights_are_measured_beside_a_gpu(gpu_in_sight, said, tmp_path):
     assert json.loads(path.read_text())["queries"]["1"]["max_fps"] > 0
 
 
-def test_training_that_is_told_to_use_the_cpu_uses_it_beside_a_gpu(tmp_path):
+def train_beside_a_gpu(tmp_path, **told):
+    """`virst train` where torch says that there is a GPU; `told` is of the environment."""
     start = smallest_weights(tmp_path / "start")
     arguments = command("propagation", tmp_path / "out", start, steps=1)
     code = "import torch; torch.cuda.is_available = lambda: True; "
     code += f"from virst_model.train.__main__ import main; raise SystemExit(main({arguments!r}))"
+    env = {name: x for name, x in environment().items() if name != "ACCELERATE_USE_CPU"} | told
+    return subprocess.run([sys.executable, "-c", code], env=env, capture_output=True, text=True)
 
-    ended = subprocess.run(
-        [sys.executable, "-c", code], env=environment(), capture_output=True, text=True
-    )
+
+def test_training_that_is_told_to_use_the_cpu_uses_it_beside_a_gpu(tmp_path):
+    ended = train_beside_a_gpu(tmp_path, ACCELERATE_USE_CPU="true")
 
     assert ended.returncode == 0, ended.stderr
+    assert "the GPU cannot be used" not in ended.stderr
     assert (tmp_path / "out" / "weights" / "model.safetensors").exists()
+
+
+@pytest.mark.skipif(torch.version.cuda is not None, reason="of a torch without CUDA")
+def test_training_beside_a_gpu_that_cannot_be_used_says_so_and_uses_the_cpu(tmp_path):
+    ended = train_beside_a_gpu(tmp_path)
+
+    assert ended.returncode == 0, ended.stderr
+    assert ended.stderr.count("the GPU cannot be used") == 1
+    assert (tmp_path / "out" / "weights" / "model.safetensors").exists()
+
+
+@pytest.mark.skipif(torch.version.cuda is not None, reason="of a torch without CUDA")
+def test_one_of_several_trainings_whose_gpu_cannot_be_used_ends_in_one_line(tmp_path):
+    ended = train_beside_a_gpu(tmp_path, LOCAL_RANK="0")
+
+    assert ended.returncode == 2
+    assert ended.stderr.startswith("error: device cuda:0: Torch not compiled with CUDA")
+    assert ended.stderr.endswith("say cpu, which is ACCELERATE_USE_CPU=true\n")
+    assert ended.stderr.count("\n") == 1
 
 
 @pytest.mark.skipif(torch.version.cuda is not None, reason="of a torch without CUDA")

@@ -12,18 +12,20 @@ same command goes on with a run that ended early.
 import argparse
 from collections.abc import Sequence
 import dataclasses
+import os
 from pathlib import Path
 import sys
 
-from accelerate import Accelerator, PartialState
+from accelerate import Accelerator
 from accelerate.utils import parse_flag_from_env
 from safetensors import SafetensorError
 import torch
 
 from virst_model.arguments import Parser
+from virst_model.checkpoints.device import DeviceError, choose_device
 from virst_model.checkpoints.options import set_up_logging, writable
 from virst_model.data.mixture import Mixture, open_mixture
-from virst_model.errors import fail, program
+from virst_model.errors import UsageError, fail, program
 from virst_model.train.guide import guide
 from virst_model.train.loop import Batches, train
 from virst_model.train.scene_samples import SceneSamples
@@ -70,8 +72,9 @@ def _train_all(run: Run, stages: Sequence[Stage]) -> str:
         What to say at the end; nothing where another process says it.
     """
     torch.set_num_threads(run.threads)
-    bf16 = run.precision == "bf16" or (run.precision == "auto" and _on_gpu())
-    accelerator = Accelerator(mixed_precision="bf16" if bf16 else "no")
+    on_cpu = _on_cpu()
+    bf16 = run.precision == "bf16" or (run.precision == "auto" and not on_cpu)
+    accelerator = Accelerator(mixed_precision="bf16" if bf16 else "no", cpu=on_cpu)
     together = STAGES[run.stage, run.preset]
     names = [stage.name for stage in together]
     for stage in stages:
@@ -86,10 +89,21 @@ def _train_all(run: Run, stages: Sequence[Stage]) -> str:
     return said if accelerator.is_main_process else ""
 
 
-def _on_gpu() -> bool:
-    """Whether accelerate trains on a GPU; it can be told not to."""
-    on_cpu = parse_flag_from_env("ACCELERATE_USE_CPU")
-    return PartialState(cpu=on_cpu).device.type == "cuda"
+def _on_cpu() -> bool:
+    """Whether to train on the CPU: accelerate is told to, or there is no GPU that computes.
+
+    One of several processes has a GPU of its own; it cannot go to the CPU while others do not.
+
+    Raises:
+        UsageError: its GPU cannot be used.
+    """
+    if parse_flag_from_env("ACCELERATE_USE_CPU"):
+        return True
+    several = "LOCAL_RANK" in os.environ and torch.cuda.is_available()
+    try:
+        return choose_device(f"cuda:{os.environ['LOCAL_RANK']}" if several else "auto") == "cpu"
+    except DeviceError as error:
+        raise UsageError(f"{error}, which is ACCELERATE_USE_CPU=true") from None
 
 
 def _train_one(run: Run, stage: Stage, accelerator: Accelerator) -> bool:
