@@ -382,6 +382,25 @@ def test_what_half_precision_would_round_off_is_carried_from_stage_to_stage(
     assert all(same)  # what never trained is what it was
 
 
+def test_what_a_stage_does_not_train_is_never_copied_from_its_file(start, tmp_path):
+    stage = STAGES["alignment", "tiny"][0]
+    model = load(start)
+    for parameter in model.parameters():
+        parameter.data += 1 / 3  # which half precision rounds
+    save(model, tmp_path, torch.float16)
+    trainee = make_trainee(Run(stage.name, "tiny", start=str(tmp_path)), stage, torch.bfloat16)
+    assert {p.dtype for p in trainee.model.segmenter.parameters()} == {torch.bfloat16}
+
+    merged = trainee.merge()
+
+    maps = [line.split() for line in Path("/proc/self/maps").read_text().splitlines()]
+    own = [line[0].split("-") for line in maps if line[-1] == str(tmp_path / "model.safetensors")]
+    spans = [range(int(first, 16), int(last, 16)) for first, last in own]
+    held = [*merged.segmenter.named_parameters(), *merged.vlm.umt.named_parameters()]
+    assert len(held) > 100
+    assert [n for n, p in held if not any(p.data_ptr() in span for span in spans)] == []
+
+
 def test_computing_again_in_the_backward_pass_changes_no_gradient(start):
     gradients = []
     for checkpointing in (False, True):

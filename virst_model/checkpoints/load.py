@@ -54,7 +54,21 @@ def load(
         DeviceError: the device is not there.
     """
     device = choose_device(device)
-    folder = Path(folder) if folder else TINY
+    model = _read_model(Path(folder) if folder else TINY)
+    if dtype is None:
+        dtype = torch.bfloat16 if torch.device(device).type == "cuda" else torch.float32
+    return settle(model, device, dtype)
+
+
+def load_stored(folder: str | Path | None = None) -> Virst:
+    """As `load`, on the CPU, but each parameter in its file's dtype and mapped from it.
+
+    It takes no memory of its own: processes on one machine share what they read of the file.
+    """
+    return settle(_read_model(Path(folder) if folder else TINY), "cpu", None)
+
+
+def _read_model(folder: Path) -> Virst:
     values, state = read(folder)
     try:
         config = VirstConfig.from_dict(values)
@@ -77,9 +91,7 @@ def load(
             f"the weights are not those of {CONFIG}: missing {missing[:3]}, "
             f"unexpected {unexpected[:3]} ({len(missing)} and {len(unexpected)} in all)",
         )
-    if dtype is None:
-        dtype = torch.bfloat16 if torch.device(device).type == "cuda" else torch.float32
-    return settle(model, device, dtype)
+    return model
 
 
 def empty(config: VirstConfig, tokenizer: Tokenizer) -> Virst:
@@ -91,14 +103,14 @@ def empty(config: VirstConfig, tokenizer: Tokenizer) -> Virst:
         return Virst(config, tokenizer).eval()
 
 
-def settle(model: Virst, device: str, dtype: torch.dtype) -> Virst:
-    """Moves loaded weights to where they run, parameters as `dtype`.
+def settle(model: Virst, device: str, dtype: torch.dtype | None) -> Virst:
+    """Moves loaded weights to where they run, parameters as `dtype`, None each its own.
 
     Tables of positions and pixel statistics stay float32: a rounded frequency turns a distant
     token by a wrong angle. (The release converts all but SAM 2's prompt encoder.)
     """
     for parameter in model.parameters():
-        parameter.data = parameter.data.to(device, dtype)
+        parameter.data = parameter.data.to(device, dtype or parameter.dtype)
     llm = model.vlm.llm
     # What is not stored in files was not assigned either.
     llm.model.rotary_emb = Qwen2RotaryEmbedding(llm.config)

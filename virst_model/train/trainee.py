@@ -11,7 +11,7 @@ import torch
 from torch import nn
 
 from virst_model.checkpoints.folder import WeightsError, read_weights
-from virst_model.checkpoints.load import build, load, save
+from virst_model.checkpoints.load import build, load, load_stored, save
 from virst_model.config import tiny
 from virst_model.model.virst import Virst
 from virst_model.train.batches import Batch
@@ -70,6 +70,7 @@ class Trainee(nn.Module):
 
         Where that rounds a value, `merge` goes on from the exact one: what an earlier stage
         merged would else be lost in half precision, one stage's little after the other's.
+        It stays in the file that it is mapped from: no process keeps a copy.
         """
         for name, parameter in self.named_parameters():
             exact = parameter.data
@@ -131,19 +132,20 @@ def save_weights(trainee: Trainee, folder: Path) -> None:
 
 
 def _start(run: Run, stage: Stage) -> tuple[Virst, dict[str, torch.Tensor]]:
-    """The model, in float32, and the state of its heads."""
+    """The model, as it is stored where it gets adapters, else in float32; its heads' state."""
     start = Path(run.start)
     if run.start and start.suffix != ".pt":
         heads = read_weights(start / HEADS) if (start / HEADS).exists() else {}
-        model = load(start, dtype=torch.float32)
-        return (model if stage.adapters else teach_words(model)), heads
+        if stage.adapters:
+            return load_stored(start), heads
+        return teach_words(load(start, dtype=torch.float32)), heads
     if not run.start and stage.adapters:
         if run.preset != "tiny":
             raise SettingsError(
                 f"start: {stage.name} ({run.preset}) needs a folder of weights; "
                 "`virst import --help` says how to make one"
             )
-        return load(dtype=torch.float32), {}
+        return load_stored(), {}
     model = build(tiny(VOCAB, known_words()), run.seed, train_tokenizer())
     if not run.start:
         return model, {}
