@@ -1,10 +1,16 @@
 """The programs' arguments: a parser that raises, and types of numbers for its `type=`."""
 
-from argparse import ArgumentParser, ArgumentTypeError
+from argparse import (
+    Action,
+    ArgumentDefaultsHelpFormatter,
+    ArgumentParser,
+    ArgumentTypeError,
+    RawDescriptionHelpFormatter,
+)
 from collections.abc import Callable
 import math
 import re
-from typing import NoReturn
+from typing import Any, NoReturn
 
 from virst_model.errors import UsageError
 
@@ -13,8 +19,24 @@ MOST_THREADS = 1024
 MOST_SEED = 2**31 - 1
 
 
+class _Help(ArgumentDefaultsHelpFormatter, RawDescriptionHelpFormatter):
+    """Docstrings as they stand, and the default of every option that has one."""
+
+    def _get_help_string(self, action: Action) -> str:
+        said = action.help or ""
+        if "default" in said or any(action.default is none for none in (None, False, "", ())):
+            return said
+        return super()._get_help_string(action) or ""
+
+
 class Parser(ArgumentParser):
-    """Raises UsageError instead of writing how it is used and ending the process itself."""
+    """Raises UsageError instead of writing how it is used and ending the process itself.
+
+    Its help shows examples of the description as they are written, and options' defaults.
+    """
+
+    def __init__(self, **settings: Any) -> None:
+        super().__init__(**({"formatter_class": _Help} | settings))
 
     def error(self, message: str) -> NoReturn:
         """What argparse calls for an argument that it cannot take."""

@@ -136,7 +136,6 @@ def _parser() -> Parser:
     parser = Parser(
         prog="virst bench",
         description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--preset", choices=PRESETS, default="tiny", help="of random weights")
     parser.add_argument("--random-weights", action="store_true", help="instead of a folder's")

@@ -218,13 +218,26 @@ def _row(group: str, tensors: Sequence[torch.Tensor]) -> tuple[str, str, str, st
     return group, str(len(tensors)), f"{elements:,}", ", ".join(dtypes)
 
 
+IMPORTING = """Released files become a folder of weights that the node and all verbs run.
+
+virst import --virst virst.pt --videochat VideoChat-Flash-Qwen2-7B_res448 \\
+    --sam2 sam2.1_hiera_large.pt --out models/virst-7b
+"""
+INSPECTING = """What tensors are in a file of weights or a folder; nothing in it is run.
+
+virst inspect virst.pt
+"""
+
+
 def _parser() -> Parser:
     parser = Parser(
         prog="virst",
         description="Released checkpoints: turn them into a folder of weights, or look at them.",
     )
     commands = parser.add_subparsers(dest="command", required=True)
-    importing = commands.add_parser("import", help="released files -> a folder of weights")
+    importing = commands.add_parser(
+        "import", help="released files -> a folder of weights", description=IMPORTING
+    )
     importing.add_argument("--virst", type=Path, required=True, help="VIRST's checkpoint (.pt)")
     importing.add_argument(
         "--videochat",
@@ -237,9 +250,16 @@ def _parser() -> Parser:
         "--sam2", type=Path, help="sam2.1_hiera_large.pt; not needed if the checkpoint has it"
     )
     importing.add_argument("--out", type=Path, required=True, metavar="DIR", help="what to make")
-    importing.add_argument("--behaviour", choices=("released", "paper"), default="released")
+    importing.add_argument(
+        "--behaviour",
+        choices=("released", "paper"),
+        default="released",
+        help="switches (docs/released.md)",
+    )
     importing.add_argument("--dtype", choices=DTYPES, default="bfloat16", help="of the weights")
-    inspecting = commands.add_parser("inspect", help="what tensors are in a file")
+    inspecting = commands.add_parser(
+        "inspect", help="what tensors are in a file", description=INSPECTING
+    )
     inspecting.add_argument("file", type=Path, help=".pt, .safetensors, or a folder of weights")
     return parser
 

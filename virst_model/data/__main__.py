@@ -1,4 +1,8 @@
-"""virst data: says what there is to train on, and makes more."""
+"""virst data: says what there is to train on, and makes more.
+
+virst data check DATA                                   what is found, what is missing
+virst data synthetic --out DATA/synthetic --split train videos in the layout of MeViS
+"""
 
 import argparse
 from collections.abc import Sequence

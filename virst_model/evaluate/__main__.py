@@ -53,7 +53,6 @@ def _parser() -> Parser:
     parser = Parser(
         prog="virst evaluate",
         description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--dataset", choices=list(CATALOGUE), help="default: synthetic scenes")
     parser.add_argument("--root", type=Path, metavar="DIR", help="where the data sets lie")
@@ -61,7 +60,9 @@ def _parser() -> Parser:
     parser.add_argument(
         "--mode", choices=MODES, default="offline", help="of a data set or of stories"
     )
-    parser.add_argument("--out", type=Path, default=Path("out/evaluate"), metavar="DIR")
+    parser.add_argument(
+        "--out", type=Path, default=Path("out/evaluate"), metavar="DIR", help="what to write into"
+    )
     parser.add_argument("--fps", type=above_0, help="of a stream (default: 6; scenes: 10)")
     parser.add_argument("--delay", type=whole(0), default=1, help="frames that a grounding takes")
     parser.add_argument(
@@ -77,7 +78,7 @@ def _parser() -> Parser:
     parser.add_argument("--cases", type=whole(0), default=40, help="shown in report.html")
     parser.add_argument("--threads", type=THREADS, default=2, help="CPU threads")
     group = parser.add_argument_group("synthetic scenes")
-    group.add_argument("--videos", type=whole(1), default=60)
+    group.add_argument("--videos", type=whole(1), default=60, help="so many scenes")
     group.add_argument("--stories", type=whole(1), metavar="N", help="so many stories instead")
     group.add_argument("--frames", type=whole(1), default=60, help="of each video")
     group.add_argument("--height", type=whole(LEAST_SIDE), default=240)
@@ -111,6 +112,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _evaluate_dataset(options: argparse.Namespace) -> str:
     if options.root is None:
         raise UsageError(f"--root: where is {options.dataset}?")
+    PartialState()  # before a model is loaded: each of several processes takes a GPU of its own
     if options.annotators and options.dataset != OF_FOUR:
         raise UsageError(
             f"--annotators: {options.dataset} has not {FOUR} an object; {OF_FOUR} has"

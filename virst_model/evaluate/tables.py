@@ -205,7 +205,6 @@ def _parser() -> Parser:
     parser = Parser(
         prog="virst tables",
         description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("table", type=int, choices=tuple(TITLES))
     parser.add_argument("--dataset", choices=list(CATALOGUE), help="default: stories")
@@ -220,7 +219,9 @@ def _parser() -> Parser:
         "--kinds", default="attribute,motion,relation", help="of stories' sentences"
     )
     parser.add_argument("--threads", type=THREADS, default=2, help="CPU threads")
-    parser.add_argument("--out", type=Path, default=Path("out/tables"), metavar="DIR")
+    parser.add_argument(
+        "--out", type=Path, default=Path("out/tables"), metavar="DIR", help="what to write into"
+    )
     group = parser.add_argument_group("rows that are trained")
     group.add_argument(
         "--start", type=Path, dest="model", metavar="DIR", help="another name for --model"

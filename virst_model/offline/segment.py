@@ -127,7 +127,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         required=True,
         help="what to segment; several times for several objects",
     )
-    parser.add_argument("--out", type=Path, default=Path("out/segment"), metavar="DIR")
+    parser.add_argument(
+        "--out", type=Path, default=Path("out/segment"), metavar="DIR", help="what to write into"
+    )
     parser.add_argument("--overlay", action="store_true", help="also write a video to look at")
     add_switches(parser)
     add_model_options(parser)

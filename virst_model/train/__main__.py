@@ -9,7 +9,6 @@ footage in ROOT (docs/datasets.md, docs/finetune.md), the third the full model o
 same command goes on with a run that ended early.
 """
 
-import argparse
 from collections.abc import Sequence
 import dataclasses
 import os
@@ -49,7 +48,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
         prog="virst train",
         description=__doc__,
         epilog=guide(),
-        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("stage", type=Path, metavar="STAGE.yaml", help="in config/train/")
     parser.add_argument("changes", nargs="*", metavar="key=value", help="stronger than the file")
