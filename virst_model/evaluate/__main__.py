@@ -81,8 +81,8 @@ def _parser() -> Parser:
     group.add_argument("--videos", type=whole(1), default=60, help="so many scenes")
     group.add_argument("--stories", type=whole(1), metavar="N", help="so many stories instead")
     group.add_argument("--frames", type=whole(1), default=60, help="of each video")
-    group.add_argument("--height", type=whole(LEAST_SIDE), default=240)
-    group.add_argument("--width", type=whole(LEAST_SIDE), default=320)
+    group.add_argument("--height", type=whole(LEAST_SIDE), default=240, help="of a picture")
+    group.add_argument("--width", type=whole(LEAST_SIDE), default=320, help="of a picture")
     add_switches(parser)
     add_model_options(parser)
     return parser
