@@ -247,21 +247,20 @@ def test_rows_of_table_4_start_from_what_the_start_holds_to_the_last_bit(
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("number", "count"), [("4", 4), ("8", 4), ("9", 3)])
-def test_rows_with_training_are_trained_and_scored_on_a_data_set(
-    weights, capfd, tmp_path, number, count
-):
+def test_rows_with_training_are_trained_and_scored_on_a_data_set(weights, capfd, tmp_path):
+    """Table 8: its training is the first row of Table 9, too, and three stages and not nine."""
     make_mevis(tmp_path)
     places = ["--root", str(tmp_path), "--out", str(tmp_path / "out"), "--start", str(weights)]
 
     arguments = ["--dataset", "mevis", "--videos", "1", "--steps", "1", *places]
-    assert main([number, *arguments]) == 0
+    assert main(["8", *arguments]) == 0
 
-    assert len(table(capfd.readouterr().out)) == count
+    assert len(table(capfd.readouterr().out)) == 4
 
 
 @pytest.mark.slow
-def test_rows_with_training_are_trained_on_stories_too(weights, capfd, tmp_path):
+@pytest.mark.parametrize(("number", "count"), [("4", 4), ("9", 3)])
+def test_rows_with_training_are_trained_on_stories_too(weights, capfd, tmp_path, number, count):
     places = ["--out", str(tmp_path), "--start", str(weights)]
-    assert main(["9", "--videos", "1", "--steps", "1", *places]) == 0
-    assert list(table(capfd.readouterr().out)) == list(LEFT_OUT)
+    assert main([number, "--videos", "1", "--steps", "1", *places]) == 0
+    assert len(table(capfd.readouterr().out)) == count
