@@ -259,8 +259,7 @@ def test_rows_with_training_are_trained_and_scored_on_a_data_set(weights, capfd,
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("number", "count"), [("4", 4), ("9", 3)])
-def test_rows_with_training_are_trained_on_stories_too(weights, capfd, tmp_path, number, count):
+def test_rows_with_training_are_trained_on_stories_too(weights, capfd, tmp_path):
     places = ["--out", str(tmp_path), "--start", str(weights)]
-    assert main([number, "--videos", "1", "--steps", "1", *places]) == 0
-    assert len(table(capfd.readouterr().out)) == count
+    assert main(["4", "--videos", "1", "--steps", "1", *places]) == 0
+    assert len(table(capfd.readouterr().out)) == 4

@@ -223,7 +223,9 @@ def places(tmp_path_factory, weights) -> Path:
     whole = (folder / "cut" / "model.safetensors").read_bytes()
     (folder / "cut" / "model.safetensors").write_bytes(whole[:2000])
     (folder / "tokens" / "tokenizer.json").write_text("no tokenizer")
-    config = json.loads((weights / "config.json").read_text())
+    # These answer in words, so that `ask` gets as far as what is wrong.
+    config = json.loads((weights / "config.json").read_text()) | {"answers": True}
+    (folder / "weights" / "config.json").write_text(json.dumps(config))
     for name, change in CHANGED.items():
         (folder / name / "config.json").write_text(change(config))
     (folder / "empty").mkdir()
