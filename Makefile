@@ -64,7 +64,7 @@ bench: setup
 	@$(RUN) "$(BIN)/python" -m virst_model bench --queries 1,4 --json out/bench.json
 
 bench-ros: setup
-	@$(RUN) "$(BIN)/python" -m virst_ros.bench --json out/bench_ros.json
+	@$(RUN) "$(BIN)/python" -m virst_ros.demo.bench --json out/bench_ros.json
 
 # What training is made of, in minutes; the weights in out/train-tiny are worth nothing.
 TRAIN = "$(BIN)/python" -m virst_model train

@@ -75,7 +75,7 @@ setup(
             "virst-segment = virst_ros.node:main",
             "virst-camera = virst_ros.camera:main",
             "virst-query = virst_ros.query:main",
-            "virst-demo = virst_ros.demo:main",
+            "virst-demo = virst_ros.demo.__main__:main",
         ],
     },
 )

@@ -13,7 +13,7 @@ def test_a_load_is_measured_from_camera_to_mask(start_process, tmp_path):
     path = tmp_path / "bench.json"
     for seconds in ("3", "12", "48"):  # until it tracks, which a busy machine takes longer for
         process = start_process(
-            *("-m", "virst_ros.bench", "--cases", "1", "--seconds", seconds),
+            *("-m", "virst_ros.demo.bench", "--cases", "1", "--seconds", seconds),
             *("--out", str(tmp_path), "--json", str(path)),
         )
         assert process.popen.wait(LIMIT_S) == 0, process.output

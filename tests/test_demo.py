@@ -15,9 +15,10 @@ from patience import LIMIT_S
 from robot import Robot, image, red_square
 
 from virst_model.synthetic.scenes import DEMO_QUERIES, demo_scene
-from virst_ros import demo, report
-from virst_ros.recorder import OverlayVideo, Record, Sample, true_ids
-from virst_ros.report import Span
+from virst_ros.demo import __main__ as demo
+from virst_ros.demo import report
+from virst_ros.demo.recorder import OverlayVideo, Record, Sample, true_ids
+from virst_ros.demo.report import Span
 
 SCRIPTED = str(Path(__file__).with_name("scripted_segment.py"))
 KEYS = {

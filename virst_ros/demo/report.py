@@ -13,7 +13,7 @@ import cv2
 import numpy as np
 
 from virst_model.answer import LOST, SEARCHING, TRACKING
-from virst_ros.recorder import Record, Sample
+from virst_ros.demo.recorder import Record, Sample
 
 # A query that the scene can answer has to be followed at least so well.
 LEAST_IOU = 0.5

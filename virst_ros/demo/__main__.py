@@ -29,8 +29,8 @@ from tqdm import tqdm
 
 from virst_interfaces.srv import SetQuery
 from virst_model.synthetic.scenes import DEMO_QUERIES, Scene
-from virst_ros import report
-from virst_ros.recorder import OverlayVideo, Recorder
+from virst_ros.demo import report
+from virst_ros.demo.recorder import OverlayVideo, Recorder
 
 RATE_HZ = 15.0
 START_LIMIT_S = 120.0
@@ -97,7 +97,7 @@ def set_environment(out: Path) -> None:
 
 def _dds_profile() -> Path:
     """config/fastdds.xml, of the checkout or of the installed package."""
-    checkout = Path(__file__).resolve().parents[1] / "config" / "fastdds.xml"
+    checkout = Path(__file__).resolve().parents[2] / "config" / "fastdds.xml"
     if checkout.is_file():
         return checkout
     from ament_index_python.packages import get_package_share_directory

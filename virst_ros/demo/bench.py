@@ -1,6 +1,6 @@
 """From camera stamp to mask, end to end: camera, DDS, node and a subscriber, at several loads.
 
-python -m virst_ros.bench --json out/bench_ros.json
+python -m virst_ros.demo.bench --json out/bench_ros.json
 """
 
 from __future__ import annotations
@@ -24,10 +24,10 @@ from tqdm import tqdm
 from virst_interfaces.msg import SegmentationArray
 from virst_model.answer import TRACKING
 from virst_model.synthetic.scenes import DEMO_QUERIES
-from virst_ros import report
-from virst_ros.demo import DemoError, Director, Interrupts, Processes, set_environment
+from virst_ros.demo import report
+from virst_ros.demo.__main__ import DemoError, Director, Interrupts, Processes, set_environment
+from virst_ros.demo.recorder import ANSWERS
 from virst_ros.meter import Meter
-from virst_ros.recorder import ANSWERS
 
 # Before anything is counted, with the query set: the first answers and a full pipeline.
 WARM_UP_S = 4.0
@@ -138,7 +138,7 @@ def table(found: Sequence[dict]) -> str:
 
 def main(args: list[str] | None = None) -> int:
     """The exit status: 0, or 1 with the reason on stderr."""
-    parser = argparse.ArgumentParser(prog="python -m virst_ros.bench", description=__doc__)
+    parser = argparse.ArgumentParser(prog="python -m virst_ros.demo.bench", description=__doc__)
     parser.add_argument("--seconds", type=float, default=15.0, help="counted, each load")
     parser.add_argument("--cases", type=int, default=len(CASES), help="how many of the loads")
     parser.add_argument("--model", default="", help="folder with weights; default: the package's")
