@@ -27,7 +27,7 @@ from virst_model.errors import UsageError, program
 from virst_model.frames import Frames, VideoError, open_frames
 from virst_model.offline.guide import load_scorer
 from virst_model.offline.video import MAX_QUERIES, Picture, segment_video
-from virst_model.overlay import draw_overlay
+from virst_model.overlay import OverlayVideo, draw_overlay
 
 SLUG_LENGTH = 60
 
@@ -50,30 +50,19 @@ class Overlay:
 
     def __init__(self, folder: Path, frames: int, rate_hz: float) -> None:
         self.path = folder / ("overlay.png" if frames == 1 else "overlay.mp4")
-        self._still = frames == 1
-        self._rate_hz = rate_hz
-        self._writer: cv2.VideoWriter | None = None
-        self._size = (0, 0)
+        self._video = None if frames == 1 else OverlayVideo(self.path, rate_hz)
 
     def write(self, canvas_HW3: np.ndarray) -> None:
         """Adds a BGR frame, at the size of the first; VideoError where the file cannot be made."""
-        if self._still:
+        if self._video is None:
             write_image(self.path, canvas_HW3)
-            return
-        if self._writer is None:
-            self._size = canvas_HW3.shape[1::-1]
-            code = cv2.VideoWriter_fourcc(*"mp4v")
-            self._writer = cv2.VideoWriter(str(self.path), code, self._rate_hz, self._size)
-            if not self._writer.isOpened():
-                raise VideoError(self.path, "cannot be written")
-        if canvas_HW3.shape[1::-1] != self._size:
-            canvas_HW3 = cv2.resize(canvas_HW3, self._size)
-        self._writer.write(canvas_HW3)
+        else:
+            self._video.write(canvas_HW3)
 
     def close(self) -> None:
         """Finishes the file."""
-        if self._writer is not None:
-            self._writer.release()
+        if self._video is not None:
+            self._video.close()
 
 
 def write_image(path: Path, image: np.ndarray) -> None:
