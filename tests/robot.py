@@ -20,7 +20,7 @@ from virst_interfaces.srv import SetQuery
 HEIGHT, WIDTH = 120, 160
 REPEAT_S = 2.0
 RELIABLE = QoSProfile(depth=10, reliability=ReliabilityPolicy.RELIABLE)
-ANSWERS = ("/virst/masks", "/virst/labels", "/virst/segmentations")
+ANSWER_TOPICS = ("/virst/masks", "/virst/labels", "/virst/segmentations")
 TRANSITIONS = {"configure": 1, "cleanup": 2, "activate": 3, "deactivate": 4}
 
 
@@ -63,9 +63,9 @@ class Robot:
             CompressedImage, "/virst/image/compressed", qos_profile_sensor_data
         )
         for kind, topic, heard in (
-            (Image, ANSWERS[0], self.masks),
-            (Image, ANSWERS[1], self.labels),
-            (SegmentationArray, ANSWERS[2], self.segmentations),
+            (Image, ANSWER_TOPICS[0], self.masks),
+            (Image, ANSWER_TOPICS[1], self.labels),
+            (SegmentationArray, ANSWER_TOPICS[2], self.segmentations),
         ):
             node.create_subscription(kind, topic, heard.append, RELIABLE)
         node.create_subscription(DiagnosticArray, "/diagnostics", self._on_diagnostics, 10)
@@ -119,7 +119,7 @@ class Robot:
             return (
                 self.diagnostics.get("state") == "active"
                 and any(camera.get_subscription_count() for camera in cameras)
-                and all(self._node.count_publishers(topic) for topic in ANSWERS)
+                and all(self._node.count_publishers(topic) for topic in ANSWER_TOPICS)
             )
 
         assert self.spin_until(ready), f"not active: {self.diagnostics}"

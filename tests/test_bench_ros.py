@@ -17,7 +17,8 @@ def test_a_load_is_measured_from_camera_to_mask(start_process, tmp_path):
             *("--out", str(tmp_path), "--json", str(path)),
         )
         assert process.popen.wait(LIMIT_S) == 0, process.output
-        (load,) = json.loads(path.read_text())["loads"]
+        measured = json.loads(path.read_text())
+        (load,) = measured["loads"]
         if load["tracking_percent"] > 0:
             break
 
@@ -25,3 +26,6 @@ def test_a_load_is_measured_from_camera_to_mask(start_process, tmp_path):
     assert load["fps"] > 0 and load["latency_ms p50"] > 0
     assert load["tracking_percent"] > 0 and load["node_mib"] > 0
     assert "latency_ms p99" in process.output
+    assert measured["start_cpu_s"].keys() == {"virst-camera", "virst-query"}
+    assert all(0 < cpu_s < 60 for cpu_s in measured["start_cpu_s"].values())
+    assert "virst-query: " in process.output

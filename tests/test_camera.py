@@ -17,8 +17,8 @@ from sensor_msgs.msg import CompressedImage, Image
 from std_msgs.msg import String
 
 from virst_model.synthetic.scenes import Scene, demo_scene
-from virst_ros.camera import LATCHED, TRUTH
 from virst_ros.pictures import PictureError, open_source
+from virst_ros.qos import LATCHED, TRUTH
 
 CAMERA = ("-m", "virst_ros.camera", "--ros-args")
 

@@ -15,9 +15,9 @@ from patience import LIMIT_S
 from robot import Robot, image, red_square
 
 from virst_model.synthetic.scenes import DEMO_QUERIES, demo_scene
-from virst_ros.demo import __main__ as demo
 from virst_ros.demo import report
-from virst_ros.demo.recorder import OverlayVideo, Record, Sample, true_ids
+from virst_ros.demo.director import choose_queries
+from virst_ros.demo.recorder import FrameRecord, SheetFrame, StampedVideo, true_ids
 from virst_ros.demo.report import Span
 
 SCRIPTED = str(Path(__file__).with_name("scripted_segment.py"))
@@ -50,7 +50,7 @@ def run_demo(start_process, out: Path, *arguments: str):
         process.popen.wait(LIMIT_S)
         assert (out / "report.json").is_file(), process.output
         written = json.loads((out / "report.json").read_text())
-        if all(one["masks_received"] for one in written["queries"]):
+        if all(query["masks_received"] for query in written["queries"]):
             break
     return process, written
 
@@ -62,10 +62,10 @@ def test_demo_writes_video_sheet_and_report(start_process, random_weights, tmp_p
 
     first, second = written["queries"]
     assert (first["query"], second["query"]) == ("the green zebra", DEMO_QUERIES[0])
-    for one in (first, second):
-        assert set(one) >= KEYS
-        assert set(one["latency_ms"]) == {"p50", "p95", "p99"}
-        assert 0 < one["masks_received"] <= one["frames_published"]
+    for query in (first, second):
+        assert set(query) >= KEYS
+        assert set(query["latency_ms"]) == {"p50", "p95", "p99"}
+        assert 0 < query["masks_received"] <= query["frames_published"]
     assert (first["answerable"], first["mean_iou"]) == (False, None)
     # Random weights follow nothing: the demo says so and fails.
     assert second["answerable"] and not written["passed"]
@@ -88,8 +88,8 @@ def test_demo_of_a_video_knows_no_truth(start_process, random_weights, tmp_path)
 
     assert process.popen.returncode == 0, process.output
     assert written["passed"]
-    assert [one["mean_iou"] for one in written["queries"]] == [None, None]
-    assert all(one["masks_received"] for one in written["queries"])
+    assert [query["mean_iou"] for query in written["queries"]] == [None, None]
+    assert all(query["masks_received"] for query in written["queries"])
 
 
 def test_demo_says_why_the_node_did_not_start(start_process, tmp_path):
@@ -142,12 +142,12 @@ def test_query_client(start_process, ros_node, spin_until):
     assert ask()[0] == 2
 
 
-def records() -> list[Record]:
+def records() -> list[FrameRecord]:
     """Ten frames, 0.1 s apart from 100 s on; the query is answered from the third, with a drop."""
     made = []
     for index in range(10):
         stamp_s = 100.0 + index / 10
-        record = Record(stamp_s)
+        record = FrameRecord(stamp_s)
         if index != 5:
             record.mask_at_s, record.query_id = stamp_s + 0.05, 7
             record.state = "searching" if index < 2 else "tracking"
@@ -175,7 +175,7 @@ def test_the_report_of_another_query_is_empty():
     assert (measured["masks_received"], measured["first_mask_s"]) == (0, None)
     assert measured["latency_ms"] == {"p50": None, "p95": None, "p99": None}
     assert "no mask" in report.faults([measured])[0]
-    assert "red" in report.table([measured])
+    assert "red" in report.text_table([measured])
 
 
 def test_what_the_scene_cannot_answer_is_no_fault():
@@ -186,7 +186,7 @@ def test_what_the_scene_cannot_answer_is_no_fault():
 
 
 def test_an_answerable_query_that_is_never_followed_is_a_fault():
-    searching = [Record(100.1, 100.2, 7, "searching", 100.2)]
+    searching = [FrameRecord(100.1, 100.2, 7, "searching", 100.2)]
     measured = report.measure(Span("red", 7, 100.0, 101.0, True), searching)
 
     assert "mean_iou" in report.faults([measured])[0]
@@ -197,7 +197,7 @@ def test_the_sheet_shows_every_state_once_and_the_newest():
     empty = np.zeros((48, 64), bool)
     frame_HW3 = np.zeros((48, 64, 3), np.uint8)
     samples = [
-        Sample(Record(100.0 + i, 100.1 + i, 7, s, 0.0, 0.5), frame_HW3, empty)
+        SheetFrame(FrameRecord(100.0 + i, 100.1 + i, 7, s, 0.0, 0.5), frame_HW3, empty)
         for i, s in enumerate(states)
     ]
     chosen = report.choose(samples)
@@ -208,21 +208,21 @@ def test_the_sheet_shows_every_state_once_and_the_newest():
 
 
 def test_the_overlay_keeps_its_own_time(tmp_path):
-    video = OverlayVideo(str(tmp_path / "overlay.mp4"), 10.0)
+    video = StampedVideo(tmp_path / "overlay.mp4", 10.0)
     for stamp_s in (100.0, 100.1, 100.5, 100.6):
         video.write(np.zeros((48, 64, 3), np.uint8), stamp_s)
 
     assert video.written == 7
     assert video.close()
-    assert not OverlayVideo(str(tmp_path / "none.mp4"), 10.0).close()
+    assert not StampedVideo(tmp_path / "none.mp4", 10.0).close()
 
 
 def test_the_second_query_means_something_else():
     scene = demo_scene(0)
 
-    assert demo.choose_queries(None, scene) == DEMO_QUERIES
-    assert demo.choose_queries(DEMO_QUERIES[1], scene) == (DEMO_QUERIES[1], DEMO_QUERIES[0])
-    assert demo.choose_queries("a dog", None)[0] == "a dog"
+    assert choose_queries(None, scene) == DEMO_QUERIES
+    assert choose_queries(DEMO_QUERIES[1], scene) == (DEMO_QUERIES[1], DEMO_QUERIES[0])
+    assert choose_queries("a dog", None)[0] == "a dog"
     colour = DEMO_QUERIES[0].split()[1]
-    first, second = demo.choose_queries(f"the {colour} object", scene)
+    first, second = choose_queries(f"the {colour} object", scene)
     assert true_ids(scene, first, 0.0) != true_ids(scene, second, 0.0)

@@ -15,20 +15,13 @@ from rclpy.clock import Clock, ClockType
 from rclpy.exceptions import ParameterException
 from rclpy.executors import ExternalShutdownException
 from rclpy.node import Node
-from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy, qos_profile_sensor_data
+from rclpy.qos import qos_profile_sensor_data
 from sensor_msgs.msg import CompressedImage, Image
 from std_msgs.msg import Header, String
 
 from virst_ros.convert import array_to_compressed, array_to_image
 from virst_ros.pictures import PictureError, SceneSource, open_source
-
-# The truth must not get lost, whatever happens to the images.
-TRUTH = QoSProfile(depth=30, reliability=ReliabilityPolicy.RELIABLE)
-LATCHED = QoSProfile(
-    depth=1,
-    reliability=ReliabilityPolicy.RELIABLE,
-    durability=DurabilityPolicy.TRANSIENT_LOCAL,
-)
+from virst_ros.qos import LATCHED, TRUTH
 
 
 class Camera(Node):

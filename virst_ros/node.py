@@ -21,7 +21,6 @@ from rclpy.executors import ExternalShutdownException, MultiThreadedExecutor
 from rclpy.lifecycle import LifecycleNodeMixin, LifecycleState, TransitionCallbackReturn
 from rclpy.node import Node
 from rclpy.parameter import Parameter
-from rclpy.qos import QoSProfile, ReliabilityPolicy
 from rclpy.signals import SignalHandlerOptions
 from sensor_msgs.msg import CompressedImage, Image
 
@@ -32,14 +31,12 @@ from virst_model.errors import InputError
 from virst_model.overlay import draw_overlay
 from virst_ros import convert, diagnosis, parameters
 from virst_ros.meter import Meter
+from virst_ros.qos import NEWEST_IMAGE, RESULT
 from virst_ros.query_book import QueryBook
 from virst_ros.tracker import Arrival, Outlets, Stream, Tracker, open_stream
 from virst_ros.worker import Mailbox, Worker
 
 SUCCESS, FAILURE = TransitionCallbackReturn.SUCCESS, TransitionCallbackReturn.FAILURE
-NEWEST = QoSProfile(depth=1, reliability=ReliabilityPolicy.BEST_EFFORT)
-# Reliable, volatile: what a reliable RViz matches.
-ANSWERS = QoSProfile(depth=1, reliability=ReliabilityPolicy.RELIABLE)
 WARN_EVERY_S = 5.0
 # How long a thread may keep Python's interpreter while others wait; the default is 5 ms. Taking a
 # camera message wants it some twenty times, which with the tracker and the grounder at work was
@@ -146,7 +143,7 @@ class SegmentNode(LifecycleNodeMixin, Node):
         outcome = super().on_activate(state)
         kind = CompressedImage if self.parameters.image_transport == "compressed" else Image
         self._subscription = self.create_subscription(
-            kind, self.image_topic, self._on_image, NEWEST
+            kind, self.image_topic, self._on_image, NEWEST_IMAGE
         )
         self.get_logger().info(f"segmenting {self.image_topic}")
         return outcome
@@ -279,7 +276,7 @@ class SegmentNode(LifecycleNodeMixin, Node):
         self._worker.start()
 
     def _create_outlets(self) -> None:
-        publisher = functools.partial(self.create_lifecycle_publisher, qos_profile=ANSWERS)
+        publisher = functools.partial(self.create_lifecycle_publisher, qos_profile=RESULT)
         self._masks = publisher(Image, "masks")
         self._labels = publisher(Image, "labels")
         self._segmentations = publisher(SegmentationArray, "segmentations")

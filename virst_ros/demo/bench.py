@@ -1,6 +1,7 @@
-"""From camera stamp to mask, end to end: camera, DDS, node and a subscriber, at several loads.
+"""From camera stamp to mask, end to end: camera, DDS, node and a subscriber, at several loads; and
+what the small programs cost until their node is there.
 
-python -m virst_ros.demo.bench --json out/bench_ros.json
+    python -m virst_ros.demo.bench --json out/bench_ros.json
 """
 
 from __future__ import annotations
@@ -10,14 +11,15 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 import json
 from pathlib import Path
+import statistics
+import subprocess
 import sys
 import time
+from typing import Any
 
 from diagnostic_msgs.msg import DiagnosticArray
 import numpy as np
-import rclpy
 from rclpy.node import Node
-from rclpy.signals import SignalHandlerOptions
 from sensor_msgs.msg import Image
 from tqdm import tqdm
 
@@ -25,17 +27,25 @@ from virst_interfaces.msg import SegmentationArray
 from virst_model.answer import TRACKING
 from virst_model.synthetic.scenes import DEMO_QUERIES
 from virst_ros.demo import report
-from virst_ros.demo.__main__ import DemoError, Director, Interrupts, Processes, set_environment
-from virst_ros.demo.recorder import ANSWERS
+from virst_ros.demo.director import stage
+from virst_ros.demo.processes import DemoError, Interrupts, set_environment
 from virst_ros.meter import Meter
+from virst_ros.qos import EVERY_RESULT
 
 # Before anything is counted, with the query set: the first answers and a full pipeline.
 WARM_UP_S = 4.0
+# Program -> what it does until its node is there.
+STARTS = {
+    "virst-camera": "from virst_ros.camera import Camera; node = Camera()",
+    "virst-query": "import virst_ros.query; node = rclpy.create_node('virst_query')",
+}
+# Starts are short and vary: the median of so many.
+STARTS_MEASURED = 5
 
 
 @dataclass(frozen=True)
 class Case:
-    """One load."""
+    """One load: the camera's images, in pixels, and how many a second."""
 
     width: int
     height: int
@@ -54,10 +64,10 @@ class Listener(Node):
         self.latencies_ms: list[float] = []
         self.tracking = 0
         self.memory_mib = 0.0
-        self.last = None
-        self.create_subscription(Image, "/virst/masks", self._on_mask, ANSWERS)
+        self.state = ""
+        self.create_subscription(Image, "/virst/masks", self._on_mask, EVERY_RESULT)
         self.create_subscription(
-            SegmentationArray, "/virst/segmentations", self._on_segmentations, ANSWERS
+            SegmentationArray, "/virst/segmentations", self._on_segmentations, EVERY_RESULT
         )
         self.create_subscription(DiagnosticArray, "/diagnostics", self._on_diagnostics, 10)
 
@@ -71,7 +81,7 @@ class Listener(Node):
         self.latencies_ms.append(1000 * (time.time() - stamp_s))
 
     def _on_segmentations(self, message: SegmentationArray) -> None:
-        self.tracking += all(one.state == TRACKING for one in message.segmentations)
+        self.tracking += all(answer.state == TRACKING for answer in message.segmentations)
 
     def _on_diagnostics(self, message: DiagnosticArray) -> None:
         values = {v.key: v.value for status in message.status for v in status.values}
@@ -92,25 +102,14 @@ def measure(
     Raises:
         DemoError: a process ended, or nothing came.
     """
-    processes = Processes(out, interrupts)
-    rclpy.init(signal_handler_options=SignalHandlerOptions.NO)
-    try:
-        listener = Listener()
-        director = Director(listener, processes)
-        chosen = ["-p", f"model:={model}"] if model else []
-        processes.start("virst-segment", "-r", "image:=/camera/image_raw", *chosen)
-        sizes = ("-p", f"width:={case.width}", "-p", f"height:={case.height}")
-        processes.start("virst-camera", "-p", f"rate_hz:={case.rate_hz}", *sizes)
+    with stage(out, interrupts, Listener, asdict(case), model) as director:
+        listener = director.listener
         director.wait_until_active()
         director.ask(DEMO_QUERIES[0])
         director.spin_for(WARM_UP_S)
         listener.reset()
         director.spin_for(seconds)
         latencies_ms, tracking = list(listener.latencies_ms), listener.tracking
-        director.close()
-    finally:
-        processes.stop()
-        rclpy.try_shutdown()
     if not latencies_ms:
         raise DemoError(f"{case}: no mask came in {seconds:g} s")
     p50, p95, p99 = np.percentile(latencies_ms, (50, 95, 99)).tolist()
@@ -125,20 +124,40 @@ def measure(
     }
 
 
-def table(found: Sequence[dict]) -> str:
+def start_cpu_s(program: str) -> float:
+    """CPU seconds, user and system, of a program of STARTS until its node is there; a median.
+
+    Raises DemoError where it does not come to that.
+    """
+    code = (
+        f"import rclpy; rclpy.init(); {STARTS[program]}; "
+        "import sys, time; sys.stdout.write(str(time.process_time())); rclpy.shutdown()"
+    )
+    times_s = []
+    for _ in range(STARTS_MEASURED):
+        process = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+        if process.returncode:
+            raise DemoError(f"{program} does not start:\n{process.stderr[-2000:]}")
+        times_s.append(float(process.stdout))
+    return statistics.median(times_s)
+
+
+def markdown_table(loads: Sequence[dict[str, Any]]) -> str:
     """For people: a row a load."""
-    names = [name for name in found[0] if name not in ("width", "height", "rate_hz")]
+    names = [name for name in loads[0] if name not in ("width", "height", "rate_hz")]
     lines = ["| camera |" + "|".join(f" {name} " for name in names) + "|"]
     lines.append("|---" * (len(names) + 1) + "|")
-    for one in found:
-        cells = "|".join(f" {one[name]:.1f} " for name in names)
-        lines.append(f"| {one['width']}x{one['height']} at {one['rate_hz']:g} Hz |{cells}|")
+    for load in loads:
+        cells = "|".join(f" {load[name]:.1f} " for name in names)
+        lines.append(f"| {load['width']}x{load['height']} at {load['rate_hz']:g} Hz |{cells}|")
     return "\n".join(lines) + "\n"
 
 
 def main(args: list[str] | None = None) -> int:
     """The exit status: 0, or 1 with the reason on stderr."""
-    parser = argparse.ArgumentParser(prog="python -m virst_ros.demo.bench", description=__doc__)
+    parser = argparse.ArgumentParser(
+        prog="python -m virst_ros.demo.bench", description=__doc__.split("\n\n")[0]
+    )
     parser.add_argument("--seconds", type=float, default=15.0, help="counted, each load")
     parser.add_argument("--cases", type=int, default=len(CASES), help="how many of the loads")
     parser.add_argument("--model", default="", help="folder with weights; default: the package's")
@@ -147,12 +166,13 @@ def main(args: list[str] | None = None) -> int:
     options = parser.parse_args(args)
     options.out.mkdir(parents=True, exist_ok=True)
     set_environment(options.out)
-    found = []
+    loads = []
     try:
+        starts_cpu_s = {program: start_cpu_s(program) for program in STARTS}
         with Interrupts() as interrupts:
             for case in tqdm(CASES[: options.cases], unit="load"):
                 numbers = measure(case, options.seconds, options.out, interrupts, options.model)
-                found.append(asdict(case) | numbers)
+                loads.append(asdict(case) | numbers)
     except (DemoError, OSError) as error:
         sys.stderr.write(f"bench: {error}\n")
         return 1
@@ -161,9 +181,11 @@ def main(args: list[str] | None = None) -> int:
         return 130
     if options.json:
         options.json.parent.mkdir(parents=True, exist_ok=True)
-        whole = {"machine": report.machine(), "loads": found}
+        whole = {"machine": report.machine(), "loads": loads, "start_cpu_s": starts_cpu_s}
         options.json.write_text(json.dumps(whole, indent=1) + "\n", encoding="utf-8")
-    sys.stdout.write(table(found))
+    sys.stdout.write(markdown_table(loads))
+    for program, cpu_s in starts_cpu_s.items():
+        sys.stdout.write(f"{program}: {cpu_s:.2f} s of CPU until its node is there\n")
     return 0
 
 

@@ -5,22 +5,23 @@ from __future__ import annotations
 from collections import OrderedDict
 from dataclasses import dataclass, field
 import json
+from pathlib import Path
 import time
 
 import cv2
 import numpy as np
 from rclpy.node import Node
-from rclpy.qos import QoSProfile, ReliabilityPolicy, qos_profile_sensor_data
+from rclpy.qos import qos_profile_sensor_data
 from sensor_msgs.msg import Image
 from std_msgs.msg import Header, String
 
 from virst_interfaces.msg import SegmentationArray
 from virst_model.answer import TRACKING
+from virst_model.overlay import OverlayVideo
 from virst_model.synthetic.scenes import Scene
-from virst_ros.camera import LATCHED, TRUTH
 from virst_ros.meter import Meter
+from virst_ros.qos import EVERY_RESULT, LATCHED, TRUTH
 
-ANSWERS = QoSProfile(depth=10, reliability=ReliabilityPolicy.RELIABLE)
 # Frames that wait for their other half: two seconds at 15 Hz.
 WAITING = 30
 SAMPLES_A_QUERY = 12
@@ -28,7 +29,7 @@ SAMPLE_EVERY_S = 1.0
 
 
 @dataclass
-class Record:
+class FrameRecord:
     """What became of one camera frame. Times are this machine's clock."""
 
     stamp_s: float
@@ -40,17 +41,17 @@ class Record:
 
 
 @dataclass(frozen=True)
-class Sample:
-    """A frame for the contact sheet."""
+class SheetFrame:
+    """A frame for the contact sheet: uint8 RGB (H, W, 3), and its mask, bool (H, W)."""
 
-    record: Record
+    record: FrameRecord
     frame_HW3: np.ndarray
     mask_HW: np.ndarray
 
 
 @dataclass
-class Waiting:
-    """The parts of a frame that came so far."""
+class FrameParts:
+    """What came of a frame so far: image, ids of the truth, mask, and texts by query id."""
 
     frame_HW3: np.ndarray | None = None
     ids_HW: np.ndarray | None = None
@@ -65,29 +66,29 @@ class Recorder(Node):
     those of the samples.
     """
 
-    def __init__(self, video: OverlayVideo) -> None:
+    def __init__(self, video: StampedVideo) -> None:
         super().__init__("virst_recorder")
-        self.records: OrderedDict[int, Record] = OrderedDict()  # by stamp in ns
-        self.samples: dict[int, list[Sample]] = {}  # by query id
+        self.records: OrderedDict[int, FrameRecord] = OrderedDict()  # by stamp in ns
+        self.samples: dict[int, list[SheetFrame]] = {}  # by query id
         self.scene: Scene | None = None
         self._start_ns = 0
         self._video = video
-        self._waiting: OrderedDict[int, Waiting] = OrderedDict()
+        self._waiting: OrderedDict[int, FrameParts] = OrderedDict()
         self.meter = Meter()
         for kind, topic, callback, qos in (
             (Image, "/camera/image_raw", self._on_frame, qos_profile_sensor_data),
             (Image, "/camera/truth/ids", self._on_ids, TRUTH),
             (String, "/camera/truth/scene", self._on_scene, LATCHED),
-            (Image, "/virst/masks", self._on_mask, ANSWERS),
-            (SegmentationArray, "/virst/segmentations", self._on_segmentations, ANSWERS),
-            (Image, "/virst/overlay", self._on_overlay, ANSWERS),
+            (Image, "/virst/masks", self._on_mask, EVERY_RESULT),
+            (SegmentationArray, "/virst/segmentations", self._on_segmentations, EVERY_RESULT),
+            (Image, "/virst/overlay", self._on_overlay, EVERY_RESULT),
         ):
             self.create_subscription(kind, topic, callback, qos)
 
     @property
-    def last(self) -> Record | None:
-        """The newest frame that was answered."""
-        return next((r for r in reversed(self.records.values()) if r.query_id), None)
+    def state(self) -> str:
+        """The state on the newest frame that was answered; empty where none was."""
+        return next((r.state for r in reversed(self.records.values()) if r.query_id), "")
 
     def _on_scene(self, message: String) -> None:
         description = json.loads(message.data)
@@ -113,20 +114,21 @@ class Recorder(Node):
 
     def _on_segmentations(self, message: SegmentationArray) -> None:
         record = self._record(message.header)
-        for one in message.segmentations:  # the demo asks for one thing at a time
-            record.query_id, record.state, record.state_at_s = one.id, one.state, time.time()
-            self._waiting_for(message.header).texts = {one.id: one.text}
+        for answer in message.segmentations:  # the demo asks for one thing at a time
+            record.query_id, record.state = answer.id, answer.state
+            record.state_at_s = time.time()
+            self._waiting_for(message.header).texts = {answer.id: answer.text}
         self._pair(message.header)
 
     def _on_overlay(self, message: Image) -> None:
         self._video.write(_array(message), _stamp_ns(message.header) * 1e-9)
 
-    def _record(self, header: Header) -> Record:
+    def _record(self, header: Header) -> FrameRecord:
         stamp_ns = _stamp_ns(header)
-        return self.records.setdefault(stamp_ns, Record(stamp_ns * 1e-9))
+        return self.records.setdefault(stamp_ns, FrameRecord(stamp_ns * 1e-9))
 
-    def _waiting_for(self, header: Header) -> Waiting:
-        waiting = self._waiting.setdefault(_stamp_ns(header), Waiting())
+    def _waiting_for(self, header: Header) -> FrameParts:
+        waiting = self._waiting.setdefault(_stamp_ns(header), FrameParts())
         while len(self._waiting) > WAITING:
             self._waiting.popitem(last=False)
         return waiting
@@ -148,53 +150,45 @@ class Recorder(Node):
             self._sample(record, parts)
             del self._waiting[stamp_ns]
 
-    def _sample(self, record: Record, parts: Waiting) -> None:
+    def _sample(self, record: FrameRecord, parts: FrameParts) -> None:
         """Keeps the first frame of every state, and one a second."""
         samples = self.samples.setdefault(record.query_id, [])
         new_state = record.state not in [s.record.state for s in samples]
         due = not samples or record.stamp_s - samples[-1].record.stamp_s >= SAMPLE_EVERY_S
         if new_state or due:
-            samples.append(Sample(record, parts.frame_HW3, parts.mask_HW))
+            samples.append(SheetFrame(record, parts.frame_HW3, parts.mask_HW))
         if len(samples) > SAMPLES_A_QUERY:
             del samples[len(samples) // 2]  # the first ones and the newest stay
 
 
-class OverlayVideo:
-    """Writes pictures into an mp4 file at their own time: a late one stretches the one before."""
+class StampedVideo:
+    """Pictures in an mp4 file at their own time: a late one stretches the one before."""
 
-    def __init__(self, path: str, rate_hz: float) -> None:
+    def __init__(self, path: Path, rate_hz: float) -> None:
         self.path, self._rate_hz = path, rate_hz
-        self._writer: cv2.VideoWriter | None = None
-        self._size = (0, 0)
-        self._start_s = 0.0
+        self._video = OverlayVideo(path, rate_hz)
+        self._start_s: float | None = None
         self.written = 0
 
     def write(self, bgr_HW3: np.ndarray, stamp_s: float) -> None:
-        """Raises OSError where no video can be written."""
-        size = bgr_HW3.shape[1], bgr_HW3.shape[0]
-        if self._writer is None:
-            code = cv2.VideoWriter_fourcc(*"mp4v")
-            self._writer = cv2.VideoWriter(self.path, code, self._rate_hz, size)
-            self._size, self._start_s = size, stamp_s
-            if not self._writer.isOpened():
-                raise OSError(f"{self.path}: OpenCV cannot write this video")
-        if size != self._size:
-            bgr_HW3 = cv2.resize(bgr_HW3, self._size)
+        """Raises VideoError where no video can be written."""
+        if self._start_s is None:
+            self._start_s = stamp_s
         # At most a second of stillness, lest a clock that jumps fill the disk.
         missing = round((stamp_s - self._start_s) * self._rate_hz) + 1 - self.written
         for _ in range(min(missing, int(self._rate_hz))):
-            self._writer.write(bgr_HW3)
+            self._video.write(bgr_HW3)
             self.written += 1
 
     def close(self) -> bool:
         """Ends the file; whether it opens again with a picture in it."""
-        if self._writer is None:
+        self._video.close()
+        if not self.written:
             return False
-        self._writer.release()
-        video = cv2.VideoCapture(self.path)
-        found, _ = video.read()
+        video = cv2.VideoCapture(str(self.path))
+        readable, _ = video.read()
         video.release()
-        return found
+        return readable
 
 
 def true_ids(scene: Scene, text: str, t_s: float) -> list[int]:

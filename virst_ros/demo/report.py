@@ -13,7 +13,7 @@ import cv2
 import numpy as np
 
 from virst_model.answer import LOST, SEARCHING, TRACKING
-from virst_ros.demo.recorder import Record, Sample
+from virst_ros.demo.recorder import FrameRecord, SheetFrame
 
 # A query that the scene can answer has to be followed at least so well.
 LEAST_IOU = 0.5
@@ -42,15 +42,24 @@ class Span:
     answerable: bool | None
 
 
-def measure(span: Span, records: Sequence[Record]) -> dict[str, Any]:
-    """The report of one query."""
+def measure(span: Span, records: Sequence[FrameRecord]) -> dict[str, Any]:
+    """The report of one query, over the frames whose stamps are in its span.
+
+    Returns:
+        Keys as in report.json: numbers of frames and masks, rates a second, latency_ms p50/p95/p99
+        from stamp to mask (None without masks), first_mask_s from the query to the first tracked
+        answer (None without), mean_iou of tracked frames against the truth (None where the scene
+        has no answer), and dropped_frames.
+    """
     frames = [r for r in records if span.start_s <= r.stamp_s < span.end_s]
     masks = [r for r in frames if r.mask_at_s is not None and r.query_id == span.query_id]
     tracking = [r for r in masks if r.state == TRACKING]
     seconds = span.end_s - span.start_s
     # The first answer may be on a frame that was taken before the query.
-    found = [r.state_at_s for r in records if r.query_id == span.query_id and r.state == TRACKING]
-    first_s = min(found) - span.start_s if found else None
+    tracked_s = [
+        r.state_at_s for r in records if r.query_id == span.query_id and r.state == TRACKING
+    ]
+    first_s = min(tracked_s) - span.start_s if tracked_s else None
     ious = [r.iou for r in tracking if r.iou is not None] if span.answerable else []
     return {
         "query": span.query,
@@ -71,17 +80,18 @@ def measure(span: Span, records: Sequence[Record]) -> dict[str, Any]:
 
 def faults(measured: Sequence[dict[str, Any]]) -> list[str]:
     """What makes the demo fail; empty where nothing does."""
-    found = []
-    for one in measured:
-        if not one["masks_received"]:
-            found.append(f"no mask came for {one['query']!r}")
-        elif one["answerable"] and (one["mean_iou"] or 0.0) < LEAST_IOU:
-            found.append(f"mean_iou of {one['query']!r} is {one['mean_iou']}, below {LEAST_IOU}")
-    return found
+    lines = []
+    for query in measured:
+        name, iou = repr(query["query"]), query["mean_iou"]
+        if not query["masks_received"]:
+            lines.append(f"no mask came for {name}")
+        elif query["answerable"] and (iou or 0.0) < LEAST_IOU:
+            lines.append(f"mean_iou of {name} is {iou}, below {LEAST_IOU}")
+    return lines
 
 
 def machine() -> dict[str, Any]:
-    """What the numbers were measured on."""
+    """What the numbers were measured on: system, processor, cores, load, versions."""
     versions = {}
     for package in ("torch", "numpy", "opencv-python-headless"):
         try:
@@ -99,8 +109,8 @@ def machine() -> dict[str, Any]:
     }
 
 
-def table(measured: Sequence[dict[str, Any]]) -> str:
-    """A few lines for a terminal."""
+def text_table(measured: Sequence[dict[str, Any]]) -> str:
+    """A few lines for a terminal, a row a query; `measured` as `measure` returns it."""
     columns = {
         "query": lambda m: m["query"][:32],
         "frames": lambda m: str(m["frames_published"]),
@@ -121,7 +131,7 @@ def table(measured: Sequence[dict[str, Any]]) -> str:
     )
 
 
-def contact_sheet(spans: Sequence[Span], samples: Sequence[Sequence[Sample]]) -> np.ndarray:
+def contact_sheet(spans: Sequence[Span], samples: Sequence[Sequence[SheetFrame]]) -> np.ndarray:
     """A column a query, from top to bottom in time: camera frame and mask, with the state; BGR."""
     columns = []
     for span, all_samples in zip(spans, samples):
@@ -132,9 +142,9 @@ def contact_sheet(spans: Sequence[Span], samples: Sequence[Sequence[Sample]]) ->
     return np.concatenate(padded, axis=1)
 
 
-def choose(samples: Sequence[Sample], count: int = ROWS) -> list[Sample]:
+def choose(samples: Sequence[SheetFrame], count: int = ROWS) -> list[SheetFrame]:
     """The first of every state, filled up with samples spread over the rest; in order of time."""
-    states: dict[str, Sample] = {}
+    states: dict[str, SheetFrame] = {}
     for sample in samples:
         states.setdefault(sample.record.state, sample)
     chosen = list(states.values())[:count]
@@ -146,7 +156,7 @@ def choose(samples: Sequence[Sample], count: int = ROWS) -> list[Sample]:
     return sorted(chosen, key=lambda sample: sample.record.stamp_s)
 
 
-def _cell(span: Span, sample: Sample) -> np.ndarray:
+def _cell(span: Span, sample: SheetFrame) -> np.ndarray:
     """The strip of words, and below it the frame with its outlined mask beside the mask alone."""
     frame_HW3 = cv2.cvtColor(sample.frame_HW3, cv2.COLOR_RGB2BGR)
     mask = sample.mask_HW.astype(np.uint8)

@@ -1,0 +1,18 @@
+"""How messages travel: quality of service of every topic."""
+
+from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
+
+# The node's camera images: an old one is of no use.
+NEWEST_IMAGE = QoSProfile(depth=1, reliability=ReliabilityPolicy.BEST_EFFORT)
+# What the node publishes. Reliable, volatile: what a reliable RViz matches.
+RESULT = QoSProfile(depth=1, reliability=ReliabilityPolicy.RELIABLE)
+# For listeners that count results.
+EVERY_RESULT = QoSProfile(depth=10, reliability=ReliabilityPolicy.RELIABLE)
+# The truth of a scene must not get lost, whatever happens to the images.
+TRUTH = QoSProfile(depth=30, reliability=ReliabilityPolicy.RELIABLE)
+# The newest message, also for those who come later.
+LATCHED = QoSProfile(
+    depth=1,
+    reliability=ReliabilityPolicy.RELIABLE,
+    durability=DurabilityPolicy.TRANSIENT_LOCAL,
+)
