@@ -25,11 +25,6 @@ SOURCES := virst_model virst_ros tests launch setup.py
 unexport AMENT_PREFIX_PATH CMAKE_PREFIX_PATH COLCON_PREFIX_PATH PYTHONPATH PYTHONHOME
 unexport LD_LIBRARY_PATH _ROS_WHEELS_BOOTSTRAP_COMPLETE RMW_IMPLEMENTATION ROS_DISTRO
 
-# Default Fast DDS loses camera images whole (config/fastdds.xml says why). A profile of your own wins.
-# The second name is the one of older ROS 2; Kilted, which is in .venv, warns about it.
-ifeq ($(FASTDDS_DEFAULT_PROFILES_FILE)$(FASTRTPS_DEFAULT_PROFILES_FILE),)
-export FASTDDS_DEFAULT_PROFILES_FILE := $(CURDIR)/config/fastdds.xml
-endif
 export ROS_LOG_DIR ?= $(CURDIR)/out/ros_log
 
 # For recipes that start ROS processes: the ament index of .venv.

@@ -17,21 +17,16 @@ import time
 from patience import LIMIT_S
 import pytest
 
+from virst_ros.dds import profile_environment
+
 ROOT = Path(__file__).resolve().parents[1]
-DDS_PROFILE = ROOT / "config" / "fastdds.xml"
-DDS_VARIABLE = "FASTDDS_DEFAULT_PROFILES_FILE"
-# The name that Humble and Jazzy read; later ones warn about it.
-OLD_DDS_VARIABLE = "FASTRTPS_DEFAULT_PROFILES_FILE"
 # Above it the ports of a domain run into those that the system hands out.
 LAST_DOMAIN = 101
 
 
 def pytest_configure() -> None:
     # Fast DDS reads the profile once a process, before the first participant.
-    if not os.environ.get(DDS_VARIABLE) and not os.environ.get(OLD_DDS_VARIABLE):
-        os.environ[DDS_VARIABLE] = str(DDS_PROFILE)
-        if os.environ.get("ROS_DISTRO") in {"humble", "jazzy"}:
-            os.environ[OLD_DDS_VARIABLE] = str(DDS_PROFILE)
+    os.environ.update(profile_environment(os.environ))
 
 
 @pytest.fixture(scope="session", autouse=True)

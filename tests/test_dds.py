@@ -1,13 +1,62 @@
-"""Camera images from another real process under the DDS profile that the project ships."""
+"""The DDS profile that the project ships: who gets it, and camera images of another process."""
 
 from __future__ import annotations
 
+import os
+from pathlib import Path
 import sys
+
+import pytest
+
+from virst_ros import dds
 
 FRAMES = 60
 # On their way at once: fewer than the 5 that best effort keeps, and than fit into shared memory.
 BURST = 3
 HEIGHT, WIDTH = 720, 1280
+PROFILE = str(Path(__file__).resolve().parents[1] / "config" / "fastdds.xml")
+
+
+@pytest.mark.parametrize(
+    "distro, names",
+    [
+        ("kilted", ["FASTDDS_DEFAULT_PROFILES_FILE"]),
+        ("", ["FASTDDS_DEFAULT_PROFILES_FILE"]),
+        ("jazzy", ["FASTDDS_DEFAULT_PROFILES_FILE", "FASTRTPS_DEFAULT_PROFILES_FILE"]),
+        ("humble", ["FASTDDS_DEFAULT_PROFILES_FILE", "FASTRTPS_DEFAULT_PROFILES_FILE"]),
+    ],
+)
+def test_the_profile_has_the_names_that_the_distribution_reads(distro, names):
+    environment = {"ROS_DISTRO": distro, "FASTDDS_DEFAULT_PROFILES_FILE": ""}
+
+    assert dds.profile_environment(environment) == dict.fromkeys(names, PROFILE)
+
+
+@pytest.mark.parametrize("name", dds.PROFILE_VARIABLES)
+@pytest.mark.parametrize("distro", ["jazzy", "kilted"])
+def test_a_profile_of_the_user_wins(name, distro):
+    assert dds.profile_environment({"ROS_DISTRO": distro, name: "/their/profile.xml"}) == {}
+
+
+def test_the_demo_and_the_bench_give_every_process_the_profile(monkeypatch, tmp_path):
+    pytest.importorskip("rclpy", reason="needs ROS 2")
+    from virst_ros.demo import __main__ as demo
+    from virst_ros.demo import bench, processes
+
+    environment = {"ROS_DISTRO": "kilted"}
+    monkeypatch.setattr(os, "environ", environment)
+    processes.set_environment(tmp_path)
+
+    assert environment["FASTDDS_DEFAULT_PROFILES_FILE"] == PROFILE
+    assert demo.set_environment is bench.set_environment is processes.set_environment
+
+
+def test_an_installed_package_has_its_own_profile(monkeypatch, tmp_path):
+    packages = pytest.importorskip("ament_index_python.packages", reason="needs ROS 2")
+    monkeypatch.setattr(dds, "__file__", str(tmp_path / "lib" / "virst_ros" / "dds.py"))
+    monkeypatch.setattr(packages, "get_package_share_directory", lambda name: f"/share/{name}")
+
+    assert dds.profile_path() == Path("/share/virst_ros/config/fastdds.xml")
 
 
 def test_best_effort_720p_images_arrive(start_process, ros_node, spin_until):

@@ -111,22 +111,6 @@ def variables_of_a_recipe(env: dict[str, str]) -> dict[str, str]:
     return dict(line.split("=", 1) for line in result.stdout.splitlines() if "=" in line)
 
 
-def test_make_gives_every_process_the_dds_profile():
-    none = {"FASTDDS_DEFAULT_PROFILES_FILE": "", "FASTRTPS_DEFAULT_PROFILES_FILE": ""}
-    seen = variables_of_a_recipe(none)
-    assert seen["FASTDDS_DEFAULT_PROFILES_FILE"] == str(ROOT / "config" / "fastdds.xml")
-
-
-@pytest.mark.parametrize(
-    "name", ["FASTDDS_DEFAULT_PROFILES_FILE", "FASTRTPS_DEFAULT_PROFILES_FILE"]
-)
-def test_a_dds_profile_of_the_user_wins(name):
-    none = {"FASTDDS_DEFAULT_PROFILES_FILE": "", "FASTRTPS_DEFAULT_PROFILES_FILE": ""}
-    seen = variables_of_a_recipe(none | {name: "/their/profile.xml"})
-    assert str(ROOT / "config" / "fastdds.xml") not in seen.values()
-    assert seen[name] == "/their/profile.xml"
-
-
 def test_make_keeps_another_ros_out():
     other = {"AMENT_PREFIX_PATH": "/opt/ros/other", "PYTHONPATH": "/opt/ros/other/python"}
     seen = variables_of_a_recipe(other)
