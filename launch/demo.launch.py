@@ -3,7 +3,7 @@
     ros2 launch virst_ros demo.launch.py query:="the red circle"
     ros2 launch virst_ros demo.launch.py source:=video.mp4
 
-Every argument of segment.launch.py works here too.
+Every argument of segment.launch.py works here too, and every parameter of the camera is one.
 """
 
 from launch import LaunchDescription
@@ -14,20 +14,15 @@ from launch_ros.actions import Node
 from launch_ros.parameter_descriptions import ParameterValue
 from launch_ros.substitutions import FindPackageShare
 
-# Name, a parameter of the camera -> type, default and description.
-CAMERA = {
-    "source": (str, "scene", "scene, a video file, a folder of images, or a webcam's number."),
-    "seed": (int, "0", "Which scene."),
-    "rate_hz": (float, "15.0", "Pictures a second."),
-    "width": (int, "0", "Pixels; 0: the source's own, 640 for a scene."),
-    "height": (int, "0", "Pixels; 0: the source's own, 480 for a scene."),
-}
+from virst_ros.parameters import CameraParameters, launch_arguments
 
 
 def generate_launch_description() -> LaunchDescription:
     arguments = [
-        DeclareLaunchArgument(name, default_value=default, description=description)
-        for name, (_, default, description) in CAMERA.items()
+        DeclareLaunchArgument(
+            argument.name, default_value=argument.default, description=argument.description
+        )
+        for argument in launch_arguments(CameraParameters)
     ]
     arguments.append(
         DeclareLaunchArgument(
@@ -49,8 +44,10 @@ def generate_launch_description() -> LaunchDescription:
         namespace="camera",
         parameters=[
             {
-                name: ParameterValue(LaunchConfiguration(name), value_type=kind)
-                for name, (kind, _, _) in CAMERA.items()
+                argument.name: ParameterValue(
+                    LaunchConfiguration(argument.name), value_type=argument.kind
+                )
+                for argument in launch_arguments(CameraParameters)
             }
         ],
         remappings=[("image_raw", LaunchConfiguration("image"))],

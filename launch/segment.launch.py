@@ -15,27 +15,10 @@ from launch_ros.actions import Node
 from launch_ros.parameter_descriptions import ParameterValue
 from launch_ros.substitutions import FindPackageShare
 
-# Name -> type and description, the node's own parameters (virst_ros/parameters.py).
-PARAMETERS = {
-    "model": (str, "Folder with weights; empty: the tiny model of the package."),
-    "device": (str, "auto, cpu, cuda or cuda:N."),
-    "dtype": (str, "auto, float32, float16 or bfloat16."),
-    "compile": (bool, "Compile what runs for every frame, a minute or two at `configure`."),
-    "image_transport": (str, "raw, or compressed for <image>/compressed."),
-    "image_backend": (str, "auto, cv_bridge or rosbags: what turns images into arrays."),
-    "query": (str, "The first sentence to follow; /virst/set_query changes it."),
-    "window_size": (int, "Frames that the language model looks at (32)."),
-    "window_period_s": (float, "Seconds between two of them (0.25)."),
-    "alpha": (int, "Anchor frames that the tracker reads."),
-    "reground_every": (int, "Sampled frames between two groundings, a multiple of 4 (8)."),
-    "encode_when_idle": (bool, "Encode sampled frames also while there is no query."),
-    "overlay": (bool, "Offer /virst/overlay; it is drawn only while somebody listens."),
-    "autostart": (bool, "Configure and activate at the start."),
-    "grounder_threads": (int, "CPU threads of the language model."),
-    "tracker_threads": (int, "CPU threads of the tracker."),
-    "diagnostics_period_s": (float, "Seconds between two messages on /diagnostics."),
-}
-# The launch file's own. Name -> default and description.
+from virst_ros.dds import profile_environment
+from virst_ros.parameters import Parameters, launch_arguments
+
+# Beside the node's parameters. Name -> default and description.
 OTHERS = {
     "image": ("image", "Topic of the camera image; relative names are in the namespace."),
     "namespace": ("virst", "Namespace of the node and of its topics and services."),
@@ -48,32 +31,22 @@ OTHERS = {
 }
 
 
-def dds_profile() -> list[SetEnvironmentVariable]:
-    """The profile for camera images, unless the user has one (config/fastdds.xml says why)."""
-    names = ("FASTDDS_DEFAULT_PROFILES_FILE", "FASTRTPS_DEFAULT_PROFILES_FILE")
-    if any(os.environ.get(name) for name in names):
-        return []
-    if os.environ.get("ROS_DISTRO") not in {"humble", "jazzy"}:
-        names = names[:1]  # later ones read only this name and warn about the other
-    profile = PathJoinSubstitution([FindPackageShare("virst_ros"), "config", "fastdds.xml"])
-    return [SetEnvironmentVariable(name, profile) for name in names]
-
-
 def start_node(context: LaunchContext) -> list[Node]:
-    """The node, with those parameters that were given; typed here, so that query:=7 is a text."""
-    given = {
-        name: ParameterValue(LaunchConfiguration(name), value_type=kind)
-        for name, (kind, _) in PARAMETERS.items()
-        if LaunchConfiguration(name).perform(context)
+    """The node, with the parameters that have a value; typed here, so that query:=7 is a text."""
+    parameters = {
+        argument.name: ParameterValue(LaunchConfiguration(argument.name), value_type=argument.kind)
+        for argument in launch_arguments(Parameters)
+        if LaunchConfiguration(argument.name).perform(context)
     }
-    given["use_sim_time"] = ParameterValue(LaunchConfiguration("use_sim_time"), value_type=bool)
+    clock = ParameterValue(LaunchConfiguration("use_sim_time"), value_type=bool)
+    parameters["use_sim_time"] = clock
     return [
         Node(
             package="virst_ros",
             executable="virst-segment",
             name="segment",
             namespace=LaunchConfiguration("namespace"),
-            parameters=[LaunchConfiguration("params_file"), given],
+            parameters=[LaunchConfiguration("params_file"), parameters],
             remappings=[("image", LaunchConfiguration("image"))],
             ros_arguments=["--log-level", LaunchConfiguration("log_level")],
             output="screen",
@@ -83,11 +56,15 @@ def start_node(context: LaunchContext) -> list[Node]:
 
 def generate_launch_description() -> LaunchDescription:
     arguments = [
-        DeclareLaunchArgument(name, default_value="", description=description)
-        for name, (_, description) in PARAMETERS.items()
+        DeclareLaunchArgument(argument.name, default_value="", description=argument.description)
+        for argument in launch_arguments(Parameters)
     ]
     arguments += [
         DeclareLaunchArgument(name, default_value=default, description=description)
         for name, (default, description) in OTHERS.items()
     ]
-    return LaunchDescription([*arguments, *dds_profile(), OpaqueFunction(function=start_node)])
+    profile = [
+        SetEnvironmentVariable(name, path)
+        for name, path in profile_environment(os.environ).items()
+    ]
+    return LaunchDescription([*arguments, *profile, OpaqueFunction(function=start_node)])

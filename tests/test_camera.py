@@ -16,6 +16,7 @@ from rclpy.qos import qos_profile_sensor_data
 from sensor_msgs.msg import CompressedImage, Image
 from std_msgs.msg import String
 
+from virst_model.frames import VideoError
 from virst_model.synthetic.scenes import Scene, demo_scene
 from virst_ros.pictures import PictureError, open_source
 from virst_ros.qos import LATCHED, TRUTH
@@ -105,8 +106,8 @@ def test_a_video_plays_at_its_own_speed_and_begins_anew(picture_file):
     assert np.allclose(greys, [0, 0, 60, 210, 0, 30], atol=4)
 
 
-def test_a_folder_is_shown_in_the_order_of_names(tmp_path):
-    for index, name in enumerate(["b.png", "a.png", "c.jpg"]):
+def test_a_folder_is_shown_in_the_order_of_the_numbers_in_its_names(tmp_path):
+    for index, name in enumerate(["9.png", "1.png", "10.jpg"]):
         cv2.imwrite(str(tmp_path / name), np.full((8, 8, 3), 50 * index, np.uint8))
     (tmp_path / "notes.txt").write_text("not an image")
     source = open_source(str(tmp_path), width=16, height=12)
@@ -147,7 +148,7 @@ def test_files_that_are_no_pictures_are_named(tmp_path):
     with pytest.raises(PictureError, match="no images"):
         open_source(str(tmp_path))
     (tmp_path / "broken.png").write_bytes(b"not a picture")
-    with pytest.raises(PictureError, match=r"broken\.png"):
+    with pytest.raises(VideoError, match=r"broken\.png"):
         open_source(str(tmp_path)).read(0.0)
     with pytest.raises(PictureError, match=r"broken\.png"):
         open_source(str(tmp_path / "broken.png"))

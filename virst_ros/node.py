@@ -29,8 +29,10 @@ from virst_interfaces.srv import SetQuery
 from virst_model.answer import Query, StepResult
 from virst_model.errors import InputError
 from virst_model.overlay import draw_overlay
-from virst_ros import convert, diagnosis, parameters
+from virst_ros import convert, diagnosis
+from virst_ros.declaration import declare, read
 from virst_ros.meter import Meter
+from virst_ros.parameters import ParameterError, Parameters
 from virst_ros.qos import NEWEST_IMAGE, RESULT
 from virst_ros.query_book import QueryBook
 from virst_ros.tracker import Arrival, Outlets, Stream, Tracker, open_stream
@@ -70,7 +72,7 @@ class SegmentNode(LifecycleNodeMixin, Node):
 
     def __init__(
         self,
-        open_stream: Callable[[parameters.Parameters], Stream] = open_stream,
+        open_stream: Callable[[Parameters], Stream] = open_stream,
         stopping: threading.Event | None = None,
     ) -> None:
         """`open_stream` is called on the tracker's thread; `stopping` ends a `configure` early.
@@ -80,7 +82,7 @@ class SegmentNode(LifecycleNodeMixin, Node):
         Node.__init__(self, "segment", namespace="virst")
         LifecycleNodeMixin.__init__(self, callback_group=ReentrantCallbackGroup())
         self._open_stream = open_stream
-        self.parameters = parameters.declare(self)
+        self.parameters = declare(self, Parameters)
         self.add_on_set_parameters_callback(self._on_set_parameters)
         self.stopping = stopping or threading.Event()
         self.failure = ""
@@ -108,7 +110,7 @@ class SegmentNode(LifecycleNodeMixin, Node):
     def on_configure(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Loads and warms up on the tracker's thread; the one callback that waits."""
         try:
-            self.parameters = parameters.read(self)
+            self.parameters = read(self, Parameters)
             backend = convert.choose_backend(self.parameters.image_backend)
             self._ask_first_query()
             started_s = time.monotonic()
@@ -267,7 +269,7 @@ class SegmentNode(LifecycleNodeMixin, Node):
         if self.parameters.query:
             verdict = self.book.submit(self.parameters.query, append=False)
             if not verdict.success:
-                raise parameters.ParameterError(f"query: {verdict.message}")
+                raise ParameterError(f"query: {verdict.message}")
 
     def _start_worker(self, backend: convert.Backend) -> None:
         self._worker = Worker(
@@ -333,7 +335,7 @@ def _run(node: SegmentNode) -> int:
 
 def main(
     args: list[str] | None = None,
-    open_stream: Callable[[parameters.Parameters], Stream] = open_stream,
+    open_stream: Callable[[Parameters], Stream] = open_stream,
 ) -> int:
     """`virst-segment`: 0 after a signal, 1 where it could not start or go on."""
     # Signals are ours: the threads have to end before the context does.
@@ -345,7 +347,7 @@ def main(
     try:
         try:
             node = SegmentNode(open_stream, stopping)
-        except (parameters.ParameterError, ParameterException) as error:
+        except (ParameterError, ParameterException) as error:
             rclpy.logging.get_logger("segment").error(f"cannot start: {error}")
             return 1
         return _run(node)

@@ -1,13 +1,27 @@
-"""The node's parameters: declared once, from one dataclass."""
+"""What the node and the camera can be told: every parameter is written here, and only here.
 
+The nodes declare these fields, the launch files have an argument for each, and
+
+    python -m virst_ros.parameters --write
+
+writes config/virst.yaml and the README's table from them. Imports neither ROS nor torch.
+"""
+
+import argparse
+from collections.abc import Callable
 import dataclasses
 from dataclasses import dataclass
+import json
+from pathlib import Path
+import sys
+import textwrap
 from typing import Any
 
-from rcl_interfaces.msg import FloatingPointRange, IntegerRange, ParameterDescriptor
-from rclpy.node import Node
+from virst_model.errors import InputError, program
 
-from virst_model.errors import InputError
+ROOT = Path(__file__).resolve().parents[1]
+TABLE_START = "<!-- Written by `python -m virst_ros.parameters --write`. -->\n"
+TABLE_END = "<!-- End of the table. -->\n"
 
 
 class ParameterError(InputError):
@@ -20,25 +34,40 @@ def _parameter(
     *,
     within: tuple[float, float] | None = None,
     step: int = 1,
+    unit: str = "",
     choices: tuple[str, ...] = (),
     read_only: bool = False,
+    number_is_text: bool = False,
 ) -> Any:
-    """A field; `within` is a closed range, `step` goes with integers, from the lower end."""
+    """A field of Parameters or CameraParameters; its type is the annotation.
+
+    Args:
+        default: its value where nothing is given.
+        description: sentences for people, without type, default, range and unit.
+        within: a closed range.
+        step: of integers, from the lower end.
+        unit: of a number, where the description does not name what it counts.
+        choices: the texts that are allowed; none: all are.
+        read_only: cannot be set while the node runs.
+        number_is_text: an integer is taken as its digits.
+    """
     return dataclasses.field(
         default=default,
         metadata={
             "description": description,
             "within": within,
             "step": step,
+            "unit": unit,
             "choices": choices,
             "read_only": read_only,
+            "number_is_text": number_is_text,
         },
     )
 
 
 @dataclass(frozen=True)
 class Parameters:
-    """What the node can be told. Read at `configure`, but for those that are read-only."""
+    """Of the node `segment`. Read at `configure`, but for those that are read-only."""
 
     model: str = _parameter("", "Folder with weights; empty: the tiny model of the package.")
     device: str = _parameter("auto", "auto, cpu, cuda or cuda:N; auto: a GPU where there is one.")
@@ -48,7 +77,9 @@ class Parameters:
         choices=("auto", "float32", "float16", "bfloat16"),
     )
     compile: bool = _parameter(
-        False, "Compile what runs for every frame, a minute or two at `configure`."
+        False,
+        "Compile what runs for every frame, a minute or two more at the first `configure`; "
+        "the masks are the same.",
     )
     image_transport: str = _parameter(
         "raw",
@@ -62,18 +93,21 @@ class Parameters:
     )
     query: str = _parameter("", "The first sentence to follow; set_query changes it.")
     window_size: int = _parameter(
-        32, "Frames that the language model looks at, a multiple of 4.", within=(4, 64), step=4
+        32, "Frames that the language model looks at.", within=(4, 64), step=4
     )
     window_period_s: float = _parameter(
-        0.25, "Seconds of camera stamps between two of them.", within=(0.0, 10.0)
+        0.25, "Between two of them, by the camera's stamps.", within=(0.0, 10.0), unit="s"
     )
-    alpha: int = _parameter(3, "Anchor frames that the tracker reads.", within=(1, 8))
     reground_every: int = _parameter(
-        8, "Sampled frames between two groundings, a multiple of 4.", within=(4, 64), step=4
+        8,
+        "Sampled frames between two looks of the language model.",
+        within=(4, 64),
+        step=4,
     )
     encode_when_idle: bool = _parameter(
         False, "Encode sampled frames without a query too, so that the first one starts at once."
     )
+    alpha: int = _parameter(3, "Anchor frames that the tracker reads.", within=(1, 8))
     overlay: bool = _parameter(True, "Offer overlay; it is drawn only while somebody listens.")
     autostart: bool = _parameter(True, "Configure and activate at the start.", read_only=True)
     grounder_threads: int = _parameter(1, "CPU threads of the language model.", within=(1, 64))
@@ -81,33 +115,91 @@ class Parameters:
         1, "CPU threads of the tracker; 0: one for each core.", within=(0, 64)
     )
     diagnostics_period_s: float = _parameter(
-        1.0, "Seconds between two messages on /diagnostics.", within=(0.1, 60.0), read_only=True
+        1.0,
+        "Between two messages on /diagnostics.",
+        within=(0.1, 60.0),
+        unit="s",
+        read_only=True,
     )
 
 
-def declare(node: Node) -> Parameters:
-    """Declares every field of Parameters on `node` and reads them.
+@dataclass(frozen=True)
+class CameraParameters:
+    """Of the node `camera`. All are read at the start."""
 
-    Raises:
-        ParameterError: a value that was given is not allowed.
-        rclpy.exceptions.ParameterException: a value of the wrong type or out of range.
+    source: str = _parameter(
+        "scene",
+        "scene, a video file, a folder of images, or a webcam's number.",
+        read_only=True,
+        number_is_text=True,
+    )
+    split: str = _parameter("demo", "Which scenes: demo, train, valid or test.", read_only=True)
+    seed: int = _parameter(0, "Which scene.", read_only=True)
+    rate_hz: float = _parameter(
+        15.0, "How often it takes a picture.", within=(0.1, 240.0), unit="Hz", read_only=True
+    )
+    width: int = _parameter(
+        0,
+        "Width of the pictures; 0: the source's own, 640 for a scene.",
+        within=(0, 8192),
+        unit="pixels",
+        read_only=True,
+    )
+    height: int = _parameter(
+        0,
+        "Height of the pictures; 0: the source's own, 480 for a scene.",
+        within=(0, 8192),
+        unit="pixels",
+        read_only=True,
+    )
+    frame_id: str = _parameter("camera", "frame_id of the headers.", read_only=True)
+
+
+@dataclass(frozen=True)
+class LaunchArgument:
+    """An argument of a launch file.
+
+    Attributes:
+        kind: str, bool, int or float, what its text stands for.
+        default: the parameter's, as a text.
+        description: for people, with what is allowed.
     """
-    for field in dataclasses.fields(Parameters):
-        node.declare_parameter(field.name, field.default, _descriptor(field))
-    return read(node)
+
+    name: str
+    kind: type
+    default: str
+    description: str
 
 
-def read(node: Node) -> Parameters:
-    """The present values. Raises ParameterError for one that is not allowed."""
-    values = {}
-    for field in dataclasses.fields(Parameters):
-        values[field.name] = _checked(field, node.get_parameter(field.name).value)
-    return Parameters(**values)
+def launch_arguments(declared: type) -> tuple[LaunchArgument, ...]:
+    """An argument for each field of `declared`, Parameters or CameraParameters, in their order."""
+    return tuple(
+        LaunchArgument(
+            field.name,
+            field.type,
+            field.default if field.type is str else json.dumps(field.default),
+            _help(field),
+        )
+        for field in dataclasses.fields(declared)
+    )
 
 
-def _checked(field: dataclasses.Field, value: Any) -> Any:
-    if field.type is float and type(value) is int:
-        value = float(value)  # `window_period_s:=1` on a command line is an integer
+def allowed(field: dataclasses.Field) -> str:
+    """The choices, or the range with its step and its unit; empty where everything is allowed."""
+    metadata = field.metadata
+    if metadata["choices"]:
+        return ", ".join(metadata["choices"])
+    if not metadata["within"]:
+        return ""
+    low, high = metadata["within"]
+    text = f"{low:g} to {high:g} {metadata['unit']}".strip()
+    return text if metadata["step"] == 1 else f"{text}, a multiple of {metadata['step']}"
+
+
+def checked(field: dataclasses.Field, value: Any) -> Any:
+    """`value` as the field's type. Raises ParameterError where the field does not allow it."""
+    if type(value) is int and (field.type is float or field.metadata["number_is_text"]):
+        value = field.type(value)  # `window_period_s:=1` on a command line is an integer
     if type(value) is not field.type:
         raise ParameterError(f"{field.name} must be a {field.type.__name__}, not {value!r}")
     choices, within = field.metadata["choices"], field.metadata["within"]
@@ -122,21 +214,80 @@ def _checked(field: dataclasses.Field, value: Any) -> Any:
     return value
 
 
-def _descriptor(field: dataclasses.Field) -> ParameterDescriptor:
-    metadata = field.metadata
-    descriptor = ParameterDescriptor(
-        description=metadata["description"],
-        read_only=metadata["read_only"],
-        # An integer for a float is a slip that costs nothing to allow.
-        dynamic_typing=field.type is float,
+def yaml_file() -> str:
+    """config/virst.yaml: the node's parameters with their defaults, and what they mean."""
+    lines = [
+        "# Parameters of the node `segment`, with their defaults; the launch file has an argument",
+        "# for each. Written by `python -m virst_ros.parameters --write`.",
+        "/**:",
+        "  ros__parameters:",
+    ]
+    for field in dataclasses.fields(Parameters):
+        comment = "    # "
+        lines += textwrap.wrap(_help(field), 99, initial_indent=comment, subsequent_indent=comment)
+        lines.append(f"    {field.name}: {json.dumps(field.default)}")
+    return "\n".join(lines) + "\n"
+
+
+def readme_table() -> str:
+    """The node's parameters as the table of the README, without what is around it."""
+    lines = ["| name | type | default | allowed | what |", "|---|---|---|---|---|"]
+    for field in dataclasses.fields(Parameters):
+        default, text = json.dumps(field.default), field.metadata["description"]
+        lines.append(
+            f"| `{field.name}` | {field.type.__name__} | {default} | {allowed(field)} | {text} |"
+        )
+    return "\n".join(lines) + "\n"
+
+
+def with_table(readme: str) -> str:
+    """The README with the present table in it. Raises ParameterError where it has no place."""
+    before, start, rest = readme.partition(TABLE_START)
+    _, end, after = rest.partition(TABLE_END)
+    if not start or not end:
+        raise ParameterError(f"README.md has no lines {TABLE_START!r} and {TABLE_END!r}")
+    return before + start + readme_table() + end + after
+
+
+# Of the checkout -> what the file holds has to become.
+DOCUMENTS: dict[str, Callable[[str], str]] = {
+    "config/virst.yaml": lambda text: yaml_file(),
+    "README.md": with_table,
+}
+
+
+@program
+def main(arguments: list[str] | None = None) -> int:
+    """The exit status: 0 where the files are current, or are now; 1 where one is not."""
+    parser = argparse.ArgumentParser(
+        prog="python -m virst_ros.parameters",
+        description="Says whether config/virst.yaml and the README's table are current.",
     )
-    if metadata["choices"]:
-        descriptor.additional_constraints = "one of: " + ", ".join(metadata["choices"])
-    if metadata["within"]:
-        low, high = metadata["within"]
-        if field.type is int:
-            step = metadata["step"]
-            descriptor.integer_range = [IntegerRange(from_value=low, to_value=high, step=step)]
+    parser.add_argument("--write", action="store_true", help="write those that are not")
+    options = parser.parse_args(arguments)
+    stale = 0
+    for name, renew in DOCUMENTS.items():
+        path = ROOT / name
+        present = path.read_text(encoding="utf-8")
+        current = renew(present)
+        if current == present:
+            continue
+        if options.write:
+            path.write_text(current, encoding="utf-8")
+            sys.stdout.write(f"{name}: written\n")
         else:
-            descriptor.floating_point_range = [FloatingPointRange(from_value=low, to_value=high)]
-    return descriptor
+            stale = 1
+            sys.stderr.write(f"{name} is not current: python -m virst_ros.parameters --write\n")
+    return stale
+
+
+def _help(field: dataclasses.Field) -> str:
+    """The description and what is allowed, as sentences."""
+    description, limits = field.metadata["description"], allowed(field)
+    if field.metadata["choices"]:
+        return f"{description} One of {limits}."
+    return f"{description} {limits}." if limits else description
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -9,29 +9,33 @@ from typing import Protocol
 import cv2
 import numpy as np
 
+from virst_model.errors import InputError
 from virst_model.synthetic.scenes import Scene, demo_scene, make_scene
 
 SCENE_SIZE = 640, 480
-IMAGE_SUFFIXES = {".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff"}
 
 
-class PictureError(RuntimeError):
+class PictureError(InputError):
     """A source cannot be read; `str()` names it and says why."""
 
 
 @dataclass(frozen=True)
-class Picture:
-    """A frame, uint8 RGB, and where there is a truth the ids of the visible objects, uint8."""
+class CameraFrame:
+    """What a camera sees: uint8 RGB (H, W, 3).
+
+    Attributes:
+        ids_HW: uint8, the id of the object that is seen there, 0 for none; None without a truth.
+    """
 
     frame_HW3: np.ndarray
     ids_HW: np.ndarray | None = None
 
 
-class Source(Protocol):
-    """Pictures by time."""
+class CameraSource(Protocol):
+    """Frames by time."""
 
-    def read(self, t_s: float) -> Picture | None:
-        """The picture at `t_s` seconds, which never decreases; None at the end."""
+    def read(self, t_s: float) -> CameraFrame:
+        """The frame at `t_s` seconds, which never decreases. Raises InputError without one."""
 
     def close(self) -> None:
         """Gives back files and devices."""
@@ -39,7 +43,7 @@ class Source(Protocol):
 
 def open_source(
     source: str, split: str = "demo", seed: int = 0, width: int = 0, height: int = 0
-) -> Source:
+) -> CameraSource:
     """`scene`, a video file, a folder of images or the number of a webcam.
 
     Args:
@@ -77,8 +81,8 @@ class SceneSource:
         self.scene = scene
         self._width, self._height = width, height
 
-    def read(self, t_s: float) -> Picture:
-        return Picture(*self.scene.render(t_s, self._height, self._width))
+    def read(self, t_s: float) -> CameraFrame:
+        return CameraFrame(*self.scene.render(t_s, self._height, self._width))
 
     def close(self) -> None:
         pass
@@ -95,14 +99,14 @@ class VideoSource:
         self._rate_hz = self._capture.get(cv2.CAP_PROP_FPS) or 30.0
         self._index = 0  # of the frame that was grabbed last, counted through all rounds
 
-    def read(self, t_s: float) -> Picture:
+    def read(self, t_s: float) -> CameraFrame:
         wanted = int(t_s * self._rate_hz)
         while self._index < wanted:
             self._grab()
-        found, bgr_HW3 = self._capture.retrieve()
-        if not found:
+        decoded, bgr_HW3 = self._capture.retrieve()
+        if not decoded:
             raise PictureError(f"{self._path}: frame {self._index} cannot be decoded")
-        return Picture(_to_rgb(bgr_HW3, self._size))
+        return CameraFrame(_resized(cv2.cvtColor(bgr_HW3, cv2.COLOR_BGR2RGB), self._size))
 
     def close(self) -> None:
         self._capture.release()
@@ -118,22 +122,28 @@ class VideoSource:
 
 
 class FolderSource:
-    """The images of a folder in the order of their names, one a picture, again and again."""
+    """The images of a folder in the order of the numbers in their names, one a frame, again and
+    again.
+    """
 
     def __init__(self, folder: Path, width: int = 0, height: int = 0) -> None:
+        # Brings Pillow, which no other source needs: a tenth of the time of a start.
+        from virst_model import frames
+
         self._size = width, height
-        self._paths = sorted(p for p in folder.iterdir() if p.suffix.lower() in IMAGE_SUFFIXES)
+        self._read_image = frames.read_image
+        self._paths = sorted(
+            (p for p in folder.iterdir() if p.suffix.lower() in frames.IMAGE_SUFFIXES),
+            key=frames.natural,
+        )
         if not self._paths:
-            raise PictureError(f"{folder}: no images ({', '.join(sorted(IMAGE_SUFFIXES))})")
+            raise PictureError(f"{folder}: no images ({', '.join(frames.IMAGE_SUFFIXES)})")
         self._next = 0
 
-    def read(self, t_s: float) -> Picture:
+    def read(self, t_s: float) -> CameraFrame:
         path = self._paths[self._next % len(self._paths)]
         self._next += 1
-        bgr_HW3 = cv2.imread(str(path), cv2.IMREAD_COLOR)
-        if bgr_HW3 is None:
-            raise PictureError(f"{path}: not an image that OpenCV can read")
-        return Picture(_to_rgb(bgr_HW3, self._size))
+        return CameraFrame(_resized(self._read_image(path), self._size))
 
     def close(self) -> None:
         pass
@@ -153,18 +163,18 @@ class WebcamSource:
         # The newest picture, not the driver's queue of old ones.
         self._capture.set(cv2.CAP_PROP_BUFFERSIZE, 1)
 
-    def read(self, t_s: float) -> Picture:
-        found, bgr_HW3 = self._capture.read()
-        if not found:
+    def read(self, t_s: float) -> CameraFrame:
+        decoded, bgr_HW3 = self._capture.read()
+        if not decoded:
             raise PictureError(f"webcam {self._number} gives no picture")
-        return Picture(_to_rgb(bgr_HW3, (0, 0)))
+        return CameraFrame(cv2.cvtColor(bgr_HW3, cv2.COLOR_BGR2RGB))
 
     def close(self) -> None:
         self._capture.release()
 
 
-def _to_rgb(bgr_HW3: np.ndarray, size: tuple[int, int]) -> np.ndarray:
-    """RGB at (width, height); (0, 0) keeps the size."""
-    if size[0] and bgr_HW3.shape[1::-1] != size:
-        bgr_HW3 = cv2.resize(bgr_HW3, size, interpolation=cv2.INTER_AREA)
-    return cv2.cvtColor(bgr_HW3, cv2.COLOR_BGR2RGB)
+def _resized(frame_HW3: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    """At (width, height); (0, 0) keeps the size."""
+    if not size[0] or frame_HW3.shape[1::-1] == size:
+        return frame_HW3
+    return cv2.resize(frame_HW3, size, interpolation=cv2.INTER_AREA)
