@@ -14,7 +14,7 @@ from robot import image, red_square
 from virst_model.answer import TRACKING, Query, QueryResult, StepResult
 from virst_ros.convert import choose_backend
 from virst_ros.meter import KEPT, Meter
-from virst_ros.tracker import Arrival, Outlets, Stream, Tracker
+from virst_ros.tracker import CameraMessage, Outlets, Stream, Tracker
 from virst_ros.worker import Mailbox
 
 RED = Query(1, "red", 1)
@@ -75,7 +75,7 @@ class Stage:
 
     def frame(self, stamp_s: float, encoding: str = "rgb8") -> None:
         message = image(red_square(), stamp_s, encoding)
-        self.tracker.handle(Arrival(message, time.monotonic()))
+        self.tracker.handle(CameraMessage(message, time.monotonic()))
 
 
 def test_queries_reach_the_session_before_the_next_frame():

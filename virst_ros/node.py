@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 import functools
 import signal
 import sys
@@ -18,10 +19,17 @@ from rclpy.callback_groups import MutuallyExclusiveCallbackGroup, ReentrantCallb
 from rclpy.clock import Clock, ClockType
 from rclpy.exceptions import ParameterException
 from rclpy.executors import ExternalShutdownException, MultiThreadedExecutor
-from rclpy.lifecycle import LifecycleNodeMixin, LifecycleState, TransitionCallbackReturn
+from rclpy.lifecycle import (
+    LifecycleNodeMixin,
+    LifecyclePublisher,
+    LifecycleState,
+    TransitionCallbackReturn,
+)
 from rclpy.node import Node
 from rclpy.parameter import Parameter
+from rclpy.service import Service
 from rclpy.signals import SignalHandlerOptions
+from rclpy.subscription import Subscription
 from sensor_msgs.msg import CompressedImage, Image
 
 from virst_interfaces.msg import SegmentationArray
@@ -31,36 +39,55 @@ from virst_model.errors import InputError
 from virst_model.overlay import draw_overlay
 from virst_ros import convert, diagnosis
 from virst_ros.declaration import declare, read
+from virst_ros.lifecycle import FAILURE, SUCCESS, UNCONFIGURED, transition
 from virst_ros.meter import Meter
 from virst_ros.parameters import ParameterError, Parameters
 from virst_ros.qos import NEWEST_IMAGE, RESULT
 from virst_ros.query_book import QueryBook
-from virst_ros.tracker import Arrival, Outlets, Stream, Tracker, open_stream
+from virst_ros.tracker import CameraMessage, Outlets, Stream, Tracker, open_stream
 from virst_ros.worker import Mailbox, Worker
 
-SUCCESS, FAILURE = TransitionCallbackReturn.SUCCESS, TransitionCallbackReturn.FAILURE
 WARN_EVERY_S = 5.0
 # How long a thread may keep Python's interpreter while others wait; the default is 5 ms. Taking a
 # camera message wants it some twenty times, which with the tracker and the grounder at work was
 # longer than a frame: a third of the images were gone before anybody could count them.
 SWITCH_INTERVAL_S = 0.0005
-UNCONFIGURED = 1  # lifecycle_msgs/State.PRIMARY_STATE_UNCONFIGURED
 
 
-def _reported(transition: Callable) -> Callable:
-    """rclpy swallows what a transition raises; this logs it and lets the transition fail."""
+class Stopped(Exception):
+    """The process is asked to end while `configure` waits for the model."""
 
-    @functools.wraps(transition)
-    def run(self: SegmentNode, state: LifecycleState) -> TransitionCallbackReturn:
-        try:
-            return transition(self, state)
-        except Exception as error:
-            self.get_logger().error(
-                f"{transition.__name__} failed: {error}\n{traceback.format_exc()}"
-            )
-            return TransitionCallbackReturn.ERROR
 
-    return run
+@dataclass(frozen=True)
+class Configured:
+    """What there is from configure to cleanup.
+
+    Attributes:
+        frames: camera messages for the tracker; the newest wins.
+        worker: the tracker's thread, set up.
+        masks, labels, segmentations: publishers of what the session answers.
+        overlay: publisher of drawn frames; None where `overlay` is false.
+        service: set_query.
+    """
+
+    frames: Mailbox[CameraMessage]
+    worker: Worker[CameraMessage]
+    masks: LifecyclePublisher
+    labels: LifecyclePublisher
+    segmentations: LifecyclePublisher
+    overlay: LifecyclePublisher | None
+    service: Service
+
+    @property
+    def tracker(self) -> Tracker:
+        """What the worker set up."""
+        return self.worker.handler
+
+    @property
+    def publishers(self) -> list[LifecyclePublisher]:
+        """All that there are."""
+        publishers = (self.masks, self.labels, self.segmentations, self.overlay)
+        return [publisher for publisher in publishers if publisher is not None]
 
 
 # LifecycleNode does not hand a callback group to its services; without one, a state query waits
@@ -85,11 +112,13 @@ class SegmentNode(LifecycleNodeMixin, Node):
         self.parameters = declare(self, Parameters)
         self.add_on_set_parameters_callback(self._on_set_parameters)
         self.stopping = stopping or threading.Event()
+        self.state = UNCONFIGURED  # of the lifecycle, for people
         self.failure = ""
         self.meter = Meter()
         self._queries: Mailbox[tuple[Query, ...]] = Mailbox()
         self.book = QueryBook(self._queries.put)
-        self._forget_configuration()
+        self._configured: Configured | None = None
+        self._subscription: Subscription | None = None  # while it is active
         self._diagnostics = self.create_publisher(DiagnosticArray, "/diagnostics", 10)
         self._timer = self.create_timer(
             self.parameters.diagnostics_period_s,
@@ -106,67 +135,58 @@ class SegmentNode(LifecycleNodeMixin, Node):
 
     # -- transitions
 
-    @_reported
+    @transition("configuring", "inactive")
     def on_configure(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Loads and warms up on the tracker's thread; the one callback that waits."""
         try:
             self.parameters = read(self, Parameters)
             backend = convert.choose_backend(self.parameters.image_backend)
-            self._ask_first_query()
-            started_s = time.monotonic()
-            self._start_worker(backend)
-            while not self._worker.wait_until_set_up(0.1):
-                if self.stopping.is_set():
-                    self._free()
-                    return FAILURE
+            self._configured = self._configure(backend)
+        except Stopped:
+            self.book.clear()
+            return FAILURE
         except Exception as error:
             # What a person can mend is a line; anything else is a fault of ours.
             if not isinstance(error, InputError):
                 self.get_logger().error(traceback.format_exc())
             self.get_logger().error(f"configure failed: {error}")
-            self._free()
+            self.book.clear()
             return FAILURE
-        stream = self._worker.handler.stream
-        self.book.known_words = frozenset(stream.known_words)
-        for query in self.book.queries:
-            self.get_logger().info(
-                f"query {query.id}, {query.text!r}: {self.book.remark(query.text)}"
-            )
-        self._create_outlets()
-        self.get_logger().info(
-            f"configured in {time.monotonic() - started_s:.1f} s: "
-            f"model {self.parameters.model or 'tiny, of the package'} on {stream.device}, "
-            f"images by {backend.name}"
-        )
         return super().on_configure(state)
 
-    @_reported
+    @transition("activating", "active")
     def on_activate(self, state: LifecycleState) -> TransitionCallbackReturn:
+        """Subscribes to the camera."""
         outcome = super().on_activate(state)
         kind = CompressedImage if self.parameters.image_transport == "compressed" else Image
+        on_image = functools.partial(self._on_image, self._configured.frames)
         self._subscription = self.create_subscription(
-            kind, self.image_topic, self._on_image, NEWEST_IMAGE
+            kind, self.image_topic, on_image, NEWEST_IMAGE
         )
         self.get_logger().info(f"segmenting {self.image_topic}")
         return outcome
 
-    @_reported
+    @transition("deactivating", "inactive")
     def on_deactivate(self, state: LifecycleState) -> TransitionCallbackReturn:
+        """Ends the subscription; weights and queries stay."""
         self._unsubscribe()
         return super().on_deactivate(state)
 
-    @_reported
+    @transition("cleaningup", UNCONFIGURED)
     def on_cleanup(self, state: LifecycleState) -> TransitionCallbackReturn:
+        """Frees what configure made."""
         self._free()
         return SUCCESS
 
-    @_reported
+    @transition("shuttingdown", "finalized")
     def on_shutdown(self, state: LifecycleState) -> TransitionCallbackReturn:
+        """Frees what configure made, for good."""
         self._free()
         return SUCCESS
 
-    @_reported
+    @transition("errorprocessing", UNCONFIGURED)
     def on_error(self, state: LifecycleState) -> TransitionCallbackReturn:
+        """Frees what configure made, so that it can be tried again."""
         self._free()
         return SUCCESS
 
@@ -190,9 +210,9 @@ class SegmentNode(LifecycleNodeMixin, Node):
 
     # -- callbacks of the executor: they fill mailboxes
 
-    def _on_image(self, message: Image | CompressedImage) -> None:
+    def _on_image(self, frames: Mailbox[CameraMessage], message: Image | CompressedImage) -> None:
         self.meter.count("received")
-        self._frames.put(Arrival(message, time.monotonic()))
+        frames.put(CameraMessage(message, time.monotonic()))
 
     def _on_set_query(
         self, request: SetQuery.Request, response: SetQuery.Response
@@ -208,20 +228,20 @@ class SegmentNode(LifecycleNodeMixin, Node):
     def _on_set_parameters(self, changed: list[Parameter]) -> SetParametersResult:
         """Refuses what would do nothing: `configure` has read its parameters already."""
         ours = [p.name for p in changed if hasattr(self.parameters, p.name)]
-        if ours and self._state_machine.current_state[0] != UNCONFIGURED:
+        if ours and self.state != UNCONFIGURED:
             reason = f"{', '.join(ours)}: read at configure; clean up first"
             return SetParametersResult(successful=False, reason=reason)
         return SetParametersResult(successful=True)
 
     def _publish_diagnostics(self) -> None:
-        worker = self._worker  # another thread may be cleaning up
-        tracker = worker.handler if worker else None
+        configured = self._configured  # another thread may be cleaning up
+        tracker = configured.tracker if configured else None
         snapshot = diagnosis.Snapshot(
             self.get_fully_qualified_name(),
-            self._state_machine.current_state[1],
+            self.state,
             self.image_topic,
             self.meter,
-            self._frames.dropped,
+            configured.frames.dropped if configured else 0,
             failure=self.failure,
             device=tracker.stream.device if tracker else "",
             queries=self.book.queries,
@@ -237,13 +257,13 @@ class SegmentNode(LifecycleNodeMixin, Node):
     def _publish(
         self, message: Image | CompressedImage, frame_HW3: np.ndarray, result: StepResult
     ) -> None:
-        header = message.header
-        self._masks.publish(convert.array_to_image(result.mask_HW, "mono8", header))
-        self._labels.publish(convert.array_to_image(result.labels_HW, "mono8", header))
-        self._segmentations.publish(convert.segmentations(result, header))
-        if self._overlay is not None and self._overlay.get_subscription_count():
+        header, outlets = message.header, self._configured
+        outlets.masks.publish(convert.array_to_image(result.mask_HW, "mono8", header))
+        outlets.labels.publish(convert.array_to_image(result.labels_HW, "mono8", header))
+        outlets.segmentations.publish(convert.segmentations(result, header))
+        if outlets.overlay is not None and outlets.overlay.get_subscription_count():
             drawn_HW3 = draw_overlay(frame_HW3, result)
-            self._overlay.publish(convert.array_to_image(drawn_HW3, "bgr8", header))
+            outlets.overlay.publish(convert.array_to_image(drawn_HW3, "bgr8", header))
 
     def _warn(self, text: str) -> None:
         self.get_logger().warning(
@@ -259,48 +279,66 @@ class SegmentNode(LifecycleNodeMixin, Node):
 
     # -- what configure makes and cleanup frees
 
-    def _forget_configuration(self) -> None:
-        self._frames: Mailbox[Arrival] = Mailbox()
-        self._worker: Worker[Arrival] | None = None
-        self._service = self._subscription = None
-        self._masks = self._labels = self._segmentations = self._overlay = None
+    def _configure(self, backend: convert.Backend) -> Configured:
+        """Takes the first query, loads the model on a thread of its own, and opens the outlets.
 
-    def _ask_first_query(self) -> None:
+        Raises, with the thread ended: ParameterError for the first query, Stopped, and what
+        `open_stream` raises.
+        """
         if self.parameters.query:
             verdict = self.book.submit(self.parameters.query, append=False)
             if not verdict.success:
                 raise ParameterError(f"query: {verdict.message}")
-
-    def _start_worker(self, backend: convert.Backend) -> None:
-        self._worker = Worker(
-            "tracker", self._frames, lambda: self._set_up_tracker(backend), self.fail
+        started_s = time.monotonic()
+        frames: Mailbox[CameraMessage] = Mailbox()
+        worker = Worker("tracker", frames, lambda: self._set_up_tracker(backend), self.fail)
+        worker.start()
+        try:
+            while not worker.wait_until_set_up(0.1):
+                if self.stopping.is_set():
+                    raise Stopped
+            stream = worker.handler.stream
+            self.book.known_words = frozenset(stream.known_words)
+            for query in self.book.queries:
+                self.get_logger().info(
+                    f"query {query.id}, {query.text!r}: {self.book.remark(query.text)}"
+                )
+            publisher = functools.partial(self.create_lifecycle_publisher, qos_profile=RESULT)
+            configured = Configured(
+                frames,
+                worker,
+                masks=publisher(Image, "masks"),
+                labels=publisher(Image, "labels"),
+                segmentations=publisher(SegmentationArray, "segmentations"),
+                overlay=publisher(Image, "overlay") if self.parameters.overlay else None,
+                service=self.create_service(SetQuery, "set_query", self._on_set_query),
+            )
+        except Exception:
+            worker.stop()
+            raise
+        self.get_logger().info(
+            f"configured in {time.monotonic() - started_s:.1f} s: "
+            f"model {self.parameters.model or 'tiny, of the package'} on {stream.device}, "
+            f"images by {backend.name}"
         )
-        self._worker.start()
-
-    def _create_outlets(self) -> None:
-        publisher = functools.partial(self.create_lifecycle_publisher, qos_profile=RESULT)
-        self._masks = publisher(Image, "masks")
-        self._labels = publisher(Image, "labels")
-        self._segmentations = publisher(SegmentationArray, "segmentations")
-        self._overlay = publisher(Image, "overlay") if self.parameters.overlay else None
-        self._service = self.create_service(SetQuery, "set_query", self._on_set_query)
+        return configured
 
     def _unsubscribe(self) -> None:
         if self._subscription is not None:
             self.destroy_subscription(self._subscription)
             self._subscription = None
-        self._frames.clear()
+        if self._configured is not None:
+            self._configured.frames.clear()
 
     def _free(self) -> None:
         self._unsubscribe()
-        if self._worker is not None:
-            self._worker.stop()
-        if self._service is not None:
-            self.destroy_service(self._service)
-        for outlet in (self._masks, self._labels, self._segmentations, self._overlay):
-            if outlet is not None:
-                self.destroy_lifecycle_publisher(outlet)
-        self._forget_configuration()
+        configured = self._configured
+        if configured is not None:
+            configured.worker.stop()
+            self.destroy_service(configured.service)
+            for publisher in configured.publishers:
+                self.destroy_lifecycle_publisher(publisher)
+            self._configured = None
         self.book.clear()
 
 

@@ -49,11 +49,11 @@ class Stream:
 
 
 @dataclass(frozen=True)
-class Arrival:
-    """A camera message and when it came (time.monotonic)."""
+class CameraMessage:
+    """A message of the camera's, and when it came (time.monotonic)."""
 
     message: Image | CompressedImage
-    at_s: float
+    arrived_s: float
 
 
 @dataclass(frozen=True)
@@ -124,7 +124,7 @@ class Tracker:
         self._size: tuple[int, int] | None = None
         self.states: dict[int, str] = {}  # query id -> state; replaced whole, read by others
 
-    def handle(self, item: Arrival) -> None:
+    def handle(self, item: CameraMessage) -> None:
         """One frame; a frame that cannot be read, or a failed grounding, is counted and warned of.
 
         Raises what else goes wrong in the session.
@@ -151,17 +151,17 @@ class Tracker:
             self._outlets.publish(item.message, frame_HW3, result)
             self._meter.count("masks")
             self._meter.time("age", (self._outlets.now_s() - now_s) * 1e3)
-        self._meter.time("latency", (time.monotonic() - item.at_s) * 1e3)
+        self._meter.time("latency", (time.monotonic() - item.arrived_s) * 1e3)
 
     def close(self) -> None:
         self.stream.session.close()
 
-    def _stamp_s(self, item: Arrival) -> float:
+    def _stamp_s(self, item: CameraMessage) -> float:
         stamped_s = stamp_s(item.message.header)
         if stamped_s:
             return stamped_s
         self._fault("unstamped_frames", "the image has no stamp: taking the time of arrival")
-        return self._outlets.now_s() - (time.monotonic() - item.at_s)
+        return self._outlets.now_s() - (time.monotonic() - item.arrived_s)
 
     def _look_for_cuts(self, frame_HW3: np.ndarray, now_s: float) -> None:
         """The session starts anew at these; people are told why."""
