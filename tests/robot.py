@@ -7,6 +7,7 @@ import time
 
 from builtin_interfaces.msg import Time
 from diagnostic_msgs.msg import DiagnosticArray
+from lifecycle_msgs.msg import Transition
 from lifecycle_msgs.srv import ChangeState, GetState
 import numpy as np
 from rclpy.node import Node
@@ -21,7 +22,12 @@ HEIGHT, WIDTH = 120, 160
 REPEAT_S = 2.0
 RELIABLE = QoSProfile(depth=10, reliability=ReliabilityPolicy.RELIABLE)
 ANSWER_TOPICS = ("/virst/masks", "/virst/labels", "/virst/segmentations")
-TRANSITIONS = {"configure": 1, "cleanup": 2, "activate": 3, "deactivate": 4}
+TRANSITIONS = {
+    "configure": Transition.TRANSITION_CONFIGURE,
+    "cleanup": Transition.TRANSITION_CLEANUP,
+    "activate": Transition.TRANSITION_ACTIVATE,
+    "deactivate": Transition.TRANSITION_DEACTIVATE,
+}
 
 
 def red_square(height: int = HEIGHT, width: int = WIDTH, first_blue: int = 0) -> np.ndarray:

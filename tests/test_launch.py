@@ -4,7 +4,11 @@ from __future__ import annotations
 
 import ast
 from dataclasses import fields as fields_of
+import os
 from pathlib import Path
+import shutil
+import subprocess
+import sys
 
 from patience import LIMIT_S
 import pytest
@@ -47,6 +51,49 @@ def described():
         return {argument.name: argument for argument in declared}
 
     return generate
+
+
+SCRIPTS = ["virst", "virst-camera", "virst-demo", "virst-query", "virst-segment"]
+
+
+def test_an_installed_package_has_its_programs_where_ros2_run_looks(tmp_path):
+    """As colcon installs it; `ros2 run virst_ros virst` is the front door."""
+    names = ["setup.py", "setup.cfg", "package.xml", "resource", "launch", "config"]
+    for name in (*names, "virst_ros", "virst_model"):
+        source, copy = ROOT / name, tmp_path / "source" / name
+        copy.parent.mkdir(exist_ok=True)
+        if source.is_dir():
+            shutil.copytree(source, copy, ignore=shutil.ignore_patterns("weights", "__pycache__"))
+        else:
+            shutil.copy(source, copy)
+    options = ["--single-version-externally-managed", "--record", "files.txt"]
+    subprocess.run(
+        [sys.executable, "setup.py", "-q", "install", *options, "--prefix", str(tmp_path)],
+        cwd=tmp_path / "source",
+        check=True,
+        capture_output=True,
+    )
+    scripts = tmp_path / "lib" / "virst_ros"
+    (packages,) = tmp_path.glob("lib/python*/site-packages")
+    front_door = subprocess.run(
+        [sys.executable, scripts / "virst", "--help"],
+        env=os.environ | {"PYTHONPATH": str(packages)},
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+    )
+
+    assert sorted(path.name for path in scripts.iterdir()) == SCRIPTS
+    assert front_door.returncode == 0, front_door.stderr
+    assert "segment" in front_door.stdout
+
+
+def test_the_links_of_make_setup_are_the_installed_programs(tmp_path):
+    subprocess.run([ROOT / "scripts" / "link_package.sh", tmp_path], check=True)
+    links = list((tmp_path / "lib" / "virst_ros").iterdir())
+
+    assert sorted(link.name for link in links) == SCRIPTS
+    assert all(link.readlink() == Path("../../bin") / link.name for link in links)
 
 
 def text(substitutions) -> str:
