@@ -68,12 +68,12 @@ class Robot:
         self.compressed_camera = node.create_publisher(
             CompressedImage, "/virst/image/compressed", qos_profile_sensor_data
         )
-        for kind, topic, heard in (
+        for kind, topic, messages in (
             (Image, ANSWER_TOPICS[0], self.masks),
             (Image, ANSWER_TOPICS[1], self.labels),
             (SegmentationArray, ANSWER_TOPICS[2], self.segmentations),
         ):
-            node.create_subscription(kind, topic, heard.append, RELIABLE)
+            node.create_subscription(kind, topic, messages.append, RELIABLE)
         node.create_subscription(DiagnosticArray, "/diagnostics", self._on_diagnostics, 10)
         self._set_query = node.create_client(SetQuery, "/virst/set_query")
         self._get_state = node.create_client(GetState, "/virst/segment/get_state")
@@ -132,10 +132,10 @@ class Robot:
 
     def answer_to(self, message: Image | CompressedImage) -> Image:
         """Publishes a frame until its mask, labels and segmentations are the newest; the mask."""
-        heard = (self.masks, self.labels, self.segmentations)
+        received = (self.masks, self.labels, self.segmentations)
 
         def answered() -> bool:
-            return all(answers and answers[-1].header == message.header for answers in heard)
+            return all(answers and answers[-1].header == message.header for answers in received)
 
         assert self.publish_until(message, answered), "no mask came"
         return self.masks[-1]

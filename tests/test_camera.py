@@ -34,9 +34,9 @@ def stamp_ns(message) -> int:
 
 
 def listen(ros_node, kind, topic: str, qos) -> list:
-    heard: list = []
-    ros_node.create_subscription(kind, topic, heard.append, qos)
-    return heard
+    messages: list = []
+    ros_node.create_subscription(kind, topic, messages.append, qos)
+    return messages
 
 
 @pytest.fixture

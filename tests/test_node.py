@@ -106,13 +106,13 @@ def test_ids_count_up_and_are_never_reused(start_scripted, robot):
     both = [(s.id, s.label) for s in robot.segmentations[-1].segmentations]
     third = robot.set_query("red").query_id
     robot.answer_to(image(red_square(), 2.0))
-    one = [(s.id, s.label) for s in robot.segmentations[-1].segmentations]
+    replaced = [(s.id, s.label) for s in robot.segmentations[-1].segmentations]
     cleared = robot.set_query("  ")
     fourth = robot.set_query("the red").query_id
 
     assert (first, second, third, fourth) == (1, 2, 3, 4)
     assert both == [(1, 1), (2, 2)]
-    assert one == [(3, 1)]
+    assert replaced == [(3, 1)]
     assert (cleared.success, cleared.query_id) == (True, 0)
 
 

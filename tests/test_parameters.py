@@ -114,13 +114,13 @@ def test_a_launch_argument_stands_for_every_field(declared):
 
 
 def test_help_says_what_is_allowed():
-    said = {argument.name: argument.description for argument in launch_arguments(Parameters)}
+    helps = {argument.name: argument.description for argument in launch_arguments(Parameters)}
 
-    assert said["window_size"].endswith("4 to 64, a multiple of 4.")
-    assert said["window_period_s"].endswith("0 to 10 s.")
-    assert said["dtype"].endswith("One of auto, float32, float16, bfloat16.")
-    assert said["query"] == "The first sentence to follow; set_query changes it."
-    assert all(description.endswith(".") for description in said.values())
+    assert helps["window_size"].endswith("4 to 64, a multiple of 4.")
+    assert helps["window_period_s"].endswith("0 to 10 s.")
+    assert helps["dtype"].endswith("One of auto, float32, float16, bfloat16.")
+    assert helps["query"] == "The first sentence to follow; set_query changes it."
+    assert all(description.endswith(".") for description in helps.values())
 
 
 def test_the_node_and_the_camera_share_no_name():

@@ -53,6 +53,7 @@ class Camera(Node):
         )
 
     def close(self) -> None:
+        """Gives back the source and destroys the node."""
         self._source.close()
         self.destroy_node()
 

@@ -38,6 +38,7 @@ class Meter:
             self._times_ms.setdefault(name, deque(maxlen=KEPT)).append(milliseconds)
 
     def counted(self, name: str) -> int:
+        """The counter, 0 where nothing was counted."""
         with self._lock:
             return self._counts[name]
 

@@ -82,10 +82,11 @@ class SceneSource:
         self._width, self._height = width, height
 
     def read(self, t_s: float) -> CameraFrame:
+        """The scene at `t_s`, with its ids."""
         return CameraFrame(*self.scene.render(t_s, self._height, self._width))
 
     def close(self) -> None:
-        pass
+        """Has nothing to give back."""
 
 
 class VideoSource:
@@ -100,6 +101,7 @@ class VideoSource:
         self._index = 0  # of the frame that was grabbed last, counted through all rounds
 
     def read(self, t_s: float) -> CameraFrame:
+        """The video's frame at `t_s`. Raises PictureError where it cannot be decoded."""
         wanted = int(t_s * self._rate_hz)
         while self._index < wanted:
             self._grab()
@@ -109,6 +111,7 @@ class VideoSource:
         return CameraFrame(_resized(cv2.cvtColor(bgr_HW3, cv2.COLOR_BGR2RGB), self._size))
 
     def close(self) -> None:
+        """Gives back the capture."""
         self._capture.release()
 
     def _grab(self) -> None:
@@ -141,12 +144,13 @@ class FolderSource:
         self._next = 0
 
     def read(self, t_s: float) -> CameraFrame:
+        """The next image. Raises virst_model.frames.VideoError where it cannot be read."""
         path = self._paths[self._next % len(self._paths)]
         self._next += 1
         return CameraFrame(_resized(self._read_image(path), self._size))
 
     def close(self) -> None:
-        pass
+        """Has nothing to give back."""
 
 
 class WebcamSource:
@@ -164,12 +168,14 @@ class WebcamSource:
         self._capture.set(cv2.CAP_PROP_BUFFERSIZE, 1)
 
     def read(self, t_s: float) -> CameraFrame:
+        """What the camera sees now. Raises PictureError where it gives nothing."""
         decoded, bgr_HW3 = self._capture.read()
         if not decoded:
             raise PictureError(f"webcam {self._number} gives no picture")
         return CameraFrame(cv2.cvtColor(bgr_HW3, cv2.COLOR_BGR2RGB))
 
     def close(self) -> None:
+        """Gives back the capture."""
         self._capture.release()
 
 

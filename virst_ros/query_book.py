@@ -77,9 +77,9 @@ class QueryBook:
         unknown = [word for word in words if word not in self.known_words]
         if not self.known_words or not unknown:
             return "accepted"
-        named = ", ".join(unknown[:NAMED_WORDS])
+        words_named = ", ".join(unknown[:NAMED_WORDS])
         more = len(unknown) - NAMED_WORDS
-        return f"accepted, but the model was not trained on: {named}" + (
+        return f"accepted, but the model was not trained on: {words_named}" + (
             f" and {more} more" if more > 0 else ""
         )
 

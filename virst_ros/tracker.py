@@ -23,13 +23,17 @@ _log = logging.getLogger(__name__)
 class SessionLike(Protocol):
     """What the tracker needs of a virst_model.Session."""
 
-    def set_queries(self, queries: tuple[Query, ...]) -> None: ...
+    def set_queries(self, queries: tuple[Query, ...]) -> None:
+        """What is followed from the next step on."""
 
-    def step(self, frame_HW3: np.ndarray, stamp_s: float) -> StepResult | None: ...
+    def step(self, frame_HW3: np.ndarray, stamp_s: float) -> StepResult | None:
+        """Follows a frame, uint8 RGB; None while there is no query."""
 
-    def stats(self) -> dict[str, Any]: ...
+    def stats(self) -> dict[str, Any]:
+        """Counters and times, for diagnostics; from any thread."""
 
-    def close(self) -> None: ...
+    def close(self) -> None:
+        """Ends its threads."""
 
 
 @dataclass(frozen=True)
@@ -154,6 +158,7 @@ class Tracker:
         self._meter.time("latency", (time.monotonic() - item.arrived_s) * 1e3)
 
     def close(self) -> None:
+        """Closes the session."""
         self.stream.session.close()
 
     def _stamp_s(self, item: CameraMessage) -> float:

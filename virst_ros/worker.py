@@ -93,6 +93,7 @@ class Worker(Generic[T]):
         self._thread = threading.Thread(target=self._run, name=name)
 
     def start(self) -> None:
+        """Starts the thread, which sets itself up."""
         self._thread.start()
 
     def wait_until_set_up(self, timeout_s: float) -> bool:
