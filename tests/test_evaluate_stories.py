@@ -8,8 +8,8 @@ from streams import real_model, smallest
 
 from virst_model.evaluate.__main__ import main
 from virst_model.evaluate.film import Film
-from virst_model.evaluate.stories import StoryRun, evaluate, returns, shifts, table
-from virst_model.synthetic.stories.sentence import Sentence
+from virst_model.evaluate.synthetic import StoryRun, evaluate, returns, shifts, table
+from virst_model.synthetic.sentence import Sentence
 
 SMALL = {"videos": 2, "frames": 24, "height": 48, "width": 64}
 

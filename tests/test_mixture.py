@@ -16,7 +16,7 @@ from virst_model.data.catalogue import RVOS, SEMANTIC, VIDEO_QA
 from virst_model.data.mixture import Mixture, Source, open_mixture
 from virst_model.data.record import DataError, Expression, Record
 from virst_model.data.sample import LOG_UNIFORM, SPACINGS, Sample
-from virst_model.synthetic.shown import draw_shown
+from virst_model.synthetic.world import draw_shown
 from virst_model.train import scene_samples
 from virst_model.train.scene_samples import DURATION_S, SceneSamples
 

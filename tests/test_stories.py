@@ -14,12 +14,12 @@ import pytest
 from virst_model.data.__main__ import main
 from virst_model.data.record import DataError
 from virst_model.data.write_stories import Shot, write_stories
+from virst_model.synthetic.actors import HELD_OUT, TEXTURES
 from virst_model.synthetic.grammar import COLOURS
 from virst_model.synthetic.scenes import RGB, SPLITS
-from virst_model.synthetic.stories.cast import HELD_OUT, TEXTURES
-from virst_model.synthetic.stories.figures import SHAPES
-from virst_model.synthetic.stories.sentence import KINDS
-from virst_model.synthetic.stories.story import make_story
+from virst_model.synthetic.sentence import KINDS
+from virst_model.synthetic.shapes import SHAPES
+from virst_model.synthetic.stories import make_story
 
 # Enough for every kind of sentence, shape and act to occur several times.
 SEEDS = range(40)
@@ -651,7 +651,7 @@ def test_command_line_says_in_one_line_why_it_cannot_write(tmp_path, capsys):
 
 
 def test_stories_need_neither_torch_nor_ros():
-    code = "import sys, virst_model.synthetic.stories.story; "
+    code = "import sys, virst_model.synthetic.stories; "
     code += "sys.exit(bool({'torch', 'rclpy'} & {*sys.modules}))"
     root = Path(__file__).resolve().parents[1]
     assert subprocess.run([sys.executable, "-c", code], cwd=root, check=False).returncode == 0

@@ -25,9 +25,9 @@ from virst_model.train.forward import losses, total
 from virst_model.train.loop import learning_rate
 from virst_model.train.order import segment_window
 from virst_model.train.scene_samples import SceneSamples
-from virst_model.train.scenes import SceneBatches
 from virst_model.train.settings import Run, SettingsError, read_settings
 from virst_model.train.stages import STAGES, Objective, SceneDraws, Stage, WindowDraws
+from virst_model.train.synthetic import SceneBatches
 from virst_model.train.trainee import Trainee, make_trainee, save_weights
 from virst_model.train.windows import WindowBatches
 

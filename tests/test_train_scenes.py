@@ -10,12 +10,12 @@ import torch
 from virst_model.checkpoints.load import build, load
 from virst_model.model.tome import TomeProjector
 from virst_model.synthetic.grammar import MOTIONS, parse
-from virst_model.synthetic.shown import LONG_KINDS, LONG_S, say
-from virst_model.synthetic.stories.story import make_story
+from virst_model.synthetic.stories import make_story
+from virst_model.synthetic.world import LONG_KINDS, LONG_S, say
 from virst_model.train.reading import read_loss, reading, target_share
 from virst_model.train.scene_samples import SceneSamples
-from virst_model.train.scenes import draw_batch
 from virst_model.train.stages import SceneDraws
+from virst_model.train.synthetic import draw_batch
 from virst_model.train.vocabulary import known_words, teach_words, train_tokenizer
 
 # What is shown.

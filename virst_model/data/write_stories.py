@@ -21,9 +21,9 @@ from pycocotools import mask as coco_mask
 from tqdm import tqdm
 
 from virst_model.data.record import DataError
-from virst_model.synthetic.stories.questions import Answer
-from virst_model.synthetic.stories.sentence import Sentence
-from virst_model.synthetic.stories.story import Story, make_story
+from virst_model.synthetic.questions import Answer
+from virst_model.synthetic.sentence import Sentence
+from virst_model.synthetic.stories import Story, make_story
 
 _JPEG_QUALITY = 92
 _PARTS = "parts"  # folder of the annotations of each video, until all are there

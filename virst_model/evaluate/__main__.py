@@ -5,7 +5,7 @@
     virst evaluate --dataset mevis --root DATA --split valid_u
 
 Without --dataset or --stories, synthetic scenes are streamed, with a query swap. Stories are
-scenes in which things happen (virst_model/synthetic/stories). A data set's masks are written as
+scenes in which things happen (virst_model/synthetic/stories.py). A data set's masks are written as
 its server takes them, with results.json, table.md and report.html beside them; a run that was
 stopped goes on where it was. Many GPUs: `accelerate launch -m virst_model evaluate ...`.
 """
@@ -33,14 +33,15 @@ from virst_model.checkpoints.options import (
 from virst_model.data.catalogue import CATALOGUE, default_split, open_dataset
 from virst_model.data.record import DataError
 from virst_model.errors import UsageError, program
-from virst_model.evaluate import scenes, stories
+from virst_model.evaluate import scenes
+from virst_model.evaluate import synthetic as stories
 from virst_model.evaluate.predict import MODES, Pass
 from virst_model.evaluate.protocols import protocol
 from virst_model.evaluate.run import PAGE, check_run, run
 from virst_model.evaluate.score import markdown
 from virst_model.offline.guide import load_scorer
 from virst_model.synthetic.scenes import SPLITS
-from virst_model.synthetic.stories.acts import TICK_S
+from virst_model.synthetic.trajectory import TICK_S
 
 # Expressions of an object in Ref-DAVIS17, one a person.
 FOUR, OF_FOUR = 4, "ref-davis17"

@@ -6,7 +6,7 @@ import time
 from virst_model.data.record import Record
 from virst_model.evaluate.predict import frames_of
 from virst_model.evaluate.score import Row
-from virst_model.evaluate.stories import StoryRun, films
+from virst_model.evaluate.synthetic import StoryRun, films
 from virst_model.frames import Frames
 from virst_model.model.machine import peak_mib, reset_peak
 from virst_model.model.virst import Virst

@@ -12,8 +12,8 @@ import dataclasses
 import numpy as np
 
 from virst_model.synthetic.grammar import COLOURS, KNOWN_WORDS, SHAPES, pick
-from virst_model.synthetic.moving_shapes import EXTENT, WIDE, Backdrop, SceneObject, paint_object
-from virst_model.synthetic.scene import KINDS, Scene, Sentence, rng_of
+from virst_model.synthetic.scene_objects import EXTENT, WIDE, Backdrop, SceneObject, paint_object
+from virst_model.synthetic.scene_sentences import KINDS, Scene, Sentence, rng_of
 
 __all__ = [
     "DEMO_QUERIES",

@@ -28,10 +28,10 @@ from virst_model.errors import UsageError, fail, program
 from virst_model.train.guide import guide
 from virst_model.train.loop import Batches, train
 from virst_model.train.scene_samples import SceneSamples
-from virst_model.train.scenes import SceneBatches
 from virst_model.train.settings import Run, read_settings
 from virst_model.train.snapshots import TrainingError, unwritable
 from virst_model.train.stages import STAGES, SceneDraws, Stage
+from virst_model.train.synthetic import SceneBatches
 from virst_model.train.trainee import Trainee, make_trainee, save_weights
 from virst_model.train.windows import Source, WindowBatches
 

@@ -7,8 +7,8 @@ import numpy as np
 
 from virst_model.data.sample import SEGMENTS, VIDEO, Sample
 from virst_model.synthetic.scenes import Scene
-from virst_model.synthetic.shown import Said, draw_shown, say
-from virst_model.synthetic.stories.story import Story
+from virst_model.synthetic.stories import Story
+from virst_model.synthetic.world import Said, draw_shown, say
 
 T = TypeVar("T")
 

@@ -14,7 +14,7 @@ from virst_model.model.prompt import ANSWERS, END, LONG_QUESTIONS, QUESTIONS, ST
 from virst_model.model.virst import Virst
 from virst_model.synthetic.grammar import KNOWN_WORDS
 from virst_model.synthetic.scenes import make_scene
-from virst_model.synthetic.stories.story import make_story
+from virst_model.synthetic.stories import make_story
 
 SPECIAL = ("<|endoftext|>", START, END, ST)
 VOCAB = 1024  # the words of scenes and stories, and pieces for others

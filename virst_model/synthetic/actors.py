@@ -8,7 +8,7 @@ import numpy as np
 
 from virst_model.synthetic.grammar import COLOURS, pick
 from virst_model.synthetic.scenes import RGB
-from virst_model.synthetic.stories.figures import SHAPES, figure
+from virst_model.synthetic.shapes import SHAPES, figure
 
 # Splits other than `test` never show or name these: what a model does with them it did not learn
 # by heart. One for every shape; every colour keeps at least eight shapes.

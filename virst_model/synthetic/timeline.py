@@ -7,12 +7,12 @@ import functools
 
 import numpy as np
 
-from virst_model.synthetic.moving_shapes import WIDE
-from virst_model.synthetic.stories.acts import TICK_S, WAYS, Act, Part
-from virst_model.synthetic.stories.cast import Actor
-from virst_model.synthetic.stories.figures import figure
-from virst_model.synthetic.stories.geometry import Path, gap, places, seen_in
-from virst_model.synthetic.stories.names import Names
+from virst_model.synthetic.actors import Actor
+from virst_model.synthetic.geometry import Path, gap, places, seen_in
+from virst_model.synthetic.names import Names
+from virst_model.synthetic.scene_objects import WIDE
+from virst_model.synthetic.shapes import figure
+from virst_model.synthetic.trajectory import TICK_S, WAYS, Act, Part
 
 SEEN, GONE = 0.5, 0.015  # shares of an actor: at least this is to be seen, at most that is not
 _DOUBTFUL = 0.4  # of an actor that falls below this some would say that it was hidden

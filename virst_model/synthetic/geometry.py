@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from virst_model.synthetic.stories.figures import Figure
+from virst_model.synthetic.shapes import Figure
 
 Path = tuple[np.ndarray, np.ndarray]
 

@@ -9,9 +9,9 @@ import math
 import cv2
 import numpy as np
 
-from virst_model.synthetic.moving_shapes import WIDE, Backdrop
-from virst_model.synthetic.stories.cast import Actor
-from virst_model.synthetic.stories.figures import figure
+from virst_model.synthetic.actors import Actor
+from virst_model.synthetic.scene_objects import WIDE, Backdrop
+from virst_model.synthetic.shapes import figure
 
 # A sprite is drawn larger by this factor and shrunk: smooth edges.
 _OVERSAMPLING = 2

@@ -6,12 +6,12 @@ from collections.abc import Callable
 
 import numpy as np
 
+from virst_model.synthetic.actors import Actor
+from virst_model.synthetic.geometry import gap
 from virst_model.synthetic.grammar import pick
-from virst_model.synthetic.moving_shapes import WIDE
-from virst_model.synthetic.stories.acts import OPPOSITE, WAYS, Part
-from virst_model.synthetic.stories.cast import Actor
-from virst_model.synthetic.stories.figures import figure
-from virst_model.synthetic.stories.geometry import gap
+from virst_model.synthetic.scene_objects import WIDE
+from virst_model.synthetic.shapes import figure
+from virst_model.synthetic.trajectory import OPPOSITE, WAYS, Part
 
 # Two actors, by their places in the cast, the one behind first.
 Meeting = tuple[str, int, int]

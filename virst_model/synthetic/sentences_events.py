@@ -7,14 +7,14 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from virst_model.synthetic.fit import Fit
 from virst_model.synthetic.grammar import pick
-from virst_model.synthetic.stories.acts import TICK_S
-from virst_model.synthetic.stories.chronicle import Chronicle
-from virst_model.synthetic.stories.deeds import deeds, meetings, sequences
-from virst_model.synthetic.stories.fit import Fit
-from virst_model.synthetic.stories.looks import narrowed
-from virst_model.synthetic.stories.names import Name
-from virst_model.synthetic.stories.sentence import Claim
+from virst_model.synthetic.names import Name
+from virst_model.synthetic.predicates import deeds, meetings, sequences
+from virst_model.synthetic.sentence import Claim
+from virst_model.synthetic.sentences_looks import narrowed
+from virst_model.synthetic.timeline import Chronicle
+from virst_model.synthetic.trajectory import TICK_S
 
 # What happens closer together than this happens at the same time.
 _MARGIN_TICKS = 5

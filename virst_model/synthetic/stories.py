@@ -6,16 +6,16 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from virst_model.synthetic.scene import rng_of
+from virst_model.synthetic.actors import Actor, draw_cast
+from virst_model.synthetic.behaviour import draw_meetings, draw_sizes, write_parts
+from virst_model.synthetic.camera import Film, draw_film, draw_sprite, put
+from virst_model.synthetic.questions import Answer, ask
+from virst_model.synthetic.scene_sentences import rng_of
 from virst_model.synthetic.scenes import SPLITS
-from virst_model.synthetic.stories.acts import TICK_S
-from virst_model.synthetic.stories.cast import Actor, draw_cast
-from virst_model.synthetic.stories.chronicle import Chronicle
-from virst_model.synthetic.stories.film import Film, draw_film, draw_sprite, put
-from virst_model.synthetic.stories.plot import draw_meetings, draw_sizes, write_parts
-from virst_model.synthetic.stories.questions import Answer, ask
-from virst_model.synthetic.stories.sentence import Sentence
-from virst_model.synthetic.stories.telling import tell
+from virst_model.synthetic.sentence import Sentence
+from virst_model.synthetic.telling import tell
+from virst_model.synthetic.timeline import Chronicle
+from virst_model.synthetic.trajectory import TICK_S
 
 _CACHED_SIZES = 2
 _MARGIN = 0.02  # heights of backdrop around the picture, for a camera that shakes

@@ -12,7 +12,7 @@ import numpy as np
 
 from virst_model.synthetic import grammar
 from virst_model.synthetic.grammar import Phrase, pick
-from virst_model.synthetic.moving_shapes import Backdrop, SceneObject, paint_object
+from virst_model.synthetic.scene_objects import Backdrop, SceneObject, paint_object
 
 KINDS = ("colour", "colour_shape", "shape", "size", "position", "motion", "all", "none")
 

@@ -17,8 +17,8 @@ from virst_model.evaluate.predict import MODES
 from virst_model.evaluate.score import ALL, Row, markdown
 from virst_model.model.virst import Virst
 from virst_model.offline.video import Scorer
-from virst_model.synthetic.stories.sentence import Sentence
-from virst_model.synthetic.stories.story import Story, make_story
+from virst_model.synthetic.sentence import Sentence
+from virst_model.synthetic.stories import Story, make_story
 
 # An object is hidden where nothing of it is seen for so many frames, and back where a quarter of
 # its largest area is.

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from virst_model.synthetic.moving_shapes import WIDE
-from virst_model.synthetic.stories.cast import Actor
+from virst_model.synthetic.actors import Actor
+from virst_model.synthetic.scene_objects import WIDE
 
 TICK_S = 0.1
 WAYS = {"left": -1.0 + 0j, "right": 1.0 + 0j, "up": -1j, "down": 1j}

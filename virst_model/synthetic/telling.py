@@ -7,18 +7,18 @@ import itertools
 
 import numpy as np
 
-from virst_model.synthetic.stories.absent import tell_absent
-from virst_model.synthetic.stories.chronicle import Chronicle
-from virst_model.synthetic.stories.happenings import tell_motions, tell_times
-from virst_model.synthetic.stories.looks import (
+from virst_model.synthetic.sentence import Sentence
+from virst_model.synthetic.sentences_absent import tell_absent
+from virst_model.synthetic.sentences_events import tell_motions, tell_times
+from virst_model.synthetic.sentences_looks import (
     tell_attributes,
     tell_plurals,
     tell_relations,
     tell_superlatives,
 )
-from virst_model.synthetic.stories.reasoning import tell_reasonings
-from virst_model.synthetic.stories.sentence import Sentence
-from virst_model.synthetic.stories.shifts import tell_shifts
+from virst_model.synthetic.sentences_reasoning import tell_reasonings
+from virst_model.synthetic.sentences_shifting import tell_shifts
+from virst_model.synthetic.timeline import Chronicle
 
 # In the order of KINDS; `shift` and `none` follow.
 _TELLERS = (

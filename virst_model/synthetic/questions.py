@@ -7,13 +7,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from virst_model.synthetic.actors import is_held_out
+from virst_model.synthetic.fit import Fit
 from virst_model.synthetic.grammar import COLOURS, pick
-from virst_model.synthetic.stories.cast import is_held_out
-from virst_model.synthetic.stories.chronicle import Chronicle
-from virst_model.synthetic.stories.deeds import deeds, meetings
-from virst_model.synthetic.stories.figures import SHAPES
-from virst_model.synthetic.stories.fit import Fit
-from virst_model.synthetic.stories.names import Name
+from virst_model.synthetic.names import Name
+from virst_model.synthetic.predicates import deeds, meetings
+from virst_model.synthetic.shapes import SHAPES
+from virst_model.synthetic.timeline import Chronicle
 
 _NUMBERS = ("None", "One", "Two", "Three", "Four", "Five", "Six")
 

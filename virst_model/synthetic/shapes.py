@@ -13,7 +13,7 @@ import cv2
 import numpy as np
 
 from virst_model.synthetic import grammar
-from virst_model.synthetic.moving_shapes import OUTLINES, regular_polygon
+from virst_model.synthetic.scene_objects import OUTLINES, regular_polygon
 
 SHAPES = (*grammar.SHAPES, "ring", "heart", "arrow", "diamond", "hexagon")
 

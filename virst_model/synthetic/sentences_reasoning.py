@@ -7,12 +7,12 @@ from collections.abc import Iterator
 
 import numpy as np
 
+from virst_model.synthetic.fit import Fit
 from virst_model.synthetic.grammar import pick
-from virst_model.synthetic.stories.chronicle import GONE, Chronicle
-from virst_model.synthetic.stories.deeds import deeds
-from virst_model.synthetic.stories.fit import Fit
-from virst_model.synthetic.stories.riddles import tell_riddles, which
-from virst_model.synthetic.stories.sentence import Claim
+from virst_model.synthetic.predicates import deeds
+from virst_model.synthetic.riddles import tell_riddles, which
+from virst_model.synthetic.sentence import Claim
+from virst_model.synthetic.timeline import GONE, Chronicle
 
 
 def tell_reasonings(chronicle: Chronicle, rng: np.random.Generator) -> Iterator[Claim]:

@@ -6,12 +6,12 @@ from collections.abc import Iterator
 
 import numpy as np
 
+from virst_model.synthetic.fit import Fit
 from virst_model.synthetic.grammar import RANKS, pick
-from virst_model.synthetic.stories.chronicle import Chronicle
-from virst_model.synthetic.stories.deeds import deeds
-from virst_model.synthetic.stories.fit import Fit
-from virst_model.synthetic.stories.names import Name
-from virst_model.synthetic.stories.sentence import Claim
+from virst_model.synthetic.names import Name
+from virst_model.synthetic.predicates import deeds
+from virst_model.synthetic.sentence import Claim
+from virst_model.synthetic.timeline import Chronicle
 
 _PLACE_MARGIN = 0.1  # heights of the frame
 _SIZE_MARGIN = 1.25  # ratio of radii

@@ -9,9 +9,9 @@ from typing import NamedTuple
 
 import numpy as np
 
+from virst_model.synthetic.actors import Actor
+from virst_model.synthetic.fit import Fit
 from virst_model.synthetic.grammar import NOUNS, pick
-from virst_model.synthetic.stories.cast import Actor
-from virst_model.synthetic.stories.fit import Fit
 
 # Some would say so.
 _ALSO_CALLED = {"circle": ("ring",)}

@@ -6,11 +6,11 @@ from collections.abc import Iterator
 
 import numpy as np
 
+from virst_model.synthetic.fit import Fit
 from virst_model.synthetic.grammar import pick
-from virst_model.synthetic.stories.chronicle import Chronicle
-from virst_model.synthetic.stories.deeds import said_of_several
-from virst_model.synthetic.stories.fit import Fit
-from virst_model.synthetic.stories.sentence import Claim
+from virst_model.synthetic.predicates import said_of_several
+from virst_model.synthetic.sentence import Claim
+from virst_model.synthetic.timeline import Chronicle
 
 # What is asked ("Which shape ...?"), the shapes that it means, and those that it may mean.
 _SHAPE_RIDDLES = (

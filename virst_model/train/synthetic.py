@@ -11,9 +11,9 @@ from virst_model.model.prompt import plain_sentence
 from virst_model.model.virst import IMAGE_MEAN, IMAGE_STD
 from virst_model.synthetic.grammar import COLOURS, MOTIONS
 from virst_model.synthetic.scenes import Scene
-from virst_model.synthetic.shown import Said, draw_shown, say
-from virst_model.synthetic.stories.figures import SHAPES
-from virst_model.synthetic.stories.story import Story
+from virst_model.synthetic.shapes import SHAPES
+from virst_model.synthetic.stories import Story
+from virst_model.synthetic.world import Said, draw_shown, say
 from virst_model.train.batches import Batch
 from virst_model.train.heads import UNKNOWN
 from virst_model.train.stages import SceneDraws

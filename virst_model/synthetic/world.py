@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from virst_model.synthetic.scenes import Scene, make_scene
-from virst_model.synthetic.stories.story import Story, make_story
+from virst_model.synthetic.stories import Story, make_story
 
 # Of a story, what is said of all that happens cannot be seen in a shorter piece.
 LONG_KINDS, LONG_S = ("motion", "time", "reasoning", "shift"), 1.5

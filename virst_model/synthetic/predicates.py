@@ -9,10 +9,10 @@ import itertools
 
 import numpy as np
 
+from virst_model.synthetic.fit import Fit
 from virst_model.synthetic.grammar import pick
-from virst_model.synthetic.stories.acts import OPPOSITE, WAYS, Act
-from virst_model.synthetic.stories.chronicle import GONE, SEEN, Chronicle
-from virst_model.synthetic.stories.fit import Fit
+from virst_model.synthetic.timeline import GONE, SEEN, Chronicle
+from virst_model.synthetic.trajectory import OPPOSITE, WAYS, Act
 
 # An actor that goes less far than this some way has not gone that way.
 _SLIGHT = 0.06

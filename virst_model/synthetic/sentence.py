@@ -7,9 +7,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from virst_model.synthetic.stories.acts import TICK_S
-from virst_model.synthetic.stories.chronicle import stretches
-from virst_model.synthetic.stories.fit import Fit
+from virst_model.synthetic.fit import Fit
+from virst_model.synthetic.timeline import stretches
+from virst_model.synthetic.trajectory import TICK_S
 
 KINDS = (
     *("attribute", "relation", "superlative", "plural", "motion", "time", "reasoning"),

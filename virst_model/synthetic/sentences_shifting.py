@@ -7,9 +7,9 @@ from collections.abc import Iterator
 import numpy as np
 
 from virst_model.synthetic.grammar import pick
-from virst_model.synthetic.stories.chronicle import Chronicle
-from virst_model.synthetic.stories.names import Name
-from virst_model.synthetic.stories.sentence import Sentence, shifting
+from virst_model.synthetic.names import Name
+from virst_model.synthetic.sentence import Sentence, shifting
+from virst_model.synthetic.timeline import Chronicle
 
 _CLEAR = 0.3  # share of an actor that must be seen to compare it
 _PLACE_MARGIN = 0.05

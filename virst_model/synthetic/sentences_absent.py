@@ -7,15 +7,15 @@ import itertools
 
 import numpy as np
 
+from virst_model.synthetic.actors import TEXTURES, is_held_out
 from virst_model.synthetic.grammar import COLOURS, pick
-from virst_model.synthetic.stories.cast import TEXTURES, is_held_out
-from virst_model.synthetic.stories.chronicle import Chronicle
-from virst_model.synthetic.stories.deeds import deeds
-from virst_model.synthetic.stories.figures import SHAPES
-from virst_model.synthetic.stories.happenings import events
-from virst_model.synthetic.stories.names import Name
-from virst_model.synthetic.stories.riddles import tell_riddles
-from virst_model.synthetic.stories.sentence import Claim
+from virst_model.synthetic.names import Name
+from virst_model.synthetic.predicates import deeds
+from virst_model.synthetic.riddles import tell_riddles
+from virst_model.synthetic.sentence import Claim
+from virst_model.synthetic.sentences_events import events
+from virst_model.synthetic.shapes import SHAPES
+from virst_model.synthetic.timeline import Chronicle
 
 
 def tell_absent(chronicle: Chronicle, split: str, rng: np.random.Generator) -> Iterator[Claim]:
