@@ -10,11 +10,10 @@ import numpy as np
 import pytest
 
 from virst_model.synthetic import grammar
-from virst_model.synthetic.grammar import Phrase, parse
+from virst_model.synthetic.grammar import KNOWN_WORDS, Phrase, parse
 from virst_model.synthetic.scenes import (
     DEMO_QUERIES,
     KINDS,
-    KNOWN_WORDS,
     Scene,
     demo_scene,
     make_scene,
@@ -139,14 +138,14 @@ def test_from_dict_refuses_what_is_no_description():
 def test_sentences_agree_with_answer(scenes):
     for scene in scenes:
         for sentence in scene.sentences(per_kind=6):
-            assert scene.answer(sentence.text) == sentence.object_ids, sentence
+            assert scene.answer(sentence.text) == sentence.object_ids(0.0), sentence
 
 
 def test_a_sentence_is_true_at_every_moment(scenes):
     for scene in scenes[:15]:
         for sentence in scene.sentences():
             answers = {scene.answer(sentence.text, t) for t in np.arange(0, 8.05, 0.4).tolist()}
-            assert answers == {sentence.object_ids}, sentence
+            assert answers == {sentence.object_ids(4.0)}, sentence
 
 
 def test_every_kind_of_sentence_occurs(scenes):
@@ -156,7 +155,7 @@ def test_every_kind_of_sentence_occurs(scenes):
 
 def test_singular_sentences_mean_one_object_and_none_sentences_no_object(scenes):
     for sentence in (s for scene in scenes for s in scene.sentences(per_kind=6)):
-        count = len(sentence.object_ids)
+        count = len(sentence.object_ids(0.0))
         assert {"all": count >= 1, "none": count == 0}.get(sentence.kind, count == 1), sentence
 
 
@@ -216,7 +215,7 @@ def test_what_turns_back_is_in_no_motion_sentence():
 def test_wordings_are_parsed_back(kind, scenes):
     rng = np.random.default_rng(0)
     for scene in scenes[:10]:
-        for phrase in scene._choose(kind, 4, rng):
+        for phrase in scene._phrases.choose(kind, 4, rng):
             for _ in range(8):
                 assert parse(grammar.word(phrase, rng)) == phrase
 

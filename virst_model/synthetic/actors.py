@@ -7,8 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from virst_model.synthetic.grammar import COLOURS, pick
-from virst_model.synthetic.scenes import RGB
-from virst_model.synthetic.shapes import SHAPES, figure
+from virst_model.synthetic.shapes import RGB, SHAPES, figure
 
 # Splits other than `test` never show or name these: what a model does with them it did not learn
 # by heart. One for every shape; every colour keeps at least eight shapes.
@@ -70,7 +69,7 @@ def is_held_out(colours: tuple[str, ...], shape: str) -> bool:
     return any((colour, shape) in HELD_OUT for colour in colours)
 
 
-def draw_cast(sizes: list[str], split: str, rng: np.random.Generator) -> tuple[Actor, ...]:
+def draw_actors(sizes: list[str], split: str, rng: np.random.Generator) -> tuple[Actor, ...]:
     """An actor for each of `sizes`; they often share colours, shapes or both.
 
     In split `test` at least one is of HELD_OUT, in the others none.

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 
 @dataclass(frozen=True)
-class Fit:
+class Referents:
     """Ids of the actors that words fit beyond doubt, and of all whom they may fit.
 
     `sure` is part of `may`. What words mean is certain where the two are the same.
@@ -17,7 +17,7 @@ class Fit:
     may: frozenset[int]
 
     @classmethod
-    def of(cls, sure: Iterable[int], may: Iterable[int] | None = None) -> Fit:
+    def of(cls, sure: Iterable[int], may: Iterable[int] | None = None) -> Referents:
         """Without `may` there is no doubt."""
         certain = frozenset(sure)
         return cls(certain, certain if may is None else certain | frozenset(may))
@@ -32,8 +32,8 @@ class Fit:
         """Whether it is exactly one actor, beyond doubt."""
         return len(self.sure) == 1 == len(self.may)
 
-    def __and__(self, other: Fit) -> Fit:
-        return Fit(self.sure & other.sure, self.may & other.may)
+    def __and__(self, other: Referents) -> Referents:
+        return Referents(self.sure & other.sure, self.may & other.may)
 
-    def __sub__(self, other: Fit) -> Fit:
-        return Fit(self.sure - other.may, self.may - other.sure)
+    def __sub__(self, other: Referents) -> Referents:
+        return Referents(self.sure - other.may, self.may - other.sure)

@@ -10,8 +10,8 @@ from typing import NamedTuple
 import numpy as np
 
 from virst_model.synthetic.actors import Actor
-from virst_model.synthetic.fit import Fit
 from virst_model.synthetic.grammar import NOUNS, pick
+from virst_model.synthetic.sentence import Referents
 
 # Some would say so.
 _ALSO_CALLED = {"circle": ("ring",)}
@@ -65,21 +65,21 @@ class Names:
     """
 
     def __init__(self, actors: tuple[Actor, ...], resized: frozenset[int]) -> None:
-        self.everyone = Fit.of(actor.id for actor in actors)
+        self.everyone = Referents.of(actor.id for actor in actors)
         self._actors = actors
         self._resized = resized
-        self._fits: dict[Name, Fit] = {Name(): self.everyone}
+        self._fits: dict[Name, Referents] = {Name(): self.everyone}
         self.of: dict[int, tuple[Name, ...]] = {
             actor.id: tuple(sorted(self._describe(actor), key=_words)) for actor in actors
         }
         self._unique: dict[int, list[Name]] = {}
 
-    def fit(self, name: Name) -> Fit:
+    def referents(self, name: Name) -> Referents:
         """Whom `name` fits."""
         if name not in self._fits:
             fits = [self._is_called(actor, name) for actor in self._actors]
             ids = [actor.id for actor in self._actors]
-            self._fits[name] = Fit.of(
+            self._fits[name] = Referents.of(
                 (i for i, (sure, _) in zip(ids, fits) if sure),
                 (i for i, (_, may) in zip(ids, fits) if may),
             )
@@ -88,13 +88,13 @@ class Names:
     def unique(self, actor: int) -> list[Name]:
         """The names that mean this actor alone, those that need all their words first."""
         if actor not in self._unique:
-            mine = [name for name in self.of[actor] if self.fit(name).is_one]
+            mine = [name for name in self.of[actor] if self.referents(name).is_one]
             self._unique[actor] = sorted(mine, key=lambda name: not self.needs_all_words(name))
         return self._unique[actor]
 
     def needs_all_words(self, name: Name) -> bool:
         """Whether with any word less the name would not mean one actor alone."""
-        return not any(self.fit(less).is_one for less in name.shorter())
+        return not any(self.referents(less).is_one for less in name.shorter())
 
     def call(self, actor: int, rng: np.random.Generator) -> str | None:
         """Words that mean this actor alone, mostly no more than needed; None: there are none."""

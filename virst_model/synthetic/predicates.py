@@ -9,16 +9,16 @@ import itertools
 
 import numpy as np
 
-from virst_model.synthetic.fit import Fit
 from virst_model.synthetic.grammar import pick
-from virst_model.synthetic.timeline import GONE, SEEN, Chronicle
-from virst_model.synthetic.trajectory import OPPOSITE, WAYS, Act
+from virst_model.synthetic.sentence import Referents
+from virst_model.synthetic.timeline import GONE, SEEN, Timeline
+from virst_model.synthetic.trajectory import OPPOSITE, WAYS, Action
 
 # An actor that goes less far than this some way has not gone that way.
 _SLIGHT = 0.06
 _FOLLOWS = 0.4  # share of its way on which an actor goes behind another, to follow it
 
-# Verb of the acts -> wordings for "the shape that ..."; the plural follows by `plural`.
+# Verb of the actions -> wordings for "the shape that ..."; the plural follows by `plural`.
 _WORDS = {
     "circle": ("goes round in a circle", "goes in circles", "moves in a circle"),
     "grow": ("grows", "gets bigger"),
@@ -50,46 +50,46 @@ _STOPPABLE = ("go", "circle", "enter", "follow")
 
 
 @dataclass(frozen=True)
-class Deed:
+class Predicate:
     """Something done: "moves left" (said of one) or "move left" (said of several)."""
 
     text: str
-    fit: Fit
+    referents: Referents
 
     @property
     def plural(self) -> str:
         """The same said of several."""
-        return said_of_several(self.text)
+        return in_plural(self.text)
 
 
-def deeds(chronicle: Chronicle, rng: np.random.Generator) -> list[Deed]:
+def predicates(timeline: Timeline, rng: np.random.Generator) -> list[Predicate]:
     """All that can be done alone, whether anyone does it or not."""
     said = []
-    for verb, fit in _alone(chronicle).items():
+    for verb, referents in _alone(timeline).items():
         if verb in WAYS:
             text = f"{pick(rng, ('moves', 'goes'))} {word_way(verb, rng)}"
         else:
             text = pick(rng, _WORDS[verb])
-        said.append(Deed(text, fit))
+        said.append(Predicate(text, referents))
     return said
 
 
 # A story is asked for this for several kinds of sentences in a row.
 @functools.lru_cache(maxsize=4)
-def _alone(chronicle: Chronicle) -> dict[str, Fit]:
+def _alone(timeline: Timeline) -> dict[str, Referents]:
     """Whom what can be done alone fits, by its way, its verb or its key in _WORDS."""
     return {
-        **{way: _goes(chronicle, way) for way in WAYS},
-        **{verb: _acts(chronicle, verb) for verb in ("circle", "grow", "shrink", "spin")},
-        **{verb: _acts(chronicle, verb) for verb in ("leave", "enter")},
-        "stay": _stays(chronicle),
-        "turn back": _turns_back(chronicle),
-        "hide": _hides(chronicle),
-        "return": _returns(chronicle),
+        **{way: _goes(timeline, way) for way in WAYS},
+        **{verb: _does_alone(timeline, verb) for verb in ("circle", "grow", "shrink", "spin")},
+        **{verb: _does_alone(timeline, verb) for verb in ("leave", "enter")},
+        "stay": _stays(timeline),
+        "turn back": _turns_back(timeline),
+        "hide": _hides(timeline),
+        "return": _returns(timeline),
     }
 
 
-def said_of_several(text: str) -> str:
+def in_plural(text: str) -> str:
     """`text`, which begins with its verb, with all of it in the plural."""
     verb, *rest = text.split(" ")
     verb = _PLURALS.get(verb, verb.removesuffix("s"))
@@ -101,102 +101,110 @@ def word_way(way: str, rng: np.random.Generator) -> str:
     return f"to the {way}" if way in ("left", "right") and rng.random() < 0.5 else way
 
 
-def _goes(chronicle: Chronicle, way: str) -> Fit:
-    far = chronicle.excursions(way)
+def _goes(timeline: Timeline, way: str) -> Referents:
+    far = timeline.excursions(way)
     sure = {
         actor
-        for actor, act in chronicle.done("go", "leave", "enter")
-        if act.way == way and chronicle.saw(actor, act)
+        for actor, action in timeline.done("go", "leave", "enter")
+        if action.way == way and timeline.is_seen(actor, action)
     }
-    may = {actor for actor in chronicle.ids if far[actor - 1] > _SLIGHT}
-    return Fit.of(sure, may)
+    may = {actor for actor in timeline.ids if far[actor - 1] > _SLIGHT}
+    return Referents.of(sure, may)
 
 
-def _acts(chronicle: Chronicle, verb: str) -> Fit:
-    done = list(chronicle.done(verb))
-    sure = {actor for actor, act in done if chronicle.saw(actor, act)}
-    return Fit.of(sure, {actor for actor, _ in done})
+def _does_alone(timeline: Timeline, verb: str) -> Referents:
+    done = list(timeline.done(verb))
+    sure = {actor for actor, action in done if timeline.is_seen(actor, action)}
+    return Referents.of(sure, {actor for actor, _ in done})
 
 
-def _stays(chronicle: Chronicle) -> Fit:
-    still = ~(chronicle.speeds > 0).any(axis=1)
-    same = (chronicle.turns == chronicle.turns[:, :1]).all(axis=1)
-    seen = (chronicle.shown >= SEEN).all(axis=1)
+def _stays(timeline: Timeline) -> Referents:
+    still = ~(timeline.speeds > 0).any(axis=1)
+    same = (timeline.turns == timeline.turns[:, :1]).all(axis=1)
+    seen = (timeline.visibility >= SEEN).all(axis=1)
     sure = np.flatnonzero(still & same & seen) + 1
-    return Fit.of(sure.tolist(), (np.flatnonzero(still) + 1).tolist())
+    return Referents.of(sure.tolist(), (np.flatnonzero(still) + 1).tolist())
 
 
-def _turns_back(chronicle: Chronicle) -> Fit:
-    sure, may = set(), {actor for actor, _ in chronicle.done("bounce", "circle", "follow")}
-    for actor, acts in zip(chronicle.ids, chronicle.acts):
-        moves = [act for act in acts if act.verb in ("go", "leave", "enter")]
-        for act, after in itertools.pairwise(moves):
-            if act.way == OPPOSITE[after.way]:
+def _turns_back(timeline: Timeline) -> Referents:
+    sure, may = set(), {actor for actor, _ in timeline.done("bounce", "circle", "follow")}
+    for actor, actions in zip(timeline.ids, timeline.actions):
+        moves = [action for action in actions if action.verb in ("go", "leave", "enter")]
+        for action, after in itertools.pairwise(moves):
+            if action.way == OPPOSITE[after.way]:
                 may.add(actor)
-                seen = chronicle.saw(actor, act) and chronicle.saw(actor, after)
-                if act.end == after.start and act.verb == after.verb == "go" and seen:
+                seen = timeline.is_seen(actor, action) and timeline.is_seen(actor, after)
+                if action.end == after.start and action.verb == after.verb == "go" and seen:
                     sure.add(actor)
-    sure -= {actor for actor, _ in chronicle.done("bounce", "circle")}
-    return Fit.of(sure, may)
+    sure -= {actor for actor, _ in timeline.done("bounce", "circle")}
+    return Referents.of(sure, may)
 
 
-def _hides(chronicle: Chronicle) -> Fit:
-    gone = {
-        i for i, spans in zip(chronicle.ids, chronicle.hidings) if any(s >= 0 for s, _ in spans)
-    }
-    return Fit.of(gone - chronicle.half_hidden, gone | chronicle.half_hidden)
+def _hides(timeline: Timeline) -> Referents:
+    gone = {i for i, spans in zip(timeline.ids, timeline.hidings) if any(s >= 0 for s, _ in spans)}
+    return Referents.of(gone - timeline.half_hidden, gone | timeline.half_hidden)
 
 
-def _returns(chronicle: Chronicle) -> Fit:
-    end = chronicle.ticks
+def _returns(timeline: Timeline) -> Referents:
+    end = timeline.ticks
     back = {
         actor
-        for actor, spans in zip(chronicle.ids, chronicle.hidings)
+        for actor, spans in zip(timeline.ids, timeline.hidings)
         if any(start >= 0 and stop < end for start, stop in spans)
     }
-    half = chronicle.half_hidden
-    return Fit.of(back - half, back | half)
+    half = timeline.half_hidden
+    return Referents.of(back - half, back | half)
 
 
-def meetings(chronicle: Chronicle, other: int, name: str, rng: np.random.Generator) -> list[Deed]:
+def meetings(
+    timeline: Timeline, other: int, name: str, rng: np.random.Generator
+) -> list[Predicate]:
     """All that can be done with the actor `other`, who is called `name`."""
-    ids = [actor for actor in chronicle.ids if actor != other]
-    follows = {a for a, act in chronicle.done("follow") if act.other == other}
+    ids = [actor for actor in timeline.ids if actor != other]
+    follows = {a for a, action in timeline.done("follow") if action.other == other}
     bounces = {
-        a for a, act in chronicle.done("bounce") if act.other == other and chronicle.saw(a, act)
+        a
+        for a, action in timeline.done("bounce")
+        if action.other == other and timeline.is_seen(a, action)
     }
-    touches = {a for a in ids if (chronicle.gap(a, other) < 0.03).any()}
-    behind = [(a, chronicle.covers[a - 1, other - 1]) for a in ids]
-    passes = {a for a, cover in behind if _is_crossed(chronicle, a, cover)}
+    touches = {a for a in ids if (timeline.gap(a, other) < 0.03).any()}
+    behind = [(a, timeline.covers[a - 1, other - 1]) for a in ids]
+    passes = {a for a, cover in behind if _is_crossed(timeline, a, cover)}
     under = {a for a, cover in behind if cover.max() > GONE}
-    hidden = {a for a in passes if chronicle.covers[a - 1, other - 1].max() >= 1 - GONE}
-    nearly = {a for a in under if chronicle.covers[a - 1, other - 1].max() > 0.6}
-    after = {a for a in ids if _goes_behind(chronicle, a, other)}
+    hidden = {a for a in passes if timeline.covers[a - 1, other - 1].max() >= 1 - GONE}
+    nearly = {a for a in under if timeline.covers[a - 1, other - 1].max() > 0.6}
+    after = {a for a in ids if _goes_behind(timeline, a, other)}
     return [
-        Deed(f"{pick(rng, ('follows', 'goes after'))} {name}", Fit.of(follows, after)),
-        Deed(
-            f"{pick(rng, ('bumps into', 'bounces off', 'hits'))} {name}", Fit.of(bounces, touches)
+        Predicate(f"{pick(rng, ('follows', 'goes after'))} {name}", Referents.of(follows, after)),
+        Predicate(
+            f"{pick(rng, ('bumps into', 'bounces off', 'hits'))} {name}",
+            Referents.of(bounces, touches),
         ),
-        Deed(f"{pick(rng, ('passes behind', 'goes behind'))} {name}", Fit.of(passes, under)),
-        Deed(f"{pick(rng, ('hides behind', 'disappears behind'))} {name}", Fit.of(hidden, nearly)),
+        Predicate(
+            f"{pick(rng, ('passes behind', 'goes behind'))} {name}", Referents.of(passes, under)
+        ),
+        Predicate(
+            f"{pick(rng, ('hides behind', 'disappears behind'))} {name}",
+            Referents.of(hidden, nearly),
+        ),
     ]
 
 
-def _is_crossed(chronicle: Chronicle, actor: int, cover: np.ndarray) -> bool:
+def _is_crossed(timeline: Timeline, actor: int, cover: np.ndarray) -> bool:
     """Whether the actor is well seen, then goes on and is covered by a good part."""
     covered = np.flatnonzero(cover >= 0.4)
     if not covered.size:
         return False
-    before = chronicle.shown[actor - 1, : covered[0]]
-    on_its_way = chronicle.moving[actor - 1, max(covered[0] - 3, 0) : covered[0] + 1].all()
+    before = timeline.visibility[actor - 1, : covered[0]]
+    on_its_way = timeline.moving[actor - 1, max(covered[0] - 3, 0) : covered[0] + 1].all()
     return bool(before.size and before.max() >= 0.9 and on_its_way)
 
 
-def _goes_behind(chronicle: Chronicle, actor: int, other: int) -> bool:
+def _goes_behind(timeline: Timeline, actor: int, other: int) -> bool:
     """Whether for a good part of its way the actor might be said to go after the other."""
-    steps = np.diff(chronicle.centres[[actor - 1, other - 1]], axis=1)
+    steps = np.diff(timeline.centres[[actor - 1, other - 1]], axis=1)
     length = np.abs(steps)
-    to_other = (chronicle.centres[other - 1] - chronicle.centres[actor - 1])[:-1]
+    to_other = (timeline.centres[other - 1] - timeline.centres[actor - 1])[:-1]
     both = (length > 0).all(axis=0)
     along = (steps[0] * np.conj(to_other)).real > 0.8 * length[0] * abs(to_other)
     same = (steps[0] * np.conj(steps[1])).real > 0.8 * length.prod(axis=0)
@@ -204,56 +212,56 @@ def _goes_behind(chronicle: Chronicle, actor: int, other: int) -> bool:
     return float((both & along & same).sum()) > _FOLLOWS * mine
 
 
-def sequences(chronicle: Chronicle, rng: np.random.Generator) -> Iterator[Deed]:
+def sequences(timeline: Timeline, rng: np.random.Generator) -> Iterator[Predicate]:
     """Two things that someone is seen to do one after the other ("moves left, then stops")."""
-    told = [_steps(acts) for acts in chronicle.acts]
-    for actor, steps in zip(chronicle.ids, told):
+    told = [_steps(actions) for actions in timeline.actions]
+    for actor, steps in zip(timeline.ids, told):
         for first, second in itertools.pairwise(steps):
             # Left, a rest, and left again is no sequence, and who follows goes many ways.
             told_apart = _keys(first)[0] != _keys(second)[0] and first.verb != "follow"
-            seen = chronicle.saw(actor, first) and chronicle.saw(actor, second)
+            seen = timeline.is_seen(actor, first) and timeline.is_seen(actor, second)
             if not (told_apart and seen and second.verb != "follow"):
                 continue
             pair = (_keys(first)[0], _keys(second)[0])
-            likely = {i for i, other in zip(chronicle.ids, told) if _may_do(pair, other)}
-            simple = {i for i, other in zip(chronicle.ids, told) if _does(pair, other)}
-            both = [_phrase(act, rng) for act in (first, second)]
-            sure = {actor} if actor not in chronicle.half_hidden else set()
-            yield Deed(pick(rng, _THEN).join(both), Fit.of(sure, likely | simple))
+            likely = {i for i, other in zip(timeline.ids, told) if _may_do(pair, other)}
+            simple = {i for i, other in zip(timeline.ids, told) if _does(pair, other)}
+            both = [_phrase(action, rng) for action in (first, second)]
+            sure = {actor} if actor not in timeline.half_hidden else set()
+            yield Predicate(pick(rng, _THEN).join(both), Referents.of(sure, likely | simple))
 
 
-def _steps(acts: tuple[Act, ...]) -> list[Act]:
-    """The acts that a sequence speaks of; standing only where it is a stop."""
-    steps: list[Act] = []
-    for act in acts:
-        stops = steps and steps[-1].verb in _STOPPABLE and act.end - act.start >= 6
-        if act.verb != "stand" or stops:
-            steps.append(act)
+def _steps(actions: tuple[Action, ...]) -> list[Action]:
+    """The actions that a sequence speaks of; standing only where it is a stop."""
+    steps: list[Action] = []
+    for action in actions:
+        stops = steps and steps[-1].verb in _STOPPABLE and action.end - action.start >= 6
+        if action.verb != "stand" or stops:
+            steps.append(action)
     return steps
 
 
-def _keys(act: Act) -> tuple[tuple[str, str], ...]:
-    """What can be said of an act; first what `_phrase` says."""
-    if act.verb in ("enter", "leave"):
-        return (act.verb, ""), ("go", act.way)
-    return ((act.verb, act.way),)
+def _keys(action: Action) -> tuple[tuple[str, str], ...]:
+    """What can be said of an action; first what `_phrase` says."""
+    if action.verb in ("enter", "leave"):
+        return (action.verb, ""), ("go", action.way)
+    return ((action.verb, action.way),)
 
 
-def _does(pair: tuple, steps: list[Act]) -> bool:
+def _does(pair: tuple, steps: list[Action]) -> bool:
     """Whether it does the first and at any time afterwards the second."""
-    does = [[key in _keys(act) for act in steps] for key in pair]
+    does = [[key in _keys(action) for action in steps] for key in pair]
     return True in does[0] and True in does[1][does[0].index(True) + 1 :]
 
 
-def _may_do(pair: tuple, steps: list[Act]) -> bool:
+def _may_do(pair: tuple, steps: list[Action]) -> bool:
     """Whether its ways are such that one can say of them what one likes."""
-    tangled = any(act.verb in ("circle", "follow") for act in steps)
+    tangled = any(action.verb in ("circle", "follow") for action in steps)
     return tangled and any(verb in ("go", "circle", "leave", "enter") for verb, _ in pair)
 
 
-def _phrase(act: Act, rng: np.random.Generator) -> str:
-    if act.verb == "go":
-        return f"{pick(rng, ('moves', 'goes'))} {word_way(act.way, rng)}"
-    if act.verb == "stand":
+def _phrase(action: Action, rng: np.random.Generator) -> str:
+    if action.verb == "go":
+        return f"{pick(rng, ('moves', 'goes'))} {word_way(action.way, rng)}"
+    if action.verb == "stand":
         return "stops"
-    return "bounces" if act.verb == "bounce" else pick(rng, _WORDS[act.verb])
+    return "bounces" if action.verb == "bounce" else pick(rng, _WORDS[action.verb])

@@ -1,59 +1,33 @@
-"""Flat shapes that move over a quiet background, and how they are painted.
-
-Geometry is in heights of the frame: x in [0, WIDE], y in [0, 1] with y down, whatever the
-size in pixels that is painted (a 128x128 picture is the 4:3 picture squeezed).
-"""
+"""The objects of scenes: flat shapes that bounce around the frame, and how they are painted."""
 
 from __future__ import annotations
 
-import dataclasses
+from dataclasses import dataclass
 import math
 
 import cv2
 import numpy as np
 
-WIDE = 4 / 3
-# Points are rounded to 1/16 pixel: OpenCV's fixed point.
-_SHIFT = 4
+from virst_model.synthetic.camera import FIXED_BITS, WIDE
+from virst_model.synthetic.shapes import OUTLINES
+
 # OpenCV fills every pixel that an outline touches, half a pixel too much all around.
 _FAT_PX = 0.45
-_NOISE_ROOM = 16
 
 
-def regular_polygon(corners: int, radii: tuple[float, ...]) -> np.ndarray:
-    """Closed polygon, first corner at the top, whose corners go through `radii` in turn."""
-    turn = np.arange(corners) * (2 * np.pi / corners)
-    radius = np.resize(np.array(radii), corners)
-    return np.stack([np.sin(turn) * radius, -np.cos(turn) * radius], axis=1)
-
-
-def _cross(arm: float, half: float) -> np.ndarray:
-    corner = [(-half, -arm), (half, -arm), (half, -half)]
-    quarter = np.array([[0, -1], [1, 0]])
-    points = np.array(corner)
-    return np.concatenate([points @ np.linalg.matrix_power(quarter.T, k) for k in range(4)])
-
-
-# Outlines at radius 1. Their areas are alike, so that "big" looks big for every shape.
-OUTLINES = {
-    "circle": regular_polygon(48, (1.0,)),
-    "square": np.array([[-1, -1], [1, -1], [1, 1], [-1, 1]]) * 0.85,
-    "triangle": regular_polygon(3, (1.3,)),
-    "star": regular_polygon(10, (1.3, 0.6)),
-    "cross": _cross(1.1, 0.38),
-}
-EXTENT = {name: float(np.linalg.norm(points, axis=1).max()) for name, points in OUTLINES.items()}
-
-
-@dataclasses.dataclass(frozen=True)
+@dataclass(frozen=True)
 class SceneObject:
-    """A shape, what it is called and how it moves.
+    """A shape, what it is called and how it moves; places are in heights of the frame.
 
-    `id` is its value in the id map (from 1; higher ids lie in front). `radius` and `start`
-    are in heights of the frame, `velocity` in heights a second, `rgb` 0..255. It bounces
-    inside `room` (x0, y0, x1, y1: where its centre may be). `wobble` is (amplitude in
-    heights, period in s, phase) across the way it goes, `turn_deg` how far it rocks; what
-    stands still does neither.
+    Attributes:
+        id: its value in the id map, from 1; higher ones lie in front.
+        radius: in heights.
+        rgb: 0..255.
+        start: where its centre is at time 0.
+        velocity: heights a second.
+        room: x0, y0, x1, y1 of where its centre may be; it bounces inside.
+        wobble: amplitude in heights, period in s and phase, across the way it goes.
+        turn_deg: how far it rocks; what stands still neither rocks nor wobbles.
     """
 
     id: int
@@ -69,6 +43,11 @@ class SceneObject:
     room: tuple[float, float, float, float]
     wobble: tuple[float, float, float]
     turn_deg: float
+
+    @property
+    def colours(self) -> tuple[str]:
+        """Its one colour; an actor of a story may have two."""
+        return (self.colour,)
 
     @property
     def along(self) -> int:
@@ -116,74 +95,35 @@ class SceneObject:
         return (high - inside if run % 2 else low + inside), int(run)
 
 
-@dataclasses.dataclass(frozen=True)
-class Backdrop:
-    """What lies behind the objects, and the light and the sensor's noise over everything.
-
-    `corners_rgb` are the colours of the four corners (top left, top right, bottom left,
-    bottom right). `clouds` is the amplitude of smooth noise, `noise` the sigma of pixel
-    noise, both in grey levels. `light` is (amplitude, period in s, phase) of the gain.
-    """
-
-    corners_rgb: tuple[tuple[int, int, int], ...]
-    clouds: float
-    noise: float
-    light: tuple[float, float, float]
-    seed: int
-
-    def paint(self, height: int, width: int) -> np.ndarray:
-        """(height, width, 3) uint8 picture without objects, light or pixel noise."""
-        corners = np.array(self.corners_rgb, np.float32).reshape(2, 2, 3)
-        rows = np.linspace(0, 1, height, dtype=np.float32)[:, None, None]
-        columns = np.linspace(0, 1, width, dtype=np.float32)[None, :, None]
-        left = corners[0, 0] * (1 - rows) + corners[1, 0] * rows
-        right = corners[0, 1] * (1 - rows) + corners[1, 1] * rows
-        picture = left * (1 - columns) + right * columns
-        if self.clouds:
-            coarse = np.random.default_rng(self.seed).normal(0, self.clouds, (7, 9, 1))
-            smooth = cv2.resize(
-                coarse.astype(np.float32), (width, height), None, 0, 0, cv2.INTER_CUBIC
-            )
-            picture = picture + smooth[:, :, None]
-        return np.clip(picture, 0, 255).astype(np.uint8)
-
-    def grain(self, height: int, width: int) -> np.ndarray:
-        """Pixel noise around 128, larger than the picture: `light_up` shifts it every frame."""
-        shape = (height + _NOISE_ROOM, width + _NOISE_ROOM, 3)
-        normal = np.random.default_rng(self.seed).standard_normal(shape, np.float32)
-        return np.clip(np.rint(normal * self.noise + 128), 0, 255).astype(np.uint8)
-
-    def light_up(self, picture: np.ndarray, grain: np.ndarray, t_s: float) -> np.ndarray:
-        """The picture under the light of `t_s`, with pixel noise."""
-        amplitude, period_s, phase = self.light
-        gain = 1 + amplitude * math.sin(2 * math.pi * t_s / period_s + phase)
-        shift = round(t_s * 1000) * 2654435761 % 2**32 >> 16
-        row, column = shift % _NOISE_ROOM, shift // _NOISE_ROOM % _NOISE_ROOM
-        height, width = picture.shape[:2]
-        noise = grain[row : row + height, column : column + width]
-        return cv2.addWeighted(picture, gain, noise, 1.0, -128.0)
-
-
 def paint_object(
-    frame: np.ndarray | None, ids: np.ndarray, thing: SceneObject, t_s: float
+    picture: np.ndarray | None,
+    ids: np.ndarray,
+    item: SceneObject,
+    t_s: float,
+    offset: complex = 0j,
 ) -> None:
-    """Paints `thing` as it is at `t_s` over `frame` (H, W, 3) and its id over `ids` (H, W)."""
+    """Paints `item` as it is at `t_s`, moved by `offset` (x + iy, heights), and its id.
+
+    Args:
+        picture: (H, W, 3) uint8 RGB, painted over; None: only the ids are asked for.
+        ids: (H, W) uint8, painted over.
+    """
     height, width = ids.shape
     scale = np.array([width / WIDE, height])
-    thin = np.maximum(1 - _FAT_PX / (thing.radius * scale), 0.3)
-    corners = thing.outline(t_s) * (scale * thin)
+    thin = np.maximum(1 - _FAT_PX / (item.radius * scale), 0.3)
+    corners = item.outline(t_s) * (scale * thin)
     # Pixel (0, 0) covers [0, 1): its middle is at 0.5.
-    middle = np.array(thing.centre(t_s)) * scale - 0.5
+    middle = (np.array(item.centre(t_s)) + np.array([offset.real, offset.imag])) * scale - 0.5
     whole = _fixed_point(middle + corners)
-    cv2.fillPoly(ids, whole, thing.id, cv2.LINE_8, _SHIFT)
-    if frame is None:
+    cv2.fillPoly(ids, whole, item.id, cv2.LINE_8, FIXED_BITS)
+    if picture is None:
         return
-    if thing.outlined:
-        edge = tuple(int(value * 0.45) for value in thing.rgb)
-        cv2.fillPoly(frame, whole, edge, cv2.LINE_AA, _SHIFT)
+    if item.outlined:
+        edge = tuple(int(value * 0.45) for value in item.rgb)
+        cv2.fillPoly(picture, whole, edge, cv2.LINE_AA, FIXED_BITS)
         whole = _fixed_point(middle + corners * 0.9)
-    cv2.fillPoly(frame, whole, thing.rgb, cv2.LINE_AA, _SHIFT)
+    cv2.fillPoly(picture, whole, item.rgb, cv2.LINE_AA, FIXED_BITS)
 
 
 def _fixed_point(points: np.ndarray) -> list[np.ndarray]:
-    return [np.rint(points * (1 << _SHIFT)).astype(np.int32)]
+    return [np.rint(points * (1 << FIXED_BITS)).astype(np.int32)]

@@ -1,4 +1,4 @@
-"""A scene: the pictures, the sentences that are true about it, and what they mean."""
+"""What the phrases of the grammar mean in a scene, and which of them can be said of it."""
 
 from __future__ import annotations
 
@@ -6,13 +6,12 @@ from collections.abc import Iterator
 import dataclasses
 import functools
 import math
-import zlib
 
 import numpy as np
 
 from virst_model.synthetic import grammar
 from virst_model.synthetic.grammar import Phrase, pick
-from virst_model.synthetic.scene_objects import Backdrop, SceneObject, paint_object
+from virst_model.synthetic.scene_objects import SceneObject
 
 KINDS = ("colour", "colour_shape", "shape", "size", "position", "motion", "all", "none")
 
@@ -23,149 +22,20 @@ _PLACE_RANKS = ("leftmost", "rightmost", "topmost", "bottommost")
 _PLACE_MARGIN = 0.12
 _RADIUS_MARGIN = 1.15
 _LOOK_EVERY_S = 0.25
-_CACHED_SIZES = 2
 
 
-@dataclasses.dataclass(frozen=True)
-class Sentence:
-    """A sentence of kind KINDS and the objects that it means, all through the scene."""
+class ScenePhrases:
+    """Phrases about objects that move through [0, duration_s]."""
 
-    text: str
-    kind: str
-    object_ids: tuple[int, ...]
+    def __init__(self, objects: tuple[SceneObject, ...], duration_s: float) -> None:
+        self._objects, self._duration_s = objects, duration_s
 
+    def choose(self, kind: str, count: int, rng: np.random.Generator) -> list[Phrase]:
+        """Up to `count` different phrases of one of KINDS; mostly those that need every word.
 
-@dataclasses.dataclass(frozen=True)
-class Scene:
-    """Objects in front of a backdrop; it can be rendered at any time, also after `duration_s`.
-
-    `sentences` and `answer` without a time hold for all of [0, duration_s].
-    """
-
-    seed: int
-    split: str
-    duration_s: float
-    objects: tuple[SceneObject, ...]
-    backdrop: Backdrop
-    _backs: dict = dataclasses.field(default_factory=dict, compare=False, repr=False)
-
-    def render(self, t_s: float, height: int, width: int) -> tuple[np.ndarray, np.ndarray]:
-        """The picture (height, width, 3) uint8 RGB and the ids (height, width) uint8 at `t_s`.
-
-        An id marks the visible pixels of its object, 0 is background. Other sizes show the
-        same 4:3 picture, squeezed where the aspect differs.
+        A singular one means exactly one object, beyond doubt (margins of place and size, nothing
+        that turns back), at any time; one of kind `none` means no object at any time.
         """
-        size = (height, width)
-        if size not in self._backs:
-            while len(self._backs) >= _CACHED_SIZES:
-                self._backs.pop(next(iter(self._backs)), None)
-            self._backs[size] = (self.backdrop.paint(*size), self.backdrop.grain(*size))
-        back, grain = self._backs[size]
-        frame, ids = back.copy(), np.zeros(size, np.uint8)
-        for thing in self.objects:
-            paint_object(frame, ids, thing, t_s)
-        return self.backdrop.light_up(frame, grain, t_s), ids
-
-    def answer(self, text: str, t_s: float | None = None) -> tuple[int, ...] | None:
-        """Ids of the objects that `text` means at `t_s`, or all through [0, duration_s].
-
-        () where the sentence is understood and means nothing here, None where it is not a
-        sentence of the grammar. A singular phrase that fits several objects gives them all.
-        """
-        phrase = grammar.parse(text)
-        return None if phrase is None else self._meant(phrase, t_s)
-
-    def sentences(
-        self, rng: np.random.Generator | None = None, per_kind: int = 2
-    ) -> tuple[Sentence, ...]:
-        """Up to `per_kind` different true sentences of each kind, in the order of KINDS.
-
-        Without `rng` they are the same at every call. A singular sentence means exactly one
-        object, beyond doubt (margins of place and size, nothing that turns back); `none`
-        sentences mean no object at any time.
-        """
-        if rng is None:
-            rng = rng_of(self.split, self.seed, "sentences")
-        said = []
-        for kind in KINDS:
-            for phrase in self._choose(kind, per_kind, rng):
-                said.append(Sentence(grammar.word(phrase, rng), kind, self._meant(phrase)))
-        return tuple(said)
-
-    def to_dict(self) -> dict:
-        """A description that JSON can hold; `from_dict` renders the same pictures."""
-        return {
-            "seed": self.seed,
-            "split": self.split,
-            "duration_s": self.duration_s,
-            "objects": [dataclasses.asdict(thing) for thing in self.objects],
-            "backdrop": dataclasses.asdict(self.backdrop),
-        }
-
-    @classmethod
-    def from_dict(cls, description: dict) -> Scene:
-        """The scene that `to_dict` described. KeyError, TypeError: it is no such description."""
-        return cls(
-            seed=description["seed"],
-            split=description["split"],
-            duration_s=description["duration_s"],
-            objects=tuple(SceneObject(**_tuples(one)) for one in description["objects"]),
-            backdrop=Backdrop(**_tuples(description["backdrop"])),
-        )
-
-    def _meant(self, phrase: Phrase, t_s: float | None = None) -> tuple[int, ...]:
-        named = self._called(phrase)
-        if phrase.motion:
-            ways = [(t.motion(t_s),) if t_s is not None else self._motions(t) for t in named]
-            named = [t for t, way in zip(named, ways) if way == (phrase.motion,)]
-        if phrase.rank and named:
-            first = self._standings(named, phrase.rank, t_s).argmin(axis=1)
-            named = [named[first[0]]] if (first == first[0]).all() else []
-        return tuple(thing.id for thing in named)
-
-    def _doubtful(self, phrase: Phrase) -> tuple[int, ...]:
-        """Ids of all objects that `phrase` may mean at some time, margins included."""
-        named = self._called(phrase)
-        if phrase.motion:
-            named = [thing for thing in named if phrase.motion in self._motions(thing)]
-        if phrase.rank and named:
-            margin = math.log(_RADIUS_MARGIN) if phrase.rank in _SIZE_RANKS else _PLACE_MARGIN
-            standings = self._standings(named, phrase.rank)
-            near = (standings < standings.min(axis=1, keepdims=True) + margin).any(axis=0)
-            named = [thing for thing, is_near in zip(named, near) if is_near]
-        return tuple(thing.id for thing in named)
-
-    def _called(self, phrase: Phrase) -> list[SceneObject]:
-        return [thing for thing in self.objects if _is_called(thing, phrase)]
-
-    def _motions(self, thing: SceneObject) -> tuple[str, ...]:
-        return thing.motions(self.duration_s)
-
-    def _standings(
-        self, things: list[SceneObject], rank: str, t_s: float | None = None
-    ) -> np.ndarray:
-        """(times, things) what `rank` compares: the thing with the smallest comes first."""
-        if rank in _SIZE_RANKS:
-            # The logarithm turns the ratio of radii into a difference.
-            sizes = np.log([[thing.radius for thing in things]])
-            return -sizes if rank == "biggest" else sizes
-        if t_s is None:
-            at = np.stack([self._paths[thing.id] for thing in things], axis=1)
-        else:
-            at = np.array([[thing.centre(t_s) for thing in things]])
-        axis, sign = {"leftmost": (0, 1), "rightmost": (0, -1), "topmost": (1, 1)}.get(
-            rank, (1, -1)
-        )
-        return sign * at[:, :, axis]
-
-    @functools.cached_property
-    def _paths(self) -> dict[int, np.ndarray]:
-        """(times, 2) centres through [0, duration_s], by id."""
-        times = np.arange(0, self.duration_s + _LOOK_EVERY_S / 2, _LOOK_EVERY_S).tolist()
-        return {thing.id: np.array([thing.centre(t) for t in times]) for thing in self.objects}
-
-    def _choose(self, kind: str, count: int, rng: np.random.Generator) -> list[Phrase]:
-        """Different phrases of a kind; mostly those in which every word is needed."""
         if kind == "none":
             return self._choose_none(count, rng)
         phrases = sorted(set(self._describe(kind)), key=repr)
@@ -180,9 +50,60 @@ class Scene:
                 chosen.append(phrase)
         return chosen
 
+    def meant(self, phrase: Phrase, t_s: float | None = None) -> tuple[int, ...]:
+        """Ids of the objects that `phrase` fits at `t_s`, or all through [0, duration_s]."""
+        named = self._called(phrase)
+        if phrase.motion:
+            ways = [
+                (t.motion(t_s),) if t_s is not None else t.motions(self._duration_s) for t in named
+            ]
+            named = [t for t, way in zip(named, ways) if way == (phrase.motion,)]
+        if phrase.rank and named:
+            first = self._standings(named, phrase.rank, t_s).argmin(axis=1)
+            named = [named[first[0]]] if (first == first[0]).all() else []
+        return tuple(item.id for item in named)
+
+    def doubtful(self, phrase: Phrase) -> tuple[int, ...]:
+        """Ids of all objects that `phrase` may mean at some time, margins included."""
+        named = self._called(phrase)
+        if phrase.motion:
+            named = [item for item in named if phrase.motion in item.motions(self._duration_s)]
+        if phrase.rank and named:
+            margin = math.log(_RADIUS_MARGIN) if phrase.rank in _SIZE_RANKS else _PLACE_MARGIN
+            standings = self._standings(named, phrase.rank)
+            near = (standings < standings.min(axis=1, keepdims=True) + margin).any(axis=0)
+            named = [item for item, is_near in zip(named, near) if is_near]
+        return tuple(item.id for item in named)
+
+    def _called(self, phrase: Phrase) -> list[SceneObject]:
+        return [item for item in self._objects if _is_called(item, phrase)]
+
+    def _standings(
+        self, objects: list[SceneObject], rank: str, t_s: float | None = None
+    ) -> np.ndarray:
+        """(times, objects) what `rank` compares: the object with the smallest comes first."""
+        if rank in _SIZE_RANKS:
+            # The logarithm turns the ratio of radii into a difference.
+            sizes = np.log([[item.radius for item in objects]])
+            return -sizes if rank == "biggest" else sizes
+        if t_s is None:
+            at = np.stack([self._paths[item.id] for item in objects], axis=1)
+        else:
+            at = np.array([[item.centre(t_s) for item in objects]])
+        axis, sign = {"leftmost": (0, 1), "rightmost": (0, -1), "topmost": (1, 1)}.get(
+            rank, (1, -1)
+        )
+        return sign * at[:, :, axis]
+
+    @functools.cached_property
+    def _paths(self) -> dict[int, np.ndarray]:
+        """(times, 2) centres through [0, duration_s], by id."""
+        times = np.arange(0, self._duration_s + _LOOK_EVERY_S / 2, _LOOK_EVERY_S).tolist()
+        return {item.id: np.array([item.centre(t) for t in times]) for item in self._objects}
+
     def _is_sure(self, phrase: Phrase) -> bool:
-        meant = self._meant(phrase)
-        return meant == self._doubtful(phrase) and (phrase.plural or len(meant) == 1)
+        meant = self.meant(phrase)
+        return meant == self.doubtful(phrase) and (phrase.plural or len(meant) == 1)
 
     def _needs_all_words(self, phrase: Phrase) -> bool:
         """Whether without its size, place or motion (else its shape) it would mean others too.
@@ -190,39 +111,41 @@ class Scene:
         A plural phrase needs its words where it means several.
         """
         if phrase.plural:
-            return len(self._doubtful(phrase)) > 1
+            return len(self.doubtful(phrase)) > 1
         if phrase.size or phrase.rank or phrase.motion:
             less = dataclasses.replace(phrase, size=None, rank=None, motion=None)
         else:
             less = dataclasses.replace(phrase, shape=None)
-        return len(self._doubtful(less)) > 1
+        return len(self.doubtful(less)) > 1
 
     def _describe(self, kind: str) -> Iterator[Phrase]:
         """Phrases of a kind that fit some object, sure or not."""
         if kind == "all":
             yield Phrase(plural=True)
-        for thing in self.objects:
-            colour, shape, size = thing.colour, thing.shape, thing.size
+        for item in self._objects:
+            colour, shape, size = item.colour, item.shape, item.size
             names = [{"colour": c, "shape": s} for c in (None, colour) for s in (None, shape)]
             if kind in ("colour", "shape", "colour_shape"):
-                said = {key: getattr(thing, key) for key in kind.split("_")}
-                yield Phrase(**said)
+                words = {key: getattr(item, key) for key in kind.split("_")}
+                yield Phrase(**words)
             elif kind == "size":
                 yield from (Phrase(size=size, **name) for name in names)
                 yield from self._ranked(_SIZE_RANKS, names[:3])
             elif kind == "position":
                 yield from self._ranked(_PLACE_RANKS, names)
             elif kind == "motion":
-                yield from (Phrase(motion=m, **n) for m in self._motions(thing) for n in names)
+                yield from (
+                    Phrase(motion=m, **n) for m in item.motions(self._duration_s) for n in names
+                )
             elif kind == "all":
                 yield from (Phrase(**name, plural=True) for name in names[1:])
                 yield Phrase(size=size, plural=True)
-                yield from (Phrase(motion=m, plural=True) for m in self._motions(thing))
+                yield from (Phrase(motion=m, plural=True) for m in item.motions(self._duration_s))
 
     def _ranked(self, ranks: tuple[str, ...], names: list[dict]) -> Iterator[Phrase]:
         """A first among several of that name: with one alone, its place says nothing."""
         for name in names:
-            if len(self._doubtful(Phrase(**name))) > 1:
+            if len(self.doubtful(Phrase(**name))) > 1:
                 yield from (Phrase(rank=rank, **name) for rank in ranks)
 
     def _choose_none(self, count: int, rng: np.random.Generator) -> list[Phrase]:
@@ -231,49 +154,35 @@ class Scene:
         for _ in range(40 * count):
             if len(chosen) == count:
                 break
-            near = self.objects[int(rng.integers(len(self.objects)))]
-            other = self.objects[int(rng.integers(len(self.objects)))]
+            near = self._objects[int(rng.integers(len(self._objects)))]
+            other = self._objects[int(rng.integers(len(self._objects)))]
             phrase = _spoil(near, other, rng)
-            if phrase not in chosen and not self._doubtful(phrase):
+            if phrase not in chosen and not self.doubtful(phrase):
                 chosen.append(phrase)
         return chosen
 
 
 def _spoil(near: SceneObject, other: SceneObject, rng: np.random.Generator) -> Phrase:
     """A phrase that is likely to mean nothing, though each of its words might fit."""
-    said = {"colour": near.colour, "shape": other.shape}
+    words = {"colour": near.colour, "shape": other.shape}
     draw = rng.random()
     if draw < 0.12:
-        said = {"colour": pick(rng, grammar.COLOURS)}
+        words = {"colour": pick(rng, grammar.COLOURS)}
     elif draw < 0.24:
-        said = {"shape": pick(rng, grammar.SHAPES)}
+        words = {"shape": pick(rng, grammar.SHAPES)}
     elif draw < 0.36:
-        said = {"shape": near.shape, "size": pick(rng, grammar.SIZES)}
+        words = {"shape": near.shape, "size": pick(rng, grammar.SIZES)}
     elif draw < 0.48:
-        said = {"colour": near.colour, "size": pick(rng, grammar.SIZES)}
+        words = {"colour": near.colour, "size": pick(rng, grammar.SIZES)}
     elif draw < 0.60:
-        said = {"shape": near.shape, "motion": pick(rng, grammar.MOTIONS)}
+        words = {"shape": near.shape, "motion": pick(rng, grammar.MOTIONS)}
     elif draw < 0.72:
-        said["colour"] = pick(rng, grammar.COLOURS)
+        words["colour"] = pick(rng, grammar.COLOURS)
     elif draw < 0.80:
-        said["rank"] = pick(rng, grammar.RANKS)
-    return Phrase(**said, plural="rank" not in said and bool(rng.random() < 0.1))
+        words["rank"] = pick(rng, grammar.RANKS)
+    return Phrase(**words, plural="rank" not in words and bool(rng.random() < 0.1))
 
 
-def _is_called(thing: SceneObject, phrase: Phrase) -> bool:
+def _is_called(item: SceneObject, phrase: Phrase) -> bool:
     wanted = (phrase.colour, phrase.shape, phrase.size)
-    return all(w in (None, has) for w, has in zip(wanted, (thing.colour, thing.shape, thing.size)))
-
-
-def _tuples(fields: dict) -> dict:
-    """JSON's lists, as the tuples that they were."""
-
-    def restore(value):
-        return tuple(restore(one) for one in value) if isinstance(value, (list, tuple)) else value
-
-    return {key: restore(value) for key, value in fields.items()}
-
-
-def rng_of(split: str, seed: int, use: str) -> np.random.Generator:
-    """A generator of its own for every split, seed and use."""
-    return np.random.default_rng([zlib.crc32(f"{split}/{use}".encode()), abs(seed), seed < 0])
+    return all(w in (None, has) for w, has in zip(wanted, (item.colour, item.shape, item.size)))

@@ -10,45 +10,48 @@ import numpy as np
 from virst_model.synthetic.actors import TEXTURES, is_held_out
 from virst_model.synthetic.grammar import COLOURS, pick
 from virst_model.synthetic.names import Name
-from virst_model.synthetic.predicates import deeds
-from virst_model.synthetic.riddles import tell_riddles
+from virst_model.synthetic.predicates import predicates
 from virst_model.synthetic.sentence import Claim
 from virst_model.synthetic.sentences_events import events
+from virst_model.synthetic.sentences_reasoning import riddle_claims
 from virst_model.synthetic.shapes import SHAPES
-from virst_model.synthetic.timeline import Chronicle
+from virst_model.synthetic.timeline import Timeline
 
 
-def tell_absent(chronicle: Chronicle, split: str, rng: np.random.Generator) -> Iterator[Claim]:
+def absent_claims(timeline: Timeline, split: str, rng: np.random.Generator) -> Iterator[Claim]:
     """Without end. Combinations of colour and shape that `split` never shows are not named."""
-    names, missing = chronicle.names, _undone(chronicle, rng)
+    names, missing = timeline.names, _undone(timeline, rng)
     while True:
-        name, deed = _spoil(chronicle, rng), None
+        name, predicate = _spoil(timeline, rng), None
         if rng.random() < 0.5 and missing:
-            name, deed = pick(rng, names.of[pick(rng, chronicle.ids)]), pick(rng, missing)
+            name, predicate = pick(rng, names.of[pick(rng, timeline.ids)]), pick(rng, missing)
         if split != "test" and _is_forbidden(name):
             continue
-        fit = names.fit(name)
-        if deed is None:
-            yield Claim("none", name.word(rng), fit)
+        referents = names.referents(name)
+        if predicate is None:
+            yield Claim("none", name.word(rng), referents)
         else:
-            text, done_by = deed
-            yield Claim("none", text.format(name.bare(rng)), fit & done_by)
+            text, done_by = predicate
+            yield Claim("none", text.format(name.bare(rng)), referents & done_by)
 
 
-def _undone(chronicle: Chronicle, rng: np.random.Generator) -> list[tuple]:
+def _undone(timeline: Timeline, rng: np.random.Generator) -> list[tuple]:
     """Sentences with a place for a name, and whom the rest of the words fits: mostly nobody."""
-    said = [(f"the {{}} that {deed.text}", deed.fit) for deed in deeds(chronicle, rng)]
-    nobody = chronicle.names.everyone - chronicle.names.everyone
-    for event in events(chronicle, rng):
+    said = [
+        (f"the {{}} that {predicate.text}", predicate.referents)
+        for predicate in predicates(timeline, rng)
+    ]
+    nobody = timeline.names.everyone - timeline.names.everyone
+    for event in events(timeline, rng):
         if not event.at and not event.doubtful:
             said.append((f"the {pick(rng, ('first', 'last'))} {{}} to {event.do}", nobody))
-    riddles = (claim.text for claim in tell_riddles(chronicle, rng) if not claim.fit.may)
+    riddles = (claim.text for claim in riddle_claims(timeline, rng) if not claim.referents.may)
     return said + [(text, nobody) for text in itertools.islice(riddles, 4)]
 
 
-def _spoil(chronicle: Chronicle, rng: np.random.Generator) -> Name:
+def _spoil(timeline: Timeline, rng: np.random.Generator) -> Name:
     """A name of which one thing is wrong, or which mixes two actors."""
-    near, other = (chronicle.actors[int(rng.integers(len(chronicle.ids)))] for _ in range(2))
+    near, other = (timeline.actors[int(rng.integers(len(timeline.ids)))] for _ in range(2))
     name = Name(near.shape, near.colours)
     draw = rng.random()
     if draw < 0.4:

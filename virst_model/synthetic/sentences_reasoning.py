@@ -1,4 +1,4 @@
-"""Questions that need a thought: who differs, and who made what happen."""
+"""Questions that need a thought: who differs, who made what happen, and what is like what."""
 
 from __future__ import annotations
 
@@ -7,18 +7,46 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from virst_model.synthetic.fit import Fit
 from virst_model.synthetic.grammar import pick
-from virst_model.synthetic.predicates import deeds
-from virst_model.synthetic.riddles import tell_riddles, which
-from virst_model.synthetic.sentence import Claim
-from virst_model.synthetic.timeline import GONE, Chronicle
+from virst_model.synthetic.predicates import in_plural, predicates
+from virst_model.synthetic.sentence import Claim, Referents
+from virst_model.synthetic.timeline import GONE, Timeline
+
+# What is asked ("Which shape ...?"), the shapes that it means, and those that it may mean.
+_SHAPE_RIDDLES = (
+    ("could roll like a wheel", ("circle", "ring"), ()),
+    ("would make a good wheel", ("circle", "ring"), ()),
+    ("has no corners at all", ("circle", "ring"), ("heart",)),
+    ("has a hole in the middle", ("ring",), ()),
+    ("could you put on a finger", ("ring",), ()),
+    ("stands for love", ("heart",), ()),
+    ("do people send on Valentine's Day", ("heart",), ()),
+    ("can be seen in the sky at night", ("star",), ("circle",)),
+    ("shows which way to go", ("arrow",), ()),
+    ("has exactly three corners", ("triangle",), ()),
+    ("has exactly four corners", ("square", "diamond"), ()),
+    ("has exactly six corners", ("hexagon",), ()),
+    ("looks like a cell of a honeycomb", ("hexagon",), ()),
+    ("looks like a plus sign", ("cross",), ()),
+    ("has the name of a precious stone", ("diamond",), ()),
+)
+_COLOUR_RIDDLES = (
+    ("the colour of grass", "green"),
+    ("the colour of a ripe banana", "yellow"),
+    ("the colour of snow", "white"),
+    ("the colour of a ripe tomato", "red"),
+    ("the colour of a carrot", "orange"),
+    ("the colour of plums", "purple"),
+    ("the colour of the deep sea", "blue"),
+    ("the colour that says stop at a traffic light", "red"),
+    ("the colour that says go at a traffic light", "green"),
+)
 
 
-def tell_reasonings(chronicle: Chronicle, rng: np.random.Generator) -> Iterator[Claim]:
+def reasoning_claims(timeline: Timeline, rng: np.random.Generator) -> Iterator[Claim]:
     """Questions of every sort in turn; also those to which the answer is nobody."""
-    sorts = (tell_riddles, _odd_ones, _collisions, _followers, _screens, _doers)
-    asked = [sorts[i](chronicle, rng) for i in rng.permutation(len(sorts)).tolist()]
+    sorts = (riddle_claims, _odd_ones, _collisions, _followers, _screens, _doers)
+    asked = [sorts[i](timeline, rng) for i in rng.permutation(len(sorts)).tolist()]
     while asked:
         for questions in tuple(asked):
             claim = next(questions, None)
@@ -28,19 +56,21 @@ def tell_reasonings(chronicle: Chronicle, rng: np.random.Generator) -> Iterator[
                 yield claim
 
 
-def _odd_ones(chronicle: Chronicle, rng: np.random.Generator) -> Iterator[Claim]:
+def _odd_ones(timeline: Timeline, rng: np.random.Generator) -> Iterator[Claim]:
     """The one that differs where all others are alike."""
-    if len(chronicle.ids) < 3:
+    if len(timeline.ids) < 3:
         return
     for word, kinds in (
-        ("shape", [(actor.shape,) for actor in chronicle.actors]),
-        ("colour", [actor.colours for actor in chronicle.actors]),
+        ("shape", [(actor.shape,) for actor in timeline.actors]),
+        ("colour", [actor.colours for actor in timeline.actors]),
     ):
         counts = Counter(kinds)
         if len(counts) == 2 and min(counts.values()) == 1 and _share_nothing(*counts):
-            odd = [i for i, kind in zip(chronicle.ids, kinds) if counts[kind] == 1]
+            odd = [i for i, kind in zip(timeline.ids, kinds) if counts[kind] == 1]
             yield Claim(
-                "reasoning", f"Which one has another {word} than all the others?", Fit.of(odd)
+                "reasoning",
+                f"Which one has another {word} than all the others?",
+                Referents.of(odd),
             )
 
 
@@ -48,53 +78,80 @@ def _share_nothing(one: tuple[str, ...], other: tuple[str, ...]) -> bool:
     return not {*one} & {*other}
 
 
-def _collisions(chronicle: Chronicle, rng: np.random.Generator) -> Iterator[Claim]:
-    bounces = [(actor, act) for actor, act in chronicle.done("bounce")]
-    sure = {actor for actor, act in bounces if chronicle.saw(actor, act)}
-    ids = chronicle.ids
-    may = {a for a in ids for b in ids if a != b and (chronicle.gap(a, b) < 0.03).any()}
-    pairs = {frozenset((actor, act.other)) for actor, act in bounces}
+def _collisions(timeline: Timeline, rng: np.random.Generator) -> Iterator[Claim]:
+    bounces = [(actor, action) for actor, action in timeline.done("bounce")]
+    sure = {actor for actor, action in bounces if timeline.is_seen(actor, action)}
+    ids = timeline.ids
+    may = {a for a in ids for b in ids if a != b and (timeline.gap(a, b) < 0.03).any()}
+    pairs = {frozenset((actor, action.other)) for actor, action in bounces}
     if len(pairs) <= 1:
         words = ("Which two collide?", "Which two bump into each other?")
-        yield Claim("reasoning", pick(rng, words), Fit.of(sure, may), plural=True)
-    for actor, act in bounces:
-        called = chronicle.names.call(act.other, rng)
+        yield Claim("reasoning", pick(rng, words), Referents.of(sure, may), plural=True)
+    for actor, action in bounces:
+        called = timeline.names.call(action.other, rng)
         if called is not None:
             touches = {
-                i for i in ids if i != act.other and (chronicle.gap(i, act.other) < 0.03).any()
+                i
+                for i in ids
+                if i != action.other and (timeline.gap(i, action.other) < 0.03).any()
             }
             asked = pick(rng, ("makes {} turn back", "does {} run into", "gets in the way of {}"))
-            fit = Fit.of({actor} & sure, touches)
-            yield Claim("reasoning", f"Which shape {asked.format(called)}?", fit)
+            referents = Referents.of({actor} & sure, touches)
+            yield Claim("reasoning", f"Which shape {asked.format(called)}?", referents)
 
 
-def _followers(chronicle: Chronicle, rng: np.random.Generator) -> Iterator[Claim]:
-    follows = list(chronicle.done("follow"))
+def _followers(timeline: Timeline, rng: np.random.Generator) -> Iterator[Claim]:
+    follows = list(timeline.done("follow"))
     if len(follows) != 1:
         return
-    (actor, act), *_ = follows
-    called = chronicle.names.call(actor, rng)
-    fit = Fit.of((act.other,))
+    (actor, action), *_ = follows
+    called = timeline.names.call(actor, rng)
+    referents = Referents.of((action.other,))
     if called is not None:
         asked = pick(rng, (f"is {called} following", f"does {called} go after"))
-        yield Claim("reasoning", f"Which shape {asked}?", fit)
-    yield Claim("reasoning", "Which shape is being followed?", fit)
+        yield Claim("reasoning", f"Which shape {asked}?", referents)
+    yield Claim("reasoning", "Which shape is being followed?", referents)
 
 
-def _screens(chronicle: Chronicle, rng: np.random.Generator) -> Iterator[Claim]:
+def _screens(timeline: Timeline, rng: np.random.Generator) -> Iterator[Claim]:
     """Who hides somebody."""
-    for actor, covers in zip(chronicle.ids, chronicle.covers):
+    for actor, covers in zip(timeline.ids, timeline.covers):
         most = covers.max(axis=1)
-        called = chronicle.names.call(actor, rng)
+        called = timeline.names.call(actor, rng)
         if called is not None and most.max() >= 1 - GONE:
-            fit = Fit.of(
+            referents = Referents.of(
                 (np.flatnonzero(most >= 1 - GONE) + 1).tolist(),
                 (np.flatnonzero(most > 0.3) + 1).tolist(),
             )
-            yield Claim("reasoning", f"Which shape hides {called} for a while?", fit)
+            yield Claim("reasoning", f"Which shape hides {called} for a while?", referents)
 
 
-def _doers(chronicle: Chronicle, rng: np.random.Generator) -> Iterator[Claim]:
-    done = [deed for deed in deeds(chronicle, rng) if deed.fit.sure]
+def _doers(timeline: Timeline, rng: np.random.Generator) -> Iterator[Claim]:
+    done = [predicate for predicate in predicates(timeline, rng) if predicate.referents.sure]
     for i in rng.permutation(len(done)).tolist():
-        yield which(done[i].text, done[i].fit, rng)
+        yield which(done[i].text, done[i].referents, rng)
+
+
+def riddle_claims(timeline: Timeline, rng: np.random.Generator) -> Iterator[Claim]:
+    """What shapes and colours are like in the world outside; the answer may be nobody."""
+    shapes = len(_SHAPE_RIDDLES)
+    for i in rng.permutation(shapes + len(_COLOUR_RIDDLES)).tolist():
+        if i < shapes:
+            asked, are, may_be = _SHAPE_RIDDLES[i]
+            sure = [actor.id for actor in timeline.actors if actor.shape in are]
+            may = [actor.id for actor in timeline.actors if actor.shape in may_be]
+        else:
+            colour_of, colour = _COLOUR_RIDDLES[i - shapes]
+            asked = f"has {colour_of}"
+            sure = [actor.id for actor in timeline.actors if actor.colours == (colour,)]
+            may = [actor.id for actor in timeline.actors if colour in actor.colours]
+        yield which(asked, Referents.of(sure, may), rng)
+
+
+def which(asked: str, referents: Referents, rng: np.random.Generator) -> Claim:
+    """Which shape moves? Or, where it is several: Which shapes move?"""
+    plural = len(referents.sure) > 1
+    noun = pick(rng, ("shape", "object", "one"))
+    if plural:
+        noun, asked = f"{noun}s", in_plural(asked)
+    return Claim("reasoning", f"Which {noun} {asked}?", referents, plural)

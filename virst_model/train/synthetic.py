@@ -1,4 +1,8 @@
-"""Batches of synthetic scenes and stories, for a model that starts from nothing."""
+"""Synthetic scenes and stories as training takes them: samples, and batches with their helps.
+
+`SyntheticSamples` stand where a data set's samples do. `SyntheticBatches` are for a model that
+starts from nothing: many worlds at once, with classes for the auxiliary heads.
+"""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -6,38 +10,150 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
+from virst_model.data.sample import SEGMENTS, VIDEO, Sample
 from virst_model.model.anchors import anchor_indices
 from virst_model.model.prompt import plain_sentence
 from virst_model.model.virst import IMAGE_MEAN, IMAGE_STD
 from virst_model.synthetic.grammar import COLOURS, MOTIONS
-from virst_model.synthetic.scenes import Scene
+from virst_model.synthetic.sentence import Sentence
 from virst_model.synthetic.shapes import SHAPES
-from virst_model.synthetic.stories import Story
-from virst_model.synthetic.world import Said, draw_shown, say
+from virst_model.synthetic.world import (
+    World,
+    WorldObject,
+    draw_world,
+    render_all,
+    sentences_of_piece,
+)
 from virst_model.train.batches import Batch
 from virst_model.train.heads import UNKNOWN
 from virst_model.train.stages import SceneDraws
 
-DURATION_S = 7.0
+SAMPLE_S = 8.0  # how long a world is that a sample is of
+DENSE_S = 1 / 15
+HEIGHT, WIDTH = 144, 192
+
+BATCH_S = 7.0  # how long those of a batch are
 PERIODS_S = (0.2, 0.3)  # between the frames of a window
 APART_S = 2.0
 STILL = 0.03  # sides of the picture; what moves less within a clip stands still
 
 
-class SceneBatches:
-    """Batches by number, at one picture side."""
+class SyntheticSamples:
+    """An endless row of samples, by number."""
+
+    def __init__(
+        self,
+        seed: int = 0,
+        sentences: int = 3,
+        in_words: float = 0.05,
+        stories: float = 0.5,
+    ) -> None:
+        """`in_words` and `stories`: shares of the samples that ask for words, and of stories.
+
+        `sentences`: at most, of each.
+        """
+        self._seed, self._sentences = seed, sentences
+        self._in_words, self._stories = in_words, stories
+
+    def draw(self, number: int, frames: int, spacing: str = SEGMENTS) -> Sample:
+        """Sample `number` (0, 1, ...) with `frames` frames: the same whenever it is drawn.
+
+        `spacing` as for a video (`virst_model.data.sample.Draw`), but that a scene has no frames
+        to count: with "log_uniform" they are between 1/15 s apart and spread over the whole
+        scene, every period as often.
+        """
+        rng = np.random.default_rng([self._seed, number])
+        world = draw_world(self._stories, SAMPLE_S, rng)
+        times_s = _draw_times(frames, spacing, rng)
+        pictures_THW3, ids_THW = render_all(world, times_s, HEIGHT, WIDTH)
+        masks = answers = None
+        if rng.random() < self._in_words:
+            questions = world.questions(rng, self._sentences)
+            texts = tuple(question.text for question in questions)
+            answers = tuple(question.answer for question in questions)
+        else:
+            options = sentences_of_piece(world, times_s[0], times_s[-1], rng)
+            sentences = [options[i] for i in rng.permutation(len(options))[: self._sentences]]
+            texts = tuple(sentence.text for sentence in sentences)
+            masks = np.stack([sentence.masks(ids_THW, times_s) for sentence in sentences])
+        return Sample(
+            dataset="synthetic",
+            record=f"train/{world.seed}",
+            frames_THW3=list(pictures_THW3),
+            times=tuple(range(frames)),
+            texts=texts,
+            masks_QTHW=masks,
+            answers=answers,
+            modality=VIDEO,
+        )
+
+
+def _draw_times(frames: int, spacing: str, rng: np.random.Generator) -> list[float]:
+    if spacing == SEGMENTS:
+        return ((np.arange(frames) + rng.random(frames)) * SAMPLE_S / frames).tolist()
+    widest = SAMPLE_S / max(1, frames - 1)
+    period = float(rng.uniform(min(DENSE_S, widest), widest))
+    start = float(rng.uniform(0, SAMPLE_S - period * (frames - 1)))
+    return [start + i * period for i in range(frames)]
+
+
+class SyntheticBatches:
+    """An endless row of batches, by number, at one picture side."""
 
     def __init__(self, draws: SceneDraws, side: int, seed: int) -> None:
         self._draws, self._side, self._seed = draws, side, seed
 
     def draw(self, number: int) -> Batch:
         """Batch `number` (0, 1, ...): the same whenever it is drawn."""
-        return draw_batch(self._draws, self._side, self._seed, number)
+        rng = np.random.default_rng([self._seed, number])
+        plan = _plan(self._draws, rng)
+        worlds = [draw_world(self._draws.stories, BATCH_S, rng) for _ in range(self._draws.scenes)]
+        start = float(rng.uniform(0, max(0.0, BATCH_S - plan.seconds[-1])))
+        seconds = [start + s for s in plan.seconds]
+        views = [render_all(world, seconds, self._side, self._side) for world in worlds]
+        pictures, ids_SFHW = (np.stack(part) for part in zip(*views, strict=True))
+        last = seconds[len(seconds) - len(plan.tracked) - 1]
+        sentences, scene = [], []
+        for index, world in enumerate(worlds if self._draws.sentences else ()):
+            options = sentences_of_piece(world, start, last, rng)
+            chosen = _choose(options, self._draws, rng)
+            sentences += chosen
+            scene += [index] * len(chosen)
+        masks = [
+            sentence.masks(ids_SFHW[index], seconds)
+            for sentence, index in zip(sentences, scene, strict=True)
+        ]
+        truth = np.array(masks, np.uint8).reshape(-1, *ids_SFHW.shape[1:])
+        small = ids_SFHW[:, :, 2::4, 2::4]
+        pixels = _normalise(pictures)
+        return Batch(
+            pixels=pixels,
+            clips=pixels[:, torch.tensor(plan.clips)] if plan.clips else pixels[:, :0, None],
+            clip_frames=tuple(tuple(clip) for clip in plan.clips),
+            window=plan.window,
+            anchors=plan.anchors,
+            tracked=plan.tracked,
+            times=plan.times,
+            stream=True,
+            scene=torch.tensor(scene),
+            texts=tuple(plain_sentence(sentence.text) for sentence in sentences),
+            wordings=((0, 0),) * len(sentences),
+            kinds=tuple(sentence.kind for sentence in sentences),
+            truth=torch.from_numpy(truth),
+            shapes=_classes(small, worlds, _shape),
+            colours=_classes(small, worlds, _colour),
+            motions=_motions(ids_SFHW, small, plan.clips),
+        )
 
 
 @dataclass(frozen=True)
 class _Plan:
-    """Which moments a batch looks at."""
+    """Which moments a batch looks at.
+
+    Attributes:
+        seconds: of each frame, from the first on.
+        clips, window, anchors, tracked, times: as in `Batch`.
+    """
 
     seconds: list[float]
     clips: list[list[int]]
@@ -47,53 +163,10 @@ class _Plan:
     times: list[int]
 
 
-def draw_batch(draws: SceneDraws, side: int, seed: int, number: int) -> Batch:
-    """Batch `number`: a function of its arguments alone."""
-    rng = np.random.default_rng([seed, number])
-    plan = _plan(draws, rng)
-    scenes = [draw_shown(draws.stories, DURATION_S, rng) for _ in range(draws.scenes)]
-    start = float(rng.uniform(0, max(0.0, DURATION_S - plan.seconds[-1])))
-    seconds = [start + s for s in plan.seconds]
-    shown = [_render(scene, seconds, side) for scene in scenes]
-    pictures, ids_SFHW = (np.stack(part) for part in zip(*shown, strict=True))
-    said, scene = [], []
-    for index, one in enumerate(scenes if draws.sentences else ()):
-        last = seconds[len(seconds) - len(plan.tracked) - 1]
-        drawn = _draw_sentences(say(one, start, last, rng), draws, rng)
-        said += drawn
-        scene += [index] * len(drawn)
-    truth = np.zeros((len(said), *ids_SFHW.shape[1:]), np.uint8)
-    for row, index, sentence in zip(truth, scene, said, strict=True):
-        for mask, ids, second in zip(row, ids_SFHW[index], seconds, strict=True):
-            mask[:] = np.isin(ids, sentence.object_ids(second))
-    small = ids_SFHW[:, :, 2::4, 2::4]
-    mean, std = (torch.tensor(v).view(3, 1, 1) for v in (IMAGE_MEAN, IMAGE_STD))
-    pixels = torch.from_numpy(pictures).permute(0, 1, 4, 2, 3).float() / 255
-    pixels = (pixels - mean) / std
-    return Batch(
-        pixels=pixels,
-        clips=pixels[:, torch.tensor(plan.clips)] if plan.clips else pixels[:, :0, None],
-        clip_frames=tuple(tuple(clip) for clip in plan.clips),
-        window=plan.window,
-        anchors=plan.anchors,
-        tracked=plan.tracked,
-        times=plan.times,
-        stream=True,
-        scene=torch.tensor(scene),
-        texts=tuple(plain_sentence(sentence.text) for sentence in said),
-        wordings=((0, 0),) * len(said),
-        kinds=tuple(sentence.kind for sentence in said),
-        truth=torch.from_numpy(truth),
-        shapes=_classes(small, scenes, _shape),
-        colours=_classes(small, scenes, _colour),
-        motions=_motions(ids_SFHW, small, plan.clips),
-    )
-
-
 def _plan(draws: SceneDraws, rng: np.random.Generator) -> _Plan:
     count = int(rng.choice(draws.windows))
     # The longest window, and a little to track, is no longer than a scene.
-    widest = (DURATION_S - 0.5) / count
+    widest = (BATCH_S - 0.5) / count
     period = float(min(rng.uniform(*PERIODS_S), widest))
     rate = float(rng.uniform(7, 18))  # the camera's frames a second
     seconds = [i * period for i in range(count)]
@@ -123,43 +196,42 @@ def _plan(draws: SceneDraws, rng: np.random.Generator) -> _Plan:
     )
 
 
-def _render(
-    scene: Scene | Story, seconds: list[float], side: int
-) -> tuple[np.ndarray, np.ndarray]:
-    frames, ids = zip(*[scene.render(second, side, side) for second in seconds], strict=True)
-    return np.stack(frames), np.stack(ids)
+def _normalise(pictures_SFHW3: np.ndarray) -> torch.Tensor:
+    """(S, F, 3, H, W) of uint8 pictures, as the segmenter takes them."""
+    mean, std = (torch.tensor(v).view(3, 1, 1) for v in (IMAGE_MEAN, IMAGE_STD))
+    pixels = torch.from_numpy(pictures_SFHW3).permute(0, 1, 4, 2, 3).float() / 255
+    return (pixels - mean) / std
 
 
-def _draw_sentences(
-    options: list[Said], draws: SceneDraws, rng: np.random.Generator
-) -> list[Said]:
+def _choose(
+    options: list[Sentence], draws: SceneDraws, rng: np.random.Generator
+) -> list[Sentence]:
     weights = dict(draws.kinds)
-    weight = np.array([weights.get(one.kind, 1.0) for one in options])
+    weight = np.array([weights.get(sentence.kind, 1.0) for sentence in options])
     count = min(draws.sentences, len(options))
     chosen = rng.choice(len(options), count, replace=False, p=weight / weight.sum())
     return [options[i] for i in chosen]
 
 
 def _classes(
-    ids_SFhw: np.ndarray, scenes: Sequence[Scene | Story], class_of: Callable[[object], int]
+    ids_SFhw: np.ndarray, worlds: Sequence[World], class_of: Callable[[WorldObject], int]
 ) -> torch.Tensor:
     out = np.zeros_like(ids_SFhw, dtype=np.int64)
-    for index, scene in enumerate(scenes):
+    for index, world in enumerate(worlds):
         table = np.zeros(256, np.int64)
-        for thing in scene.objects if isinstance(scene, Scene) else scene.actors:
-            table[thing.id] = class_of(thing)
+        for item in world.objects:
+            table[item.id] = class_of(item)
         out[index] = table[ids_SFhw[index]]
     return torch.from_numpy(out)
 
 
-def _shape(thing: object) -> int:
-    return 1 + SHAPES.index(thing.shape)
+def _shape(item: WorldObject) -> int:
+    return 1 + SHAPES.index(item.shape)
 
 
-def _colour(thing: object) -> int:
+def _colour(item: WorldObject) -> int:
     """Of what has two colours, nobody can tell."""
-    colours = getattr(thing, "colours", None) or (thing.colour,)
-    return 1 + COLOURS.index(colours[0]) if len(colours) == 1 else UNKNOWN
+    return 1 + COLOURS.index(item.colours[0]) if len(item.colours) == 1 else UNKNOWN
 
 
 def _motions(
@@ -171,11 +243,11 @@ def _motions(
         for clip in clips:
             if len(set(clip)) == 1:
                 continue  # A repeated frame has no motion, and its frame has one of its own.
-            for thing in np.unique(ids_FHW[list(clip)]):
-                if thing:
-                    way = _way(ids_FHW[clip[0]] == thing, ids_FHW[clip[-1]] == thing)
+            for number in np.unique(ids_FHW[list(clip)]):
+                if number:
+                    way = _way(ids_FHW[clip[0]] == number, ids_FHW[clip[-1]] == number)
                     for frame in clip:
-                        out[scene, frame][small_SFhw[scene, frame] == thing] = way
+                        out[scene, frame][small_SFhw[scene, frame] == number] = way
     return torch.from_numpy(out)
 
 

@@ -86,7 +86,7 @@ def _tell(count: int) -> Iterator[tuple[str, str]]:
             for sentence in scene.sentences(np.random.default_rng(seed)):
                 yield sentence.text, ""
         for question in scene.questions():
-            yield question.question, question.answer
+            yield question.text, question.answer
 
 
 def _corpus() -> list[str]:
