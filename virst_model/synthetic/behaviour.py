@@ -22,7 +22,10 @@ _SPEED = (0.012, 0.034)  # heights a tick
 
 
 def draw_meetings(count: int, length: int, rng: np.random.Generator) -> list[Meeting]:
-    """Who collides with whom, follows whom or passes behind whom: at most two pairs of `count`."""
+    """At most two pairs of `count` actors that collide, follow or pass behind each other.
+
+    In a story of few ticks (`length`) there is no time for that.
+    """
     if length < _MEETING_TICKS:
         return []
     order = [int(i) for i in rng.permutation(count)]
@@ -35,7 +38,7 @@ def draw_meetings(count: int, length: int, rng: np.random.Generator) -> list[Mee
 
 
 def draw_sizes(count: int, meetings: list[Meeting], rng: np.random.Generator) -> list[str]:
-    """Big and small, at most two big ones where there are four or more."""
+    """ "big" or "small" for each actor; at most two big ones where there are four or more."""
     sizes = ["big" if rng.random() < 0.45 else "small" for _ in range(count)]
     for kind, back, front in meetings:
         if kind in ("pass", "hide"):

@@ -27,18 +27,18 @@ class Name(NamedTuple):
 
     @property
     def words(self) -> int:
-        """How much it says."""
+        """How many of its four parts it says, 0..4."""
         looks = (self.colours is not None) + (self.texture is not None)
         return (self.shape is not None) + looks + (self.size is not None)
 
     def shorter(self) -> Iterator[Name]:
-        """The names with one thing less."""
-        for said in ("shape", "colours", "size", "texture"):
-            if getattr(self, said) is not None:
-                yield self._replace(**{said: None})
+        """The names that say one part less."""
+        for look in ("shape", "colours", "size", "texture"):
+            if getattr(self, look) is not None:
+                yield self._replace(**{look: None})
 
     def bare(self, rng: np.random.Generator, plural: bool = False) -> str:
-        """In words, without an article."""
+        """Words for it without an article, drawn with `rng`: small red circle, or circles."""
         noun = self.shape or pick(rng, NOUNS)
         if plural:
             noun = "crosses" if noun == "cross" else noun + "s"
@@ -49,7 +49,7 @@ class Name(NamedTuple):
         return " ".join(w for w in (self.size, texture, colour, noun) if w) + after
 
     def word(self, rng: np.random.Generator) -> str:
-        """In words, with its article."""
+        """Words for it with its article, drawn with `rng`: the small red circle."""
         return f"the {self.bare(rng)}"
 
 
@@ -75,7 +75,7 @@ class Names:
         self._unique: dict[int, list[Name]] = {}
 
     def referents(self, name: Name) -> Referents:
-        """Whom `name` fits."""
+        """Whom `name` fits: for sure, and perhaps, as some would call a ring a circle."""
         if name not in self._fits:
             fits = [self._is_called(actor, name) for actor in self._actors]
             ids = [actor.id for actor in self._actors]
@@ -108,8 +108,10 @@ class Names:
         sizes = (None,) if actor.id in self._resized else (None, actor.size)
         # Nobody says of a plain one that it is plain, nor of two colours that there are no dots.
         textures = (None,) if actor.texture == "plain" else (None, actor.texture)
-        for said in itertools.product((None, actor.shape), (None, actor.colours), sizes, textures):
-            yield Name(*said)
+        for looks in itertools.product(
+            (None, actor.shape), (None, actor.colours), sizes, textures
+        ):
+            yield Name(*looks)
 
     def _is_called(self, actor: Actor, name: Name) -> tuple[bool, bool]:
         """Whether it is for sure, and perhaps."""

@@ -51,27 +51,27 @@ _STOPPABLE = ("go", "circle", "enter", "follow")
 
 @dataclass(frozen=True)
 class Predicate:
-    """Something done: "moves left" (said of one) or "move left" (said of several)."""
+    """Something done, as it is said of one ("moves left"), and whom that fits."""
 
     text: str
     referents: Referents
 
     @property
     def plural(self) -> str:
-        """The same said of several."""
+        """The text as it is said of several: "move left"."""
         return in_plural(self.text)
 
 
 def predicates(timeline: Timeline, rng: np.random.Generator) -> list[Predicate]:
-    """All that can be done alone, whether anyone does it or not."""
-    said = []
+    """All that can be done alone, whether anyone does it or not; first to go each of WAYS."""
+    alone = []
     for verb, referents in _alone(timeline).items():
         if verb in WAYS:
             text = f"{pick(rng, ('moves', 'goes'))} {word_way(verb, rng)}"
         else:
             text = pick(rng, _WORDS[verb])
-        said.append(Predicate(text, referents))
-    return said
+        alone.append(Predicate(text, referents))
+    return alone
 
 
 # A story is asked for this for several kinds of sentences in a row.
@@ -97,7 +97,7 @@ def in_plural(text: str) -> str:
 
 
 def word_way(way: str, rng: np.random.Generator) -> str:
-    """left, or to the left."""
+    """A way in words, drawn with `rng`: left, or to the left."""
     return f"to the {way}" if way in ("left", "right") and rng.random() < 0.5 else way
 
 
@@ -105,7 +105,7 @@ def _goes(timeline: Timeline, way: str) -> Referents:
     far = timeline.excursions(way)
     sure = {
         actor
-        for actor, action in timeline.done("go", "leave", "enter")
+        for actor, action in timeline.actions_of("go", "leave", "enter")
         if action.way == way and timeline.is_seen(actor, action)
     }
     may = {actor for actor in timeline.ids if far[actor - 1] > _SLIGHT}
@@ -113,7 +113,7 @@ def _goes(timeline: Timeline, way: str) -> Referents:
 
 
 def _does_alone(timeline: Timeline, verb: str) -> Referents:
-    done = list(timeline.done(verb))
+    done = list(timeline.actions_of(verb))
     sure = {actor for actor, action in done if timeline.is_seen(actor, action)}
     return Referents.of(sure, {actor for actor, _ in done})
 
@@ -121,22 +121,22 @@ def _does_alone(timeline: Timeline, verb: str) -> Referents:
 def _stays(timeline: Timeline) -> Referents:
     still = ~(timeline.speeds > 0).any(axis=1)
     same = (timeline.turns == timeline.turns[:, :1]).all(axis=1)
-    seen = (timeline.visibility >= SEEN).all(axis=1)
-    sure = np.flatnonzero(still & same & seen) + 1
+    whole = (timeline.visibility >= SEEN).all(axis=1)
+    sure = np.flatnonzero(still & same & whole) + 1
     return Referents.of(sure.tolist(), (np.flatnonzero(still) + 1).tolist())
 
 
 def _turns_back(timeline: Timeline) -> Referents:
-    sure, may = set(), {actor for actor, _ in timeline.done("bounce", "circle", "follow")}
+    sure, may = set(), {actor for actor, _ in timeline.actions_of("bounce", "circle", "follow")}
     for actor, actions in zip(timeline.ids, timeline.actions):
         moves = [action for action in actions if action.verb in ("go", "leave", "enter")]
         for action, after in itertools.pairwise(moves):
             if action.way == OPPOSITE[after.way]:
                 may.add(actor)
-                seen = timeline.is_seen(actor, action) and timeline.is_seen(actor, after)
-                if action.end == after.start and action.verb == after.verb == "go" and seen:
+                both_seen = timeline.is_seen(actor, action) and timeline.is_seen(actor, after)
+                if action.end == after.start and action.verb == after.verb == "go" and both_seen:
                     sure.add(actor)
-    sure -= {actor for actor, _ in timeline.done("bounce", "circle")}
+    sure -= {actor for actor, _ in timeline.actions_of("bounce", "circle")}
     return Referents.of(sure, may)
 
 
@@ -159,12 +159,12 @@ def _returns(timeline: Timeline) -> Referents:
 def meetings(
     timeline: Timeline, other: int, name: str, rng: np.random.Generator
 ) -> list[Predicate]:
-    """All that can be done with the actor `other`, who is called `name`."""
+    """All that can be done with the actor of id `other`, who is called `name`."""
     ids = [actor for actor in timeline.ids if actor != other]
-    follows = {a for a, action in timeline.done("follow") if action.other == other}
+    follows = {a for a, action in timeline.actions_of("follow") if action.other == other}
     bounces = {
         a
-        for a, action in timeline.done("bounce")
+        for a, action in timeline.actions_of("bounce")
         if action.other == other and timeline.is_seen(a, action)
     }
     touches = {a for a in ids if (timeline.gap(a, other) < 0.03).any()}
@@ -214,17 +214,17 @@ def _goes_behind(timeline: Timeline, actor: int, other: int) -> bool:
 
 def sequences(timeline: Timeline, rng: np.random.Generator) -> Iterator[Predicate]:
     """Two things that someone is seen to do one after the other ("moves left, then stops")."""
-    told = [_steps(actions) for actions in timeline.actions]
-    for actor, steps in zip(timeline.ids, told):
+    step_lists = [_steps(actions) for actions in timeline.actions]
+    for actor, steps in zip(timeline.ids, step_lists):
         for first, second in itertools.pairwise(steps):
             # Left, a rest, and left again is no sequence, and who follows goes many ways.
-            told_apart = _keys(first)[0] != _keys(second)[0] and first.verb != "follow"
-            seen = timeline.is_seen(actor, first) and timeline.is_seen(actor, second)
-            if not (told_apart and seen and second.verb != "follow"):
+            differ = _keys(first)[0] != _keys(second)[0] and first.verb != "follow"
+            both_seen = timeline.is_seen(actor, first) and timeline.is_seen(actor, second)
+            if not (differ and both_seen and second.verb != "follow"):
                 continue
             pair = (_keys(first)[0], _keys(second)[0])
-            likely = {i for i, other in zip(timeline.ids, told) if _may_do(pair, other)}
-            simple = {i for i, other in zip(timeline.ids, told) if _does(pair, other)}
+            likely = {i for i, other in zip(timeline.ids, step_lists) if _may_do(pair, other)}
+            simple = {i for i, other in zip(timeline.ids, step_lists) if _does(pair, other)}
             both = [_phrase(action, rng) for action in (first, second)]
             sure = {actor} if actor not in timeline.half_hidden else set()
             yield Predicate(pick(rng, _THEN).join(both), Referents.of(sure, likely | simple))

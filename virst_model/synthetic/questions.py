@@ -42,13 +42,13 @@ def _ask_number(timeline: Timeline, split: str, rng: np.random.Generator) -> Ite
     name = pick(rng, names) if rng.random() < 0.8 else Name(pick(rng, SHAPES))
     referents = timeline.names.referents(name)
     if referents.is_certain:
-        asked = f"How many {name.bare(rng, plural=True)} are there?"
-        yield Question(asked, f"{_NUMBERS[len(referents.sure)]}.")
+        text = f"How many {name.bare(rng, plural=True)} are there?"
+        yield Question(text, f"{_NUMBERS[len(referents.sure)]}.")
     done = [predicate for predicate in predicates(timeline, rng) if predicate.referents.is_certain]
     if done:
         predicate = pick(rng, done)
-        asked = f"How many {Name().bare(rng, plural=True)} {predicate.plural}?"
-        yield Question(asked, f"{_NUMBERS[len(predicate.referents.sure)]}.")
+        text = f"How many {Name().bare(rng, plural=True)} {predicate.plural}?"
+        yield Question(text, f"{_NUMBERS[len(predicate.referents.sure)]}.")
 
 
 def _ask_colour(timeline: Timeline, split: str, rng: np.random.Generator) -> Iterator[Question]:
@@ -64,8 +64,8 @@ def _ask_shape(timeline: Timeline, split: str, rng: np.random.Generator) -> Iter
     names = [n for n in timeline.names.unique(actor.id) if n.shape is None]
     if names:
         article = "An" if actor.shape == "arrow" else "A"
-        asked = f"What shape is {pick(rng, names).word(rng)}?"
-        yield Question(asked, f"{article} {actor.shape}.")
+        text = f"What shape is {pick(rng, names).word(rng)}?"
+        yield Question(text, f"{article} {actor.shape}.")
 
 
 def _ask_predicate(timeline: Timeline, split: str, rng: np.random.Generator) -> Iterator[Question]:

@@ -17,7 +17,7 @@ from virst_model.synthetic.grammar import COLOURS, SHAPES, pick
 from virst_model.synthetic.scene_objects import SceneObject, paint_object
 from virst_model.synthetic.scene_sentences import KINDS, ScenePhrases
 from virst_model.synthetic.sentence import Ids, Question, Sentence
-from virst_model.synthetic.shapes import OUTLINES, RGB
+from virst_model.synthetic.shapes import OUTLINES, RGB, resemble
 from virst_model.synthetic.splits import check_split, rng_of
 
 DEMO_QUERIES = ("the red circle", "the blue square")
@@ -80,8 +80,8 @@ class Scene:
         rng = rng_of(self.split, self.seed, "questions") if rng is None else rng
         sentences = self.sentences(rng, per_kind=1)
         return tuple(
-            Question(f"is {one.text} in the video?", "Yes." if one.object_ids(0.0) else "No.")
-            for one in (sentences[i] for i in rng.permutation(len(sentences))[:count])
+            Question(f"is {sentence.text} in the video?", _yes_or_no(sentence))
+            for sentence in (sentences[i] for i in rng.permutation(len(sentences))[:count])
         )
 
     def to_dict(self) -> dict:
@@ -159,16 +159,11 @@ def demo_scene(seed: int = DEMO_SEED) -> Scene:
 
 
 def _draw_names(count: int, rng: np.random.Generator) -> list[tuple[str, str]]:
-    """Colour and shape of each object. Copies make it needed to read a whole sentence."""
+    """Colour and shape of each object."""
     names: list[tuple[str, str]] = []
     for _ in range(count):
         colour, shape = pick(rng, COLOURS), pick(rng, SHAPES)
-        if names and rng.random() < 0.6:
-            model = names[int(rng.integers(len(names)))]
-            which = rng.random()
-            colour = model[0] if which < 0.58 else colour
-            shape = model[1] if which > 0.42 else shape
-        names.append((colour, shape))
+        names.append(resemble((colour, shape), names, rng))
     return names
 
 
@@ -272,6 +267,10 @@ def _well_visible(scene: Scene) -> float:
 def _rounded(*values: float) -> tuple[float, ...]:
     """Plain floats, short in JSON."""
     return tuple(round(float(value), 4) for value in values)
+
+
+def _yes_or_no(sentence: Sentence) -> str:
+    return "Yes." if sentence.object_ids(0.0) else "No."
 
 
 def _tuples(fields: dict) -> dict:

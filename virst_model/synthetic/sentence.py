@@ -71,7 +71,7 @@ class Referents:
 
     @classmethod
     def of(cls, sure: Iterable[int], may: Iterable[int] | None = None) -> Referents:
-        """`may` are others than `sure`, or include them; without it there is no doubt."""
+        """`may` need not repeat `sure`; without it there is no doubt."""
         certain = frozenset(sure)
         return cls(certain, certain if may is None else certain | frozenset(may))
 

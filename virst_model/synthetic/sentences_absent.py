@@ -19,7 +19,10 @@ from virst_model.synthetic.timeline import Timeline
 
 
 def absent_claims(timeline: Timeline, split: str, rng: np.random.Generator) -> Iterator[Claim]:
-    """Without end. Combinations of colour and shape that `split` never shows are not named."""
+    """Claims that mostly fit nobody, without end.
+
+    Combinations of colour and shape that `split` never shows are not named.
+    """
     names, missing = timeline.names, _undone(timeline, rng)
     while True:
         name, predicate = _spoil(timeline, rng), None
@@ -37,16 +40,16 @@ def absent_claims(timeline: Timeline, split: str, rng: np.random.Generator) -> I
 
 def _undone(timeline: Timeline, rng: np.random.Generator) -> list[tuple]:
     """Sentences with a place for a name, and whom the rest of the words fits: mostly nobody."""
-    said = [
+    templates = [
         (f"the {{}} that {predicate.text}", predicate.referents)
         for predicate in predicates(timeline, rng)
     ]
     nobody = timeline.names.everyone - timeline.names.everyone
     for event in events(timeline, rng):
         if not event.at and not event.doubtful:
-            said.append((f"the {pick(rng, ('first', 'last'))} {{}} to {event.do}", nobody))
+            templates.append((f"the {pick(rng, ('first', 'last'))} {{}} to {event.do}", nobody))
     riddles = (claim.text for claim in riddle_claims(timeline, rng) if not claim.referents.may)
-    return said + [(text, nobody) for text in itertools.islice(riddles, 4)]
+    return templates + [(text, nobody) for text in itertools.islice(riddles, 4)]
 
 
 def _spoil(timeline: Timeline, rng: np.random.Generator) -> Name:

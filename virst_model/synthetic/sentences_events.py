@@ -23,8 +23,10 @@ _MARGIN_TICKS = 5
 class Event:
     """Something that happens at some tick to some actors.
 
-    `does` and `do` word it ("disappears", "disappear"); `at` are its ticks by the ids of the
-    actors to whom it is seen to happen, `doubtful` the ids of those to whom it may.
+    Attributes:
+        does, do: its words ("disappears", "disappear").
+        at: its ticks, by the ids of the actors to whom it is seen to happen.
+        doubtful: ids of the actors to whom it may happen.
     """
 
     does: str
@@ -58,7 +60,7 @@ def events(timeline: Timeline, rng: np.random.Generator) -> list[Event]:
 
 
 def _event(timeline: Timeline, verb: str, does: str, do: str) -> Event:
-    done = list(timeline.done(verb))
+    done = list(timeline.actions_of(verb))
     # It has left when it is out, it grows as soon as it begins to.
     at = {
         actor: (action.end if verb == "leave" else action.start,)

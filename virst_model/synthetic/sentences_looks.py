@@ -164,15 +164,15 @@ def plural_claims(timeline: Timeline, rng: np.random.Generator) -> Iterator[Clai
     common = [
         n for actor in timeline.ids for n in names.of[actor] if len(names.referents(n).sure) >= 2
     ]
-    said = [(name, None) for name in dict.fromkeys(common)]
-    said += [
+    subjects = [(name, None) for name in dict.fromkeys(common)]
+    subjects += [
         (Name(), predicate)
         for predicate in predicates(timeline, rng)
         if len(predicate.referents.sure) >= 2
     ]
-    said += [(None, actor) for actor in timeline.ids if len(timeline.ids) >= 3]
-    for i in rng.permutation(len(said)).tolist():
-        name, more = said[i]
+    subjects += [(None, actor) for actor in timeline.ids if len(timeline.ids) >= 3]
+    for i in rng.permutation(len(subjects)).tolist():
+        name, more = subjects[i]
         if name is None:
             called = names.call(more, rng)
             if called is not None:

@@ -46,12 +46,12 @@ _COLOUR_RIDDLES = (
 def reasoning_claims(timeline: Timeline, rng: np.random.Generator) -> Iterator[Claim]:
     """Questions of every sort in turn; also those to which the answer is nobody."""
     sorts = (riddle_claims, _odd_ones, _collisions, _followers, _screens, _doers)
-    asked = [sorts[i](timeline, rng) for i in rng.permutation(len(sorts)).tolist()]
-    while asked:
-        for questions in tuple(asked):
+    iterators = [sorts[i](timeline, rng) for i in rng.permutation(len(sorts)).tolist()]
+    while iterators:
+        for questions in tuple(iterators):
             claim = next(questions, None)
             if claim is None:
-                asked.remove(questions)
+                iterators.remove(questions)
             else:
                 yield claim
 
@@ -79,7 +79,7 @@ def _share_nothing(one: tuple[str, ...], other: tuple[str, ...]) -> bool:
 
 
 def _collisions(timeline: Timeline, rng: np.random.Generator) -> Iterator[Claim]:
-    bounces = [(actor, action) for actor, action in timeline.done("bounce")]
+    bounces = [(actor, action) for actor, action in timeline.actions_of("bounce")]
     sure = {actor for actor, action in bounces if timeline.is_seen(actor, action)}
     ids = timeline.ids
     may = {a for a in ids for b in ids if a != b and (timeline.gap(a, b) < 0.03).any()}
@@ -95,21 +95,23 @@ def _collisions(timeline: Timeline, rng: np.random.Generator) -> Iterator[Claim]
                 for i in ids
                 if i != action.other and (timeline.gap(i, action.other) < 0.03).any()
             }
-            asked = pick(rng, ("makes {} turn back", "does {} run into", "gets in the way of {}"))
+            predicate = pick(
+                rng, ("makes {} turn back", "does {} run into", "gets in the way of {}")
+            )
             referents = Referents.of({actor} & sure, touches)
-            yield Claim("reasoning", f"Which shape {asked.format(called)}?", referents)
+            yield Claim("reasoning", f"Which shape {predicate.format(called)}?", referents)
 
 
 def _followers(timeline: Timeline, rng: np.random.Generator) -> Iterator[Claim]:
-    follows = list(timeline.done("follow"))
+    follows = list(timeline.actions_of("follow"))
     if len(follows) != 1:
         return
     (actor, action), *_ = follows
     called = timeline.names.call(actor, rng)
     referents = Referents.of((action.other,))
     if called is not None:
-        asked = pick(rng, (f"is {called} following", f"does {called} go after"))
-        yield Claim("reasoning", f"Which shape {asked}?", referents)
+        predicate = pick(rng, (f"is {called} following", f"does {called} go after"))
+        yield Claim("reasoning", f"Which shape {predicate}?", referents)
     yield Claim("reasoning", "Which shape is being followed?", referents)
 
 
@@ -137,21 +139,24 @@ def riddle_claims(timeline: Timeline, rng: np.random.Generator) -> Iterator[Clai
     shapes = len(_SHAPE_RIDDLES)
     for i in rng.permutation(shapes + len(_COLOUR_RIDDLES)).tolist():
         if i < shapes:
-            asked, are, may_be = _SHAPE_RIDDLES[i]
+            predicate, are, may_be = _SHAPE_RIDDLES[i]
             sure = [actor.id for actor in timeline.actors if actor.shape in are]
             may = [actor.id for actor in timeline.actors if actor.shape in may_be]
         else:
             colour_of, colour = _COLOUR_RIDDLES[i - shapes]
-            asked = f"has {colour_of}"
+            predicate = f"has {colour_of}"
             sure = [actor.id for actor in timeline.actors if actor.colours == (colour,)]
             may = [actor.id for actor in timeline.actors if colour in actor.colours]
-        yield which(asked, Referents.of(sure, may), rng)
+        yield which(predicate, Referents.of(sure, may), rng)
 
 
-def which(asked: str, referents: Referents, rng: np.random.Generator) -> Claim:
-    """Which shape moves? Or, where it is several: Which shapes move?"""
+def which(predicate: str, referents: Referents, rng: np.random.Generator) -> Claim:
+    """A question for those whom `predicate` fits ("moves"): Which shape moves?
+
+    Where they are several it is: Which shapes move?
+    """
     plural = len(referents.sure) > 1
     noun = pick(rng, ("shape", "object", "one"))
     if plural:
-        noun, asked = f"{noun}s", in_plural(asked)
-    return Claim("reasoning", f"Which {noun} {asked}?", referents, plural)
+        noun, predicate = f"{noun}s", in_plural(predicate)
+    return Claim("reasoning", f"Which {noun} {predicate}?", referents, plural)

@@ -27,7 +27,7 @@ Truth = tuple[np.ndarray, np.ndarray]
 
 def shifting_sentences(timeline: Timeline, rng: np.random.Generator) -> Iterator[Sentence]:
     """Sentences that mean at least two different sets of actors, each for a while."""
-    makers = [_tell_side, _tell_size, _tell_moving, _tell_touching, _tell_nearest, _tell_still]
+    makers = [_by_side, _by_size, _by_moving, _by_touching, _by_nearest, _by_still]
     for i in rng.permutation(len(makers)).tolist():
         for text, (truth, doubt) in makers[i](timeline, rng):
             if _shifts(truth, doubt):
@@ -62,14 +62,16 @@ def _shifts(truth_AT: np.ndarray, doubt_T: np.ndarray) -> bool:
 def _first(timeline: Timeline, values: np.ndarray, margin: float) -> Truth:
     """Who has the least of `values` (A, T) among those that are seen."""
     clear, some = timeline.visibility >= _CLEAR, timeline.visibility > 0
-    seen = np.where(clear, values, np.inf)
-    truth = (seen == seen.min(axis=0)) & clear
+    clear_values = np.where(clear, values, np.inf)
+    truth = (clear_values == clear_values.min(axis=0)) & clear
     others = np.where(some & ~truth, values, np.inf).min(axis=0)
-    doubt = np.where(truth.any(axis=0), others < seen.min(axis=0) + margin, some.any(axis=0))
+    doubt = np.where(
+        truth.any(axis=0), others < clear_values.min(axis=0) + margin, some.any(axis=0)
+    )
     return truth & (truth.cumsum(axis=0) == 1), doubt
 
 
-def _tell_side(timeline: Timeline, rng: np.random.Generator) -> Iterator[tuple[str, Truth]]:
+def _by_side(timeline: Timeline, rng: np.random.Generator) -> Iterator[tuple[str, Truth]]:
     for rank in rng.permutation(list(_SIDES)).tolist():
         places = np.nan_to_num(timeline.middles * np.conj(_SIDES[rank]), nan=-9.0).real
         words = (
@@ -80,8 +82,8 @@ def _tell_side(timeline: Timeline, rng: np.random.Generator) -> Iterator[tuple[s
         yield pick(rng, words), _first(timeline, -places, _PLACE_MARGIN)
 
 
-def _tell_size(timeline: Timeline, rng: np.random.Generator) -> Iterator[tuple[str, Truth]]:
-    if next(timeline.done("grow", "shrink"), None) is None:
+def _by_size(timeline: Timeline, rng: np.random.Generator) -> Iterator[tuple[str, Truth]]:
+    if next(timeline.actions_of("grow", "shrink"), None) is None:
         return
     for word, sign in (("biggest", -1), ("smallest", 1)):
         text = pick(rng, (f"the {Name().bare(rng)} that is {word} now", f"whatever is {word} now"))
@@ -89,7 +91,7 @@ def _tell_size(timeline: Timeline, rng: np.random.Generator) -> Iterator[tuple[s
         yield text, _first(timeline, sizes, float(np.log(_SIZE_MARGIN)))
 
 
-def _tell_nearest(timeline: Timeline, rng: np.random.Generator) -> Iterator[tuple[str, Truth]]:
+def _by_nearest(timeline: Timeline, rng: np.random.Generator) -> Iterator[tuple[str, Truth]]:
     if len(timeline.ids) < 3:
         return
     for other in rng.permutation(timeline.ids)[:2].tolist():
@@ -106,17 +108,17 @@ def _tell_nearest(timeline: Timeline, rng: np.random.Generator) -> Iterator[tupl
         yield text, (truth & (apart < 9), doubt)
 
 
-def _tell_moving(timeline: Timeline, rng: np.random.Generator) -> Iterator[tuple[str, Truth]]:
+def _by_moving(timeline: Timeline, rng: np.random.Generator) -> Iterator[tuple[str, Truth]]:
     text = pick(rng, ("whatever is moving now", "all that moves now", "everything in motion now"))
     yield text, _while(timeline, timeline.moving)
 
 
-def _tell_still(timeline: Timeline, rng: np.random.Generator) -> Iterator[tuple[str, Truth]]:
+def _by_still(timeline: Timeline, rng: np.random.Generator) -> Iterator[tuple[str, Truth]]:
     text = pick(rng, ("whatever stands still now", "all that is standing still now"))
     still = ~timeline.moving & (timeline.visibility > 0)
     # Is what grows, spins or fades on the spot still?
     busy = np.zeros_like(still)
-    for actor, action in timeline.done("grow", "shrink", "spin", "vanish", "appear"):
+    for actor, action in timeline.actions_of("grow", "shrink", "spin", "vanish", "appear"):
         busy[actor - 1, action.start : action.end + 1] = True
     truth, doubt = _while(timeline, still)
     yield text, (truth, doubt | busy.any(axis=0))
@@ -124,16 +126,16 @@ def _tell_still(timeline: Timeline, rng: np.random.Generator) -> Iterator[tuple[
 
 def _while(timeline: Timeline, state_AT: np.ndarray) -> Truth:
     """Those in that state; in doubt while one of them changes or is hardly to be seen."""
-    seen = timeline.visibility >= _CLEAR
+    clear = timeline.visibility >= _CLEAR
     changes = np.diff(state_AT, axis=1, prepend=state_AT[:, :1])
     changes[:, :-1] |= changes[:, 1:]
-    hardly = (timeline.visibility > 0) & ~seen
-    return state_AT & seen, ((changes & (timeline.visibility > 0)) | (hardly & state_AT)).any(
+    hardly = (timeline.visibility > 0) & ~clear
+    return state_AT & clear, ((changes & (timeline.visibility > 0)) | (hardly & state_AT)).any(
         axis=0
     )
 
 
-def _tell_touching(timeline: Timeline, rng: np.random.Generator) -> Iterator[tuple[str, Truth]]:
+def _by_touching(timeline: Timeline, rng: np.random.Generator) -> Iterator[tuple[str, Truth]]:
     for other in rng.permutation(timeline.ids).tolist():
         called = timeline.names.call(other, rng)
         if called is None:

@@ -7,13 +7,17 @@ centres (heights of the frame) and the turns (radius times exp(i angle)) of a fi
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 import functools
+from typing import TypeVar
 
 import cv2
 import numpy as np
 
 from virst_model.synthetic import grammar
+
+T = TypeVar("T")
 
 SHAPES = (*grammar.SHAPES, "ring", "heart", "arrow", "diamond", "hexagon")
 RGB = {
@@ -36,6 +40,19 @@ _POINTS = 56
 # Of all shapes alike, so that what has the larger radius is the bigger one, whatever it is.
 _AREA = 2.6
 _CELLS = round(2 * _REACH / _CELL) + 1
+
+
+def resemble(
+    look: tuple[T, str], others: Sequence[tuple[T, str]], rng: np.random.Generator
+) -> tuple[T, str]:
+    """A colour and a shape, often those of one of `others`, or one of the two.
+
+    Else nobody would need to read a whole sentence.
+    """
+    if not others or rng.random() >= 0.6:
+        return look
+    other, which = others[int(rng.integers(len(others)))], rng.random()
+    return other[0] if which < 0.58 else look[0], other[1] if which > 0.42 else look[1]
 
 
 def regular_polygon(corners: int, radii: tuple[float, ...]) -> np.ndarray:

@@ -49,7 +49,7 @@ class Timeline:
 
     @functools.cached_property
     def names(self) -> Names:
-        """What the actors are called."""
+        """What the actors are called; who grows or shrinks is neither big nor small."""
         resized = {"grow", "shrink"}
         who = (
             i
@@ -95,7 +95,7 @@ class Timeline:
         return bool(((self.visibility >= SEEN).sum(axis=1) >= min(10, self.ticks // 2)).all())
 
     def path(self, actor: int) -> Path:
-        """Where an actor is, by its id."""
+        """Centres and turns, (T,) each, of the actor of this id: a path of `shapes`."""
         return self.centres[actor - 1], self.turns[actor - 1]
 
     def gap(self, one: int, other: int) -> np.ndarray:
@@ -107,8 +107,8 @@ class Timeline:
             self._gaps[pair] = gap(figures[0], paths[0], figures[1], paths[1])
         return self._gaps[pair]
 
-    def done(self, *verbs: str) -> Iterator[tuple[int, Action]]:
-        """Ids and actions of these verbs."""
+    def actions_of(self, *verbs: str) -> Iterator[tuple[int, Action]]:
+        """(id of the actor, action) of all actions of these verbs."""
         for actor, actions in zip(self.ids, self.actions):
             yield from ((actor, action) for action in actions if action.verb in verbs)
 
@@ -170,19 +170,19 @@ class Timeline:
         self, moving: np.ndarray, visibility: np.ndarray | None = None
     ) -> tuple[tuple[int, ...], ...]:
         visibility = self.visibility if visibility is None else visibility
-        found = []
-        for on, seen in zip(moving, visibility):
-            ends = [end for _, end in stretches(on) if end < self.ticks and seen[end] > GONE]
-            found.append(tuple(ends))
-        return tuple(found)
+        changes = []
+        for moves, visible in zip(moving, visibility):
+            ends = [end for _, end in stretches(moves) if end < self.ticks and visible[end] > GONE]
+            changes.append(tuple(ends))
+        return tuple(changes)
 
     @functools.cached_property
     def half_stopped(self) -> frozenset[int]:
         """Ids of those that stop or start half hidden or for a moment only."""
         half = set()
-        for actor, on, seen in zip(self.ids, self.moving, self.visibility):
-            for start, end in stretches(~on):
-                stop, go = seen[start:end][:_PAUSE], seen[start:end][-_PAUSE:]
+        for actor, moves, visible in zip(self.ids, self.moving, self.visibility):
+            for start, end in stretches(~moves):
+                stop, go = visible[start:end][:_PAUSE], visible[start:end][-_PAUSE:]
                 looks = [stop] * (start > 0) + [go] * (end < self.ticks)
                 for look in looks:
                     brief = end - start < _PAUSE or look.min() < _DOUBTFUL

@@ -56,7 +56,7 @@ class Trajectory:
 
     @property
     def at(self) -> complex:
-        """Where it is now."""
+        """Its centre at the tick `now`, in heights."""
         return complex(self.centres[self.now])
 
     @property
@@ -71,11 +71,11 @@ class Trajectory:
         return ends[way] - reach
 
     def stand(self, ticks: int) -> bool:
-        """Does nothing."""
+        """Does nothing, for `ticks` ticks."""
         return self._add("stand", ticks)
 
     def rest(self) -> None:
-        """Does nothing any more."""
+        """Does nothing until the end."""
         self._add("stand", self.length - 1 - self.now)
 
     def go(self, way: str, distance: float, ticks: int, drift: float = 0.0) -> bool:
@@ -101,31 +101,31 @@ class Trajectory:
         )
 
     def vanish(self) -> bool:
-        """Fades away."""
+        """Fades away: its opacity falls from 1 to 0."""
         return self._add("vanish", _FADE, opacities=1 - _ramp(_FADE))
 
     def appear(self) -> bool:
-        """Is there again where it faded."""
+        """Is there again where it faded: its opacity rises from 0 to 1."""
         return self._add("appear", _FADE, opacities=_ramp(_FADE))
 
     def leave(self, way: str, speed: float) -> bool:
-        """Goes out of the frame, at `speed` heights a tick."""
+        """Goes out of the frame that way, at `speed` heights a tick."""
         distance = self.room(way) + 2 * self.reach + _OUT
         ticks = max(2, round(distance / speed))
         centres = self.at + WAYS[way] * distance * _ramp(ticks)
         return self._add("leave", ticks, centres=centres, way=way)
 
     def enter(self, way: str, to: complex, speed: float) -> bool:
-        """Comes into the frame and on to `to`, from outside."""
+        """Comes from outside into the frame and on to `to`, at `speed` heights a tick."""
         ticks = max(2, round(abs(to - self.at) / speed))
         return self._add("enter", ticks, centres=self.at + (to - self.at) * _ramp(ticks), way=way)
 
     def follow(self, leader: int, centres: np.ndarray) -> bool:
-        """Takes the way of another actor, by these places."""
+        """Goes after the actor of id `leader`, through `centres` (ticks,), a place a tick."""
         return self._add("follow", len(centres), centres=centres, other=leader)
 
     def bounce(self, other: int) -> None:
-        """Is hit by another actor, now."""
+        """Is hit by the actor of id `other`, now; that takes no time."""
         self.actions.append(Action("bounce", self.now, self.now, other=other))
 
     def _add(
