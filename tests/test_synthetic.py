@@ -12,9 +12,9 @@ import pytest
 
 from virst_model.synthetic import grammar
 from virst_model.synthetic.grammar import KNOWN_WORDS, Phrase, parse
+from virst_model.synthetic.scene_sentences import KINDS
 from virst_model.synthetic.scenes import (
     DEMO_QUERIES,
-    KINDS,
     Scene,
     demo_scene,
     make_scene,
