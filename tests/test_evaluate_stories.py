@@ -8,15 +8,15 @@ from streams import real_model, smallest
 
 from virst_model.evaluate.__main__ import main
 from virst_model.evaluate.film import Film
-from virst_model.evaluate.stories import StoryRun, evaluate, returns, shifts, table
-from virst_model.synthetic.stories.sentence import Sentence
+from virst_model.evaluate.synthetic import SyntheticRun, evaluate, returns, shifts, table
+from virst_model.synthetic.sentence import Sentence
 
 SMALL = {"videos": 2, "frames": 24, "height": 48, "width": 64}
 
 
 @pytest.mark.parametrize("mode", ["offline", "streaming"])
 def test_every_kind_of_sentence_has_a_row(mode):
-    run = StoryRun(**SMALL, mode=mode)
+    run = SyntheticRun(**SMALL, mode=mode)
 
     found = evaluate(real_model(smallest()), run)
 
@@ -60,7 +60,7 @@ class Halves(Film):
 
 
 def test_a_mask_that_moves_to_the_new_referent_within_two_seconds_counts():
-    run = StoryRun(frames=60, fps=10.0)
+    run = SyntheticRun(frames=60, fps=10.0)
     film = Halves(60, 10.0)
     sentence = Sentence("x", "shift", ((-np.inf, (1,)), (3.0, (2,))))
     follows, stays = film.ids_THW == 1, film.ids_THW == 1
@@ -71,7 +71,7 @@ def test_a_mask_that_moves_to_the_new_referent_within_two_seconds_counts():
 
 
 def test_a_change_that_is_over_before_it_could_be_followed_does_not_count():
-    run = StoryRun(frames=60, fps=10.0)
+    run = SyntheticRun(frames=60, fps=10.0)
     sentence = Sentence("x", "shift", ((-np.inf, (1,)), (3.0, (2,)), (3.5, (1,))))
     film = Halves(60, 10.0)
     # The change back lasts.
@@ -96,6 +96,7 @@ def test_scenes_are_what_the_program_runs_by_itself(weights, tmp_path, capsys):
     assert main(["--videos", "1", "--frames", "6", *places]) == 0
 
     said = capsys.readouterr().out
-    assert said.startswith("| kind |")
+    assert said.startswith("1 scenes of the split test, streaming\n")
+    assert "| colour |" in said and "swaps followed" in said
     assert said.endswith(f"\n{tmp_path / 'results.json'}\n")
     assert json.loads((tmp_path / "results.json").read_text())["videos"] == 1

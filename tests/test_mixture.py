@@ -16,9 +16,9 @@ from virst_model.data.catalogue import RVOS, SEMANTIC, VIDEO_QA
 from virst_model.data.mixture import Mixture, Source, open_mixture
 from virst_model.data.record import DataError, Expression, Record
 from virst_model.data.sample import LOG_UNIFORM, SPACINGS, Sample
-from virst_model.synthetic.shown import draw_shown
-from virst_model.train import scene_samples
-from virst_model.train.scene_samples import DURATION_S, SceneSamples
+from virst_model.synthetic.world import draw_world
+from virst_model.train import synthetic
+from virst_model.train.synthetic import SAMPLE_S, SyntheticSamples
 
 SIZE = (12, 16)
 
@@ -111,16 +111,16 @@ def test_of_a_scene_too_one_moment_is_drawn_from_each_of_as_many_equal_segments(
     seconds: list[float] = []
 
     def watched(*given):
-        shown = draw_shown(*given)
-        render = shown.render
+        world = draw_world(*given)
+        render = world.render
         monkeypatch.setattr(
-            type(shown), "render", lambda self, t, *size: seconds.append(t) or render(t, *size)
+            type(world), "render", lambda self, t, *size: seconds.append(t) or render(t, *size)
         )
-        return shown
+        return world
 
-    monkeypatch.setattr(scene_samples, "draw_shown", watched)
-    SceneSamples(seed=1, stories=0.0).draw(0, 8)
-    edges = np.linspace(0, DURATION_S, 9)
+    monkeypatch.setattr(synthetic, "draw_world", watched)
+    SyntheticSamples(seed=1, stories=0.0).draw(0, 8)
+    edges = np.linspace(0, SAMPLE_S, 9)
     assert np.all(edges[:-1] <= seconds) and np.all(seconds < edges[1:])
     assert len(set(np.diff(seconds).round(6))) > 1  # by lot, not evenly spaced
 

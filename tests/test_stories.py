@@ -14,12 +14,11 @@ import pytest
 from virst_model.data.__main__ import main
 from virst_model.data.record import DataError
 from virst_model.data.write_stories import Shot, write_stories
+from virst_model.synthetic.actors import HELD_OUT, TEXTURES
 from virst_model.synthetic.grammar import COLOURS
-from virst_model.synthetic.scenes import RGB, SPLITS
-from virst_model.synthetic.stories.cast import HELD_OUT, TEXTURES
-from virst_model.synthetic.stories.figures import SHAPES
-from virst_model.synthetic.stories.sentence import KINDS
-from virst_model.synthetic.stories.story import make_story
+from virst_model.synthetic.shapes import RGB, SHAPES
+from virst_model.synthetic.splits import SPLITS
+from virst_model.synthetic.stories import KINDS, make_story
 
 # Enough for every kind of sentence, shape and act to occur several times.
 SEEDS = range(40)
@@ -38,7 +37,7 @@ class Viewer:
         self.ids = np.stack([story.render(t, HEIGHT, WIDTH)[1] for t in TIMES])
         rows, columns = np.mgrid[:HEIGHT, :WIDTH]
         self.area, self.at = {}, {}
-        for actor in story.actors:
+        for actor in story.objects:
             mask = self.ids == actor.id
             self.area[actor.id] = area = mask.sum(axis=(1, 2))
             with np.errstate(invalid="ignore"):
@@ -92,7 +91,7 @@ def called(story, name):
     sizes = [word for word in words if word in ("big", "small")]
     return {
         actor.id
-        for actor in story.actors
+        for actor in story.objects
         if all(shape == actor.shape for shape in shapes)
         and (not colours or set(colours) == set(actor.colours))
         and all(texture == actor.texture for texture in textures)
@@ -128,14 +127,14 @@ def test_a_frame_does_not_depend_on_the_frames_rendered_before():
 
 def test_splits_never_share_a_story():
     drawn = [make_story(seed, split) for seed in range(20) for split in SPLITS]
-    assert len({story.actors for story in drawn}) == len(drawn)
+    assert len({story.objects for story in drawn}) == len(drawn)
 
 
 @pytest.mark.parametrize(
     ("arguments", "why"),
     [
         ({"split": "dev"}, "'dev' is not one of train, valid, test"),
-        ({"n_actors": 7}, "n_actors is 7"),
+        ({"n_objects": 7}, "n_objects is 7"),
         ({"duration_s": 0.0}, "duration_s is 0.0"),
     ],
 )
@@ -152,7 +151,7 @@ def test_stories_may_be_short_or_long(duration_s):
 
 
 def test_asked_number_of_actors_is_there():
-    assert [len(make_story(5, n_actors=n).actors) for n in (1, 2, 6)] == [1, 2, 6]
+    assert [len(make_story(5, n_objects=n).objects) for n in (1, 2, 6)] == [1, 2, 6]
 
 
 def test_only_the_test_split_shows_what_is_held_out():
@@ -160,7 +159,7 @@ def test_only_the_test_split_shows_what_is_held_out():
         split: {
             (colour, actor.shape)
             for seed in range(100)
-            for actor in make_story(seed, split).actors
+            for actor in make_story(seed, split).objects
             for colour in actor.colours
         }
         for split in SPLITS
@@ -173,7 +172,7 @@ def test_only_the_test_split_shows_what_is_held_out():
 
 def test_every_test_story_shows_something_that_is_held_out():
     for seed in range(40):
-        actors = make_story(seed, "test").actors
+        actors = make_story(seed, "test").objects
         assert any((colour, a.shape) in HELD_OUT for a in actors for colour in a.colours)
 
 
@@ -182,21 +181,21 @@ def test_what_is_held_out_is_not_even_named(said):
     for viewer, sentence in said:
         for colour, shape in HELD_OUT:
             assert not re.search(rf"\b{colour} {shape}", sentence.text), sentence
-        for answer in viewer.story.questions(count=20):
-            assert not any(f"{c} {s}" in answer.question for c, s in HELD_OUT), answer
+        for question in viewer.story.questions(count=20):
+            assert not any(f"{c} {s}" in question.text for c, s in HELD_OUT), question
 
 
 def test_every_actor_is_to_be_seen_for_a_while(viewers):
     for viewer in viewers:
-        for actor in viewer.story.actors:
+        for actor in viewer.story.objects:
             assert (viewer.area[actor.id] > 40).sum() >= 10
 
 
-def test_plain_actors_have_the_colour_of_their_name(viewers):
+def test_plain_objects_have_the_colour_of_their_name(viewers):
     names, rgbs = list(RGB), np.array(list(RGB.values()), float)
     tones = rgbs / np.linalg.norm(rgbs, axis=1, keepdims=True)
     for viewer in viewers:
-        plain = [a for a in viewer.story.actors if len(a.colours) == 1 and a.texture == "plain"]
+        plain = [a for a in viewer.story.objects if len(a.colours) == 1 and a.texture == "plain"]
         for actor in plain:
             seen = []
             # At one of the two it may just be fading.
@@ -211,7 +210,7 @@ def test_plain_actors_have_the_colour_of_their_name(viewers):
 def test_actors_stand_out_from_what_is_behind_them(viewers):
     for viewer in viewers:
         frame, ids = viewer.story.render(0.0, HEIGHT, WIDTH)
-        for actor in viewer.story.actors:
+        for actor in viewer.story.objects:
             mask = (ids == actor.id).astype(np.uint8)
             around = (cv2.dilate(mask, np.ones((9, 9))) > 0) & (ids == 0)
             if mask.sum() > 60 and around.any():
@@ -225,7 +224,7 @@ def test_two_sizes_show_the_same_picture():
         story = make_story(seed, "test")
         small, large = (story.render(2.0, *size)[1] for size in ((128, 128), (480, 640)))
         shrunk = cv2.resize(large, (128, 128), interpolation=cv2.INTER_NEAREST)
-        for actor in story.actors:
+        for actor in story.objects:
             one, other = small == actor.id, shrunk == actor.id
             # A contour one pixel off costs an actor of radius 9 about 20 %.
             if (one | other).sum() > 100:
@@ -331,7 +330,7 @@ def test_plural_names_mean_all_of_that_name(said):
 
 def test_everything_except_leaves_out_one(said):
     for viewer, sentence, _ in of_kind(said, "plural", "except"):
-        assert len(sentence.object_ids(0.0)) == len(viewer.story.actors) - 1
+        assert len(sentence.object_ids(0.0)) == len(viewer.story.objects) - 1
 
 
 def test_what_moves_some_way_is_seen_to_go_there_and_nobody_else_of_that_name(said):
@@ -414,7 +413,7 @@ def test_two_that_collide_touch_and_no_others_do(said):
     for viewer, sentence, _ in found:
         one, other = sentence.object_ids(0.0)
         assert viewer.touching(one, other).any(), sentence
-        ids = [actor.id for actor in viewer.story.actors]
+        ids = [actor.id for actor in viewer.story.objects]
         pairs = [{a, b} for a in ids for b in ids if a < b and viewer.touching(a, b).any()]
         assert pairs == [{one, other}], sentence
     assert found
@@ -435,7 +434,7 @@ def test_riddles_mean_the_shapes_they_describe(asked, shapes):
         story = make_story(seed)
         for sentence in story.sentences(per_kind=12):
             if re.search(asked, sentence.text):
-                right = {actor.id for actor in story.actors if actor.shape in shapes}
+                right = {actor.id for actor in story.objects if actor.shape in shapes}
                 assert set(sentence.object_ids(0.0)) == right, sentence
                 answered += 1
     assert answered > 10
@@ -465,7 +464,7 @@ def test_whatever_touches_is_next_to_it(said):
             continue
         (other,) = other
         checked += 1
-        for actor in {actor.id for actor in viewer.story.actors} - {other}:
+        for actor in {actor.id for actor in viewer.story.objects} - {other}:
             touching = viewer.touching(actor, other)
             truth = np.array([actor in sentence.object_ids(t) for t in TIMES])
             sure = np.array([is_sure(sentence, t) for t in TIMES])
@@ -477,7 +476,7 @@ def test_whatever_touches_is_next_to_it(said):
 def test_whatever_moves_now_is_seen_to_move_now(said):
     found = of_kind(said, "shift", "moving now|moves now|in motion")
     for viewer, sentence, _ in found:
-        for actor in viewer.story.actors:
+        for actor in viewer.story.objects:
             at = viewer.at[actor.id]
             step = np.linalg.norm(at[:, 2:] - at[:, :-2], axis=0)  # in 0.2 s
             step = np.maximum(step[2:], step[:-2])  # of what turns back, before or after
@@ -514,24 +513,24 @@ def test_questions_of_number_count_the_actors(viewers):
     numbers = ("None.", "One.", "Two.", "Three.", "Four.", "Five.", "Six.")
     asked = 0
     for viewer in viewers:
-        for answer in viewer.story.questions(count=20):
-            match = re.fullmatch(r"How many (.*) are there\?", answer.question)
+        for question in viewer.story.questions(count=20):
+            match = re.fullmatch(r"How many (.*) are there\?", question.text)
             if match:
                 asked += 1
-                assert answer.answer == numbers[len(called(viewer.story, match[1]))], answer
+                assert question.answer == numbers[len(called(viewer.story, match[1]))], question
     assert asked > 20
 
 
 def test_questions_of_colour_name_the_colour(viewers):
     asked = 0
     for viewer in viewers:
-        for answer in viewer.story.questions(count=20):
-            match = re.fullmatch(r"What colour is (.*)\?", answer.question)
+        for question in viewer.story.questions(count=20):
+            match = re.fullmatch(r"What colour is (.*)\?", question.text)
             if match:
                 asked += 1
                 ids = called(viewer.story, match[1])
-                colours = {" and ".join(viewer.story.actors[i - 1].colours) for i in ids}
-                assert answer.answer.lower().rstrip(".") in colours, answer
+                colours = {" and ".join(viewer.story.objects[i - 1].colours) for i in ids}
+                assert question.answer.lower().rstrip(".") in colours, question
     assert asked > 10
 
 
@@ -651,7 +650,7 @@ def test_command_line_says_in_one_line_why_it_cannot_write(tmp_path, capsys):
 
 
 def test_stories_need_neither_torch_nor_ros():
-    code = "import sys, virst_model.synthetic.stories.story; "
+    code = "import sys, virst_model.synthetic.stories; "
     code += "sys.exit(bool({'torch', 'rclpy'} & {*sys.modules}))"
     root = Path(__file__).resolve().parents[1]
     assert subprocess.run([sys.executable, "-c", code], cwd=root, check=False).returncode == 0

@@ -24,10 +24,9 @@ from virst_model.train.__main__ import main
 from virst_model.train.forward import losses, total
 from virst_model.train.loop import learning_rate
 from virst_model.train.order import segment_window
-from virst_model.train.scene_samples import SceneSamples
-from virst_model.train.scenes import SceneBatches
 from virst_model.train.settings import Run, SettingsError, read_settings
 from virst_model.train.stages import STAGES, Objective, SceneDraws, Stage, WindowDraws
+from virst_model.train.synthetic import SyntheticBatches, SyntheticSamples
 from virst_model.train.trainee import Trainee, make_trainee, save_weights
 from virst_model.train.windows import WindowBatches
 
@@ -63,7 +62,7 @@ def trainee_of(name, start, **changes):
 
 def batch_of(model, number=0, in_words=0.0, **draws):
     """A batch of synthetic windows of 8 frames."""
-    source = SceneSamples(seed=1, in_words=in_words)
+    source = SyntheticSamples(seed=1, in_words=in_words)
     return WindowBatches(source, model, WindowDraws((8,), **draws), seed=0).draw(number)
 
 
@@ -113,7 +112,7 @@ def test_the_papers_stages_draw_from_segments_and_those_for_the_node_as_a_stream
 def test_frames_are_drawn_with_the_spacing_of_the_stage(start, spacing):
     asked = []
 
-    class Watched(SceneSamples):
+    class Watched(SyntheticSamples):
         def draw(self, number, frames, spacing):
             asked.append(spacing)
             return super().draw(number, frames, spacing)
@@ -519,7 +518,7 @@ def test_gradients_flow_through_the_memory_to_the_anchors_prompts():
 def test_the_auxiliary_heads_see_scenes_alone():
     (stage, *_) = STAGES["trunks", "tiny"]
     trainee = make_trainee(Run("trunks", "tiny"), stage)
-    batch = SceneBatches(replace(stage.draws, scenes=1), 128, seed=0).draw(0)
+    batch = SyntheticBatches(replace(stage.draws, scenes=1), 128, seed=0).draw(0)
 
     _, terms, _ = trainee(batch)
 

@@ -10,12 +10,11 @@ import torch
 from virst_model.checkpoints.load import build, load
 from virst_model.model.tome import TomeProjector
 from virst_model.synthetic.grammar import MOTIONS, parse
-from virst_model.synthetic.shown import LONG_KINDS, LONG_S, say
-from virst_model.synthetic.stories.story import make_story
+from virst_model.synthetic.stories import make_story
+from virst_model.synthetic.world import LONG_KINDS, LONG_S, sentences_of_piece
 from virst_model.train.reading import read_loss, reading, target_share
-from virst_model.train.scene_samples import SceneSamples
-from virst_model.train.scenes import draw_batch
 from virst_model.train.stages import SceneDraws
+from virst_model.train.synthetic import SyntheticBatches, SyntheticSamples
 from virst_model.train.vocabulary import known_words, teach_words, train_tokenizer
 
 # What is shown.
@@ -23,7 +22,7 @@ from virst_model.train.vocabulary import known_words, teach_words, train_tokeniz
 
 @pytest.mark.parametrize("stories", [0.0, 1.0])
 def test_a_batch_is_of_scenes_or_of_stories(stories):
-    batch = draw_batch(SceneDraws(3, 3, (8,), stories=stories), 64, seed=0, number=0)
+    batch = SyntheticBatches(SceneDraws(3, 3, (8,), stories=stories), 64, seed=0).draw(0)
 
     of_stories = [kind.startswith("story_") for kind in batch.kinds]
     assert all(of_stories) if stories else not any(of_stories)
@@ -32,14 +31,14 @@ def test_a_batch_is_of_scenes_or_of_stories(stories):
 
 
 def test_pictures_for_the_encoder_alone_have_no_clips_and_no_sentences():
-    batch = draw_batch(SceneDraws(2, 0, (3,), fused=0), 64, seed=0, number=0)
+    batch = SyntheticBatches(SceneDraws(2, 0, (3,), fused=0), 64, seed=0).draw(0)
 
     assert batch.pixels.shape[:2] == (2, 3)
     assert batch.clips.shape[1] == len(batch.texts) == 0
 
 
 def test_clips_alone_have_motions():
-    batch = draw_batch(SceneDraws(2, 0, (4,)), 64, seed=0, number=0)
+    batch = SyntheticBatches(SceneDraws(2, 0, (4,)), 64, seed=0).draw(0)
 
     assert batch.clips.shape[:3] == (2, 1, 4)
     assert batch.motions.any()
@@ -50,7 +49,7 @@ def test_a_motion_that_is_said_is_mostly_the_motion_of_those_pixels():
     agree = []
     for number in range(8):
         draws = SceneDraws(4, 8, (4,), stories=0.0, fused=4)
-        batch = draw_batch(draws, 128, seed=1, number=number)
+        batch = SyntheticBatches(draws, 128, seed=1).draw(number)
         for text, kind, scene, truth in zip(batch.texts, batch.kinds, batch.scene, batch.truth):
             small = truth[:4, 2::4, 2::4] > 0
             if kind == "motion" and small.sum() > 40:
@@ -65,8 +64,8 @@ def test_what_a_short_piece_of_a_story_cannot_show_is_not_said_of_it():
     story = make_story(3, "train", duration_s=7.0)
     rng = np.random.default_rng(0)
 
-    short = {one.kind for one in say(story, 1.0, 1.0 + LONG_S / 2, rng)}
-    whole = {one.kind for one in say(story, 0.0, 7.0, rng)}
+    short = {s.kind for s in sentences_of_piece(story, 1.0, 1.0 + LONG_S / 2, rng)}
+    whole = {s.kind for s in sentences_of_piece(story, 0.0, 7.0, rng)}
 
     assert not short & {f"story_{kind}" for kind in LONG_KINDS}
     assert short < whole
@@ -76,16 +75,16 @@ def test_an_event_that_is_still_to_come_is_not_asked_for():
     late = 0
     for seed in range(20):
         story = make_story(seed, "train", duration_s=7.0)
-        told = story.sentences(np.random.default_rng(seed), per_kind=1)
-        to_come = {one.text for one in told if one.decided_s > 3.0}
-        said = {one.text for one in say(story, 0.0, 3.0, np.random.default_rng(seed))}
-        assert not to_come & said
+        sentences = story.sentences(np.random.default_rng(seed), per_kind=1)
+        to_come = {sentence.text for sentence in sentences if sentence.decided_s > 3.0}
+        piece = sentences_of_piece(story, 0.0, 3.0, np.random.default_rng(seed))
+        assert not to_come & {sentence.text for sentence in piece}
         late += len(to_come)
     assert late > 0
 
 
 def test_samples_ask_for_masks_or_for_words_and_follow_from_their_number():
-    source = SceneSamples(seed=0, sentences=4, in_words=0.3, stories=0.5)
+    source = SyntheticSamples(seed=0, sentences=4, in_words=0.3, stories=0.5)
     samples = [source.draw(number, 8) for number in range(12)]
 
     assert {sample.answers is None for sample in samples} == {True, False}
@@ -166,7 +165,7 @@ def test_reading_the_target_costs_nothing_and_reading_beside_it_does():
 
 def test_the_target_is_where_its_pixels_are_in_the_clips():
     model = load()
-    batch = draw_batch(SceneDraws(2, 4, (4,)), 128, seed=2, number=0)
+    batch = SyntheticBatches(SceneDraws(2, 4, (4,)), 128, seed=2).draw(0)
     tokens = model.vlm.umt(batch.clips.flatten(0, 1))
 
     share = target_share(model, batch, tokens)

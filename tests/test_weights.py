@@ -7,7 +7,7 @@ from virst_model import load
 from virst_model.answer import TRACKING, Query
 from virst_model.checkpoints.load import TINY
 from virst_model.evaluate.metrics import region
-from virst_model.evaluate.scenes import SceneRun, evaluate
+from virst_model.evaluate.synthetic import SyntheticRun, evaluate
 from virst_model.stream.session import Session, SessionOptions
 from virst_model.synthetic.scenes import DEMO_QUERIES, demo_scene
 from virst_model.train.vocabulary import known_words
@@ -48,9 +48,9 @@ def test_the_demos_queries_are_found_in_its_scene(model, query):
 
 @pytest.mark.slow
 def test_held_out_scenes_are_followed_by_sentence(model):
-    results = evaluate(model, SceneRun(split="valid", videos=8, frames=40))
+    results = evaluate(model, SyntheticRun("scenes", "valid", videos=8, frames=40))
 
     # Eight short videos scatter by some ten points around the figures of MODEL_CARD.md.
-    assert results["kinds"]["colour_shape"]["J&F"] > 55
-    assert results["kinds"]["overall"]["J&F"] > 45
-    assert results["swap"]["followed"] > 70
+    assert results["rows"]["colour_shape"]["J&F"] > 55
+    assert results["rows"]["overall"]["J&F"] > 45
+    assert results["events"]["swaps followed"][0] > 70

@@ -15,8 +15,8 @@ from virst_model.data.check import check, describe, is_good
 from virst_model.data.record import DataError
 from virst_model.data.write_stories import Shot, write_stories
 from virst_model.errors import UsageError, program
-from virst_model.synthetic.scenes import SPLITS
-from virst_model.synthetic.stories.acts import TICK_S
+from virst_model.synthetic.splits import SPLITS
+from virst_model.synthetic.trajectory import TICK_S
 
 MOST_STORY = 10**8 - 1  # a video's name is its seed in eight digits
 

@@ -21,9 +21,8 @@ from pycocotools import mask as coco_mask
 from tqdm import tqdm
 
 from virst_model.data.record import DataError
-from virst_model.synthetic.stories.questions import Answer
-from virst_model.synthetic.stories.sentence import Sentence
-from virst_model.synthetic.stories.story import Story, make_story
+from virst_model.synthetic.sentence import Question
+from virst_model.synthetic.stories import Story, make_story
 
 _JPEG_QUALITY = 92
 _PARTS = "parts"  # folder of the annotations of each video, until all are there
@@ -108,7 +107,7 @@ def _write_video(folder: Path, number: int, split: str, shot: Shot) -> None:
 
 def _annotate(story: Story, video: str, ids_THW: np.ndarray, shot: Shot) -> dict:
     """What the three files say of a video; `anno_id` counts from 0 in each video."""
-    tracks = [_track(ids_THW == actor.id) for actor in story.actors]
+    tracks = [_track(ids_THW == actor.id) for actor in story.objects]
     expressions = {}
     for number, sentence in enumerate(story.sentences()):
         meant = [sentence.object_ids(t_s) for t_s in shot.times]
@@ -116,30 +115,26 @@ def _annotate(story: Story, video: str, ids_THW: np.ndarray, shot: Shot) -> dict
         anno_ids = [actor - 1 for actor in ids]
         if len(set(meant)) > 1:  # a truth of its own
             anno_ids = [len(tracks)]
-            tracks.append(_track(np.stack([np.isin(i, m) for i, m in zip(ids_THW, meant)])))
+            tracks.append(_track(sentence.masks(ids_THW, shot.times)))
         expressions[str(number)] = {
             "exp": sentence.text,
             "obj_id": ids,
             "anno_id": anno_ids,
             "kind": sentence.kind,
-            "decided": _frame_of(sentence, shot),
+            "decided": min(round(sentence.decided_s * shot.fps), shot.frames - 1),
         }
     frames = [f"{frame:05d}" for frame in range(shot.frames)]
-    questions = [_converse(video, i, a) for i, a in enumerate(story.questions())]
+    questions = [_converse(video, i, q) for i, q in enumerate(story.questions())]
     about = {"vid_id": video, "frames": frames, "expressions": expressions}
     return {"video": about, "tracks": tracks, "questions": questions}
 
 
-def _frame_of(sentence: Sentence, shot: Shot) -> int:
-    return min(round(sentence.decided_s * shot.fps), shot.frames - 1)
-
-
-def _converse(video: str, number: int, answer: Answer) -> dict:
+def _converse(video: str, number: int, question: Question) -> dict:
     return {
         "id": f"{video}_{number}",
         "conversations": [
-            {"from": "human", "value": f"<image>\n{answer.question}"},
-            {"from": "gpt", "value": answer.answer},
+            {"from": "human", "value": f"<image>\n{question.text}"},
+            {"from": "gpt", "value": question.answer},
         ],
         "data_source": "synthetic",
         "video": f"{video}.mp4",
@@ -149,12 +144,12 @@ def _converse(video: str, number: int, answer: Answer) -> dict:
 def _track(mask_THW: np.ndarray) -> list[dict | None]:
     """COCO's run-length code of every frame; None where there is nothing."""
     codes = coco_mask.encode(np.asfortranarray(mask_THW.transpose(1, 2, 0).astype(np.uint8)))
-    shown = mask_THW.any(axis=(1, 2))
+    is_there = mask_THW.any(axis=(1, 2))
     return [
         {"size": [int(side) for side in code["size"]], "counts": code["counts"].decode("ascii")}
-        if there
+        if there_now
         else None
-        for code, there in zip(codes, shown)
+        for code, there_now in zip(codes, is_there)
     ]
 
 

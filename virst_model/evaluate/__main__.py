@@ -5,7 +5,7 @@
     virst evaluate --dataset mevis --root DATA --split valid_u
 
 Without --dataset or --stories, synthetic scenes are streamed, with a query swap. Stories are
-scenes in which things happen (virst_model/synthetic/stories). A data set's masks are written as
+scenes in which things happen (virst_model/synthetic/stories.py). A data set's masks are written as
 its server takes them, with results.json, table.md and report.html beside them; a run that was
 stopped goes on where it was. Many GPUs: `accelerate launch -m virst_model evaluate ...`.
 """
@@ -33,14 +33,14 @@ from virst_model.checkpoints.options import (
 from virst_model.data.catalogue import CATALOGUE, default_split, open_dataset
 from virst_model.data.record import DataError
 from virst_model.errors import UsageError, program
-from virst_model.evaluate import scenes, stories
 from virst_model.evaluate.predict import MODES, Pass
 from virst_model.evaluate.protocols import protocol
 from virst_model.evaluate.run import PAGE, check_run, run
 from virst_model.evaluate.score import markdown
+from virst_model.evaluate.synthetic import SyntheticRun, evaluate, table
 from virst_model.offline.guide import load_scorer
-from virst_model.synthetic.scenes import SPLITS
-from virst_model.synthetic.stories.acts import TICK_S
+from virst_model.synthetic.splits import SPLITS
+from virst_model.synthetic.trajectory import TICK_S
 
 # Expressions of an object in Ref-DAVIS17, one a person.
 FOUR, OF_FOUR = 4, "ref-davis17"
@@ -101,10 +101,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         text = _evaluate_dataset(options)
     elif alone := [name for name in OF_A_DATASET if getattr(options, name)]:
         raise UsageError(f"--{alone[0]}: of which --dataset?")
-    elif options.stories:
-        text = _evaluate_stories(options)
     else:
-        text = _evaluate_scenes(options)
+        text = _evaluate_synthetic(options)
     sys.stdout.write(text)
     return 0
 
@@ -148,33 +146,27 @@ def _evaluate_dataset(options: argparse.Namespace) -> str:
     return f"{markdown(rows)}\n{options.out / PAGE}\n"
 
 
-def _evaluate_stories(options: argparse.Namespace) -> str:
-    how = stories.StoryRun(videos=options.stories, mode=options.mode, **_filming(options))
+def _evaluate_synthetic(options: argparse.Namespace) -> str:
+    how = _synthetic_run(options)
     out, model = writable(options.out), load_switched(options)
-    scorer = load_scorer(options, model, whole=options.mode == "offline")
-    results = stories.evaluate(model, how, scorer)
+    scorer = load_scorer(options, model, whole=how.mode == "offline")
+    results = evaluate(model, how, scorer)
     written = _write_json(out, dataclasses.asdict(how) | results)
-    return f"{stories.table(results, how)}\n{written}\n"
+    return f"{table(results, how)}\n{written}\n"
 
 
-def _evaluate_scenes(options: argparse.Namespace) -> str:
-    how = scenes.SceneRun(videos=options.videos, **_filming(options))
-    out, model = writable(options.out), load_switched(options)
-    load_scorer(options, model, whole=False)
-    results = scenes.evaluate(model, how)
-    written = _write_json(out, results)
-    return f"{scenes.table(results)}\n{written}\n"
-
-
-def _filming(options: argparse.Namespace) -> dict:
-    """What scenes and stories are told alike; UsageError where they cannot be filmed so."""
+def _synthetic_run(options: argparse.Namespace) -> SyntheticRun:
+    """Scenes are always streamed. UsageError where they or stories cannot be filmed so."""
     chosen = {name: getattr(options, name) for name in ("frames", "height", "width", "delay")}
     split, fps = options.split or "test", options.fps or 10.0
     if split not in SPLITS:
         raise UsageError(f"--split: {split!r} is none of {', '.join(SPLITS)}")
     if options.frames < TICK_S * fps:
         raise UsageError(f"--frames: {options.frames} at {fps:g} a second are under {TICK_S} s")
-    return chosen | {"split": split, "fps": fps}
+    chosen |= {"split": split, "fps": fps}
+    if options.stories:
+        return SyntheticRun("stories", videos=options.stories, mode=options.mode, **chosen)
+    return SyntheticRun("scenes", videos=options.videos, mode="streaming", **chosen)
 
 
 def _write_json(out: Path, results: dict) -> Path:

@@ -6,7 +6,7 @@ import time
 from virst_model.data.record import Record
 from virst_model.evaluate.predict import frames_of
 from virst_model.evaluate.score import Row
-from virst_model.evaluate.stories import StoryRun, films
+from virst_model.evaluate.synthetic import SyntheticRun, films
 from virst_model.frames import Frames
 from virst_model.model.machine import peak_mib, reset_peak
 from virst_model.model.virst import Virst
@@ -16,7 +16,7 @@ from virst_model.offline.video import Scorer, segment_video
 Task = tuple[Frames, str]
 
 
-def story_tasks(run: StoryRun) -> Iterator[Task]:
+def story_tasks(run: SyntheticRun) -> Iterator[Task]:
     """Every sentence about every story."""
     for film, said in films(run):
         yield from ((film, sentence.text) for sentence in said)

@@ -42,13 +42,13 @@ from virst_model.evaluate.predict import Pass
 from virst_model.evaluate.run import check_run, run
 from virst_model.evaluate.score import ALL, Row
 from virst_model.evaluate.slots import Training
-from virst_model.evaluate.stories import StoryRun, asks_something, evaluate
+from virst_model.evaluate.synthetic import SyntheticRun, asks_something, evaluate
 from virst_model.model.machine import machine
 from virst_model.model.virst import Virst
 from virst_model.offline.guide import load_scorer
 from virst_model.offline.video import Scorer
-from virst_model.synthetic.scenes import SPLITS
-from virst_model.synthetic.stories.sentence import KINDS
+from virst_model.synthetic.splits import SPLITS
+from virst_model.synthetic.stories import KINDS
 
 TITLES = {
     4: "fusion",
@@ -111,7 +111,7 @@ def _on_stories(options: argparse.Namespace) -> tuple[Judge, str]:
     for kind in told["kinds"]:
         if kind not in KINDS:
             raise UsageError(f"--kinds: {kind!r} is none of {', '.join(KINDS)}")
-    stories = StoryRun(split=split, mode="offline", **told)
+    stories = SyntheticRun(split=split, mode="offline", **told)
     if not asks_something(stories):
         raise UsageError(f"--kinds: no sentence of {options.kinds} in {stories.videos} stories")
     where = f"{stories.videos} stories, offline"

@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from transformers import AutoImageProcessor, AutoTokenizer, CLIPConfig, CLIPModel
 
 from virst_model.checkpoints.folder import WeightsError, read_json
-from virst_model.synthetic.scenes import RGB
+from virst_model.synthetic.shapes import RGB
 
 # How far a pixel may be from a colour that a sentence names, in RGB.
 NEAR = 60.0

@@ -85,23 +85,23 @@ def parse(text: str) -> Phrase | None:
     match = _SENTENCE.fullmatch(words)
     if match is None:
         return None
-    said: dict[str, str] = {}
+    slots: dict[str, str] = {}
     for word in match["adjectives"].split():
         word = _SYNONYMS.get(word, word)
         slot = "colour" if word in COLOURS else "size" if word in SIZES else "rank"
-        if slot in said:
+        if slot in slots:
             return None
-        said[slot] = word
+        slots[slot] = word
     if match["place"]:
-        if "rank" in said:
+        if "rank" in slots:
             return None
-        said["rank"] = _PLACES[match["place"]]
+        slots["rank"] = _PLACES[match["place"]]
     noun = _SINGULARS.get(match["noun"], match["noun"])
     if noun in SHAPES:
-        said["shape"] = noun
+        slots["shape"] = noun
     motion = "still" if match["still"] else match["way"] or match["side"]
     plural = bool(match["all"]) or match["noun"] in _SINGULARS
-    return Phrase(**said, motion=motion, plural=plural)
+    return Phrase(**slots, motion=motion, plural=plural)
 
 
 def word(phrase: Phrase, rng: np.random.Generator) -> str:
@@ -138,9 +138,9 @@ def _word_motion(motion: str, plural: bool, rng: np.random.Generator) -> str:
     return f"{verb} {pick(rng, ways)}"
 
 
-def _or_synonym(said: str, rng: np.random.Generator) -> str:
-    synonym = {"big": "large", "biggest": "largest"}.get(said)
-    return synonym if synonym and rng.random() < 0.3 else said
+def _or_synonym(adjective: str, rng: np.random.Generator) -> str:
+    synonym = {"big": "large", "biggest": "largest"}.get(adjective)
+    return synonym if synonym and rng.random() < 0.3 else adjective
 
 
 def pick(rng: np.random.Generator, choices: Sequence[T]) -> T:

@@ -27,11 +27,10 @@ from virst_model.data.mixture import Mixture, open_mixture
 from virst_model.errors import UsageError, fail, program
 from virst_model.train.guide import guide
 from virst_model.train.loop import Batches, train
-from virst_model.train.scene_samples import SceneSamples
-from virst_model.train.scenes import SceneBatches
 from virst_model.train.settings import Run, read_settings
 from virst_model.train.snapshots import TrainingError, unwritable
 from virst_model.train.stages import STAGES, SceneDraws, Stage
+from virst_model.train.synthetic import SyntheticBatches, SyntheticSamples
 from virst_model.train.trainee import Trainee, make_trainee, save_weights
 from virst_model.train.windows import Source, WindowBatches
 
@@ -125,7 +124,7 @@ def _train_one(run: Run, stage: Stage, accelerator: Accelerator) -> bool:
 
 def _open_batches(run: Run, stage: Stage, trainee: Trainee) -> Batches:
     if isinstance(stage.draws, SceneDraws):
-        return SceneBatches(stage.draws, trainee.model.config.segmenter.side, run.seed)
+        return SyntheticBatches(stage.draws, trainee.model.config.segmenter.side, run.seed)
     source, model = _open_source(run), trainee.model
     if isinstance(source, Mixture) and source.in_words:
         model.config = dataclasses.replace(model.config, answers=True)
@@ -134,5 +133,5 @@ def _open_batches(run: Run, stage: Stage, trainee: Trainee) -> Batches:
 
 def _open_source(run: Run) -> Source:
     if run.data == "synthetic":
-        return SceneSamples(run.seed, run.sentences)
+        return SyntheticSamples(run.seed, run.sentences)
     return open_mixture(run.data, run.seed, run.sentences, run.sets, run.ratios)

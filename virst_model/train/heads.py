@@ -8,7 +8,7 @@ import torch.nn.functional as F
 
 from virst_model.config import VirstConfig
 from virst_model.synthetic.grammar import COLOURS, MOTIONS
-from virst_model.synthetic.stories.figures import SHAPES
+from virst_model.synthetic.shapes import SHAPES
 from virst_model.train.losses import bce_each, dice_each
 
 CELLS = 4  # a side, of a clip encoder's patch

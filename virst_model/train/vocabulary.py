@@ -14,7 +14,7 @@ from virst_model.model.prompt import ANSWERS, END, LONG_QUESTIONS, QUESTIONS, ST
 from virst_model.model.virst import Virst
 from virst_model.synthetic.grammar import KNOWN_WORDS
 from virst_model.synthetic.scenes import make_scene
-from virst_model.synthetic.stories.story import make_story
+from virst_model.synthetic.stories import make_story
 
 SPECIAL = ("<|endoftext|>", START, END, ST)
 VOCAB = 1024  # the words of scenes and stories, and pieces for others
@@ -86,7 +86,7 @@ def _tell(count: int) -> Iterator[tuple[str, str]]:
             for sentence in scene.sentences(np.random.default_rng(seed)):
                 yield sentence.text, ""
         for question in scene.questions():
-            yield question.question, question.answer
+            yield question.text, question.answer
 
 
 def _corpus() -> list[str]:

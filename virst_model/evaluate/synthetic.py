@@ -1,4 +1,7 @@
-"""How well a model follows stories: things that happen, and sentences about them.
+"""How well a model follows synthetic scenes, or stories, in which things happen.
+
+A stream runs once through a synchronous `Session` with all its sentences at once, and once with a
+query that is swapped half-way for another object.
 
 Beside J and F by kind of sentence: whether nothing is found where nothing is meant, whether a mask
 comes back with its object, and whether it goes over when a sentence's referent does.
@@ -7,6 +10,7 @@ comes back with its object, and whether it goes over when a sentence's referent 
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+import itertools
 
 import numpy as np
 from tqdm import tqdm
@@ -17,27 +21,34 @@ from virst_model.evaluate.predict import MODES
 from virst_model.evaluate.score import ALL, Row, markdown
 from virst_model.model.virst import Virst
 from virst_model.offline.video import Scorer
-from virst_model.synthetic.stories.sentence import Sentence
-from virst_model.synthetic.stories.story import Story, make_story
+from virst_model.synthetic.sentence import Sentence
+from virst_model.synthetic.world import MAKERS, World
 
 # An object is hidden where nothing of it is seen for so many frames, and back where a quarter of
 # its largest area is.
 HIDDEN_FRAMES, BACK_SHARE = 3, 0.25
 RETURN_FRAMES = 5
 SHIFT_S = 2.0
+# Kinds of sentences that name an object by what it looks like.
+LOOKS = (
+    *("colour", "colour_shape", "shape", "size"),
+    *("attribute", "superlative", "relation"),
+)
 
 
 @dataclass(frozen=True)
-class StoryRun:
-    """Which stories, how they are filmed, and how they are run.
+class SyntheticRun:
+    """Which scenes or stories, how they are filmed, and how they are run.
 
     Attributes:
-        per_kind: sentences of each kind about a story.
+        worlds: "scenes" or "stories".
+        per_kind: sentences of each kind about each.
         kinds: those that are asked; none: all.
         mode: "offline" or "streaming", a synchronous session; `delay`: frames that a grounding
             takes in it.
     """
 
+    worlds: str = "stories"
     split: str = "test"
     videos: int = 100
     frames: int = 60
@@ -50,13 +61,16 @@ class StoryRun:
     delay: int = 1
 
     def __post_init__(self) -> None:
+        """Raises ValueError for worlds or a mode that is not there."""
+        if self.worlds not in MAKERS:
+            raise ValueError(f"worlds is {self.worlds!r}; known are {', '.join(MAKERS)}")
         if self.mode not in MODES:
             raise ValueError(f"mode is {self.mode!r}; known are {', '.join(MODES)}")
 
 
 @dataclass
 class Tally:
-    """What is counted over all stories; each list has an entry a sentence or an event."""
+    """What is counted over all videos; each list has an entry a sentence or an event."""
 
     scores: dict[str, list[tuple[float, float, float]]] = field(
         default_factory=lambda: defaultdict(list)
@@ -68,7 +82,7 @@ class Tally:
     delays_s: list[float] = field(default_factory=list)
 
 
-def evaluate(model: Virst, run: StoryRun, scorer: Scorer | None = None) -> dict:
+def evaluate(model: Virst, run: SyntheticRun, scorer: Scorer | None = None) -> dict:
     """Rows by kind of sentence and over all (percent), and the share of events that went right.
 
     Returns:
@@ -78,20 +92,20 @@ def evaluate(model: Virst, run: StoryRun, scorer: Scorer | None = None) -> dict:
         their object; masks on the new referent within 2 s; in a stream, swapped queries followed.
     """
     tally = Tally()
-    for film, said in films(run):
-        texts = [s.text for s in said]
+    for film, sentences in films(run):
+        texts = [sentence.text for sentence in sentences]
         if run.mode == "offline":
             masks, first = whole(model, film, texts, scorer), [0] * len(texts)
         else:
             masks, first = follow(model, film, texts, run.delay)
-        for sentence, mask_THW, start in zip(said, masks, first, strict=True):
+        for sentence, mask_THW, start in zip(sentences, masks, first, strict=True):
             _count(tally, sentence, mask_THW, film, start, run)
-        pair = _different(said)
+        pair = _different(sentences)
         if pair and run.mode == "streaming":
-            asked = tuple((one.text, truth(film, one)) for one in pair)
-            tally.swaps.append(swap(model, film, *asked, run.delay))
+            queries = ((s.text, s.masks(film.ids_THW, film.times)) for s in pair)
+            tally.swaps.append(swap(model, film, *queries, run.delay))
     rows = {kind: _row(values) for kind, values in sorted(tally.scores.items())}
-    rows["overall"] = _row([one for values in tally.scores.values() for one in values])
+    rows["overall"] = _row([score for scores in tally.scores.values() for score in scores])
     events = {
         "empty frames where nothing is meant": tally.empties,
         f"back within {RETURN_FRAMES} frames": tally.returns,
@@ -105,33 +119,23 @@ def evaluate(model: Virst, run: StoryRun, scorer: Scorer | None = None) -> dict:
     }
 
 
-def films(run: StoryRun) -> Iterator[tuple[Film, list[Sentence]]]:
-    """Each story as it is filmed, with the sentences that are asked of it, if there are any."""
-    for seed in tqdm(range(run.videos), unit="story"):
-        story, said = _asked(run, seed)
-        if said:
-            yield Film(story.render, run.frames, run.fps, (run.height, run.width)), said
+def films(run: SyntheticRun) -> Iterator[tuple[Film, list[Sentence]]]:
+    """Each world as it is filmed, with the sentences that are asked of it, if there are any."""
+    for seed in tqdm(range(run.videos), unit="video"):
+        world, sentences = _asked(run, seed)
+        if sentences:
+            yield Film(world.render, run.frames, run.fps, (run.height, run.width)), sentences
 
 
-def asks_something(run: StoryRun) -> bool:
-    """Whether there is a sentence about any of the stories, of the kinds that are asked."""
+def asks_something(run: SyntheticRun) -> bool:
+    """Whether there is a sentence about any of the worlds, of the kinds that are asked."""
     return any(_asked(run, seed)[1] for seed in range(run.videos))
 
 
-def _asked(run: StoryRun, seed: int) -> tuple[Story, list[Sentence]]:
-    story = make_story(seed, run.split, duration_s=run.frames / run.fps)
-    sentences = story.sentences(per_kind=run.per_kind)
-    return story, [s for s in sentences if s.kind in run.kinds or not run.kinds]
-
-
-def truth(film: Film, sentence: Sentence) -> np.ndarray:
-    """bool (T, H, W): whom it means, where to be seen."""
-    return np.stack(
-        [
-            np.isin(ids_HW, sentence.object_ids(t))
-            for ids_HW, t in zip(film.ids_THW, film.times, strict=True)
-        ]
-    )
+def _asked(run: SyntheticRun, seed: int) -> tuple[World, list[Sentence]]:
+    world = MAKERS[run.worlds](seed, run.split, duration_s=run.frames / run.fps)
+    sentences = world.sentences(per_kind=run.per_kind)
+    return world, [s for s in sentences if s.kind in run.kinds or not run.kinds]
 
 
 def _count(
@@ -140,9 +144,9 @@ def _count(
     mask_THW: np.ndarray,
     film: Film,
     first: int | None,
-    run: StoryRun,
+    run: SyntheticRun,
 ) -> None:
-    truth_THW = truth(film, sentence)
+    truth_THW = sentence.masks(film.ids_THW, film.times)
     j, f = region(truth_THW, mask_THW), boundary(truth_THW, mask_THW)
     start = first or 0
     if run.mode == "streaming":
@@ -162,26 +166,26 @@ def returns(area_T: np.ndarray, iou_T: np.ndarray, start: int) -> list[bool]:
 
     An object that had no mask before it hid, from `start` on, does not count.
     """
-    found, hidden = [], 0
+    came_back, hidden = [], 0
     on_it_T = (iou_T >= FOUND) & (area_T > 0)
     for t in range(1, len(area_T)):
         if area_T[t] == 0:
             hidden += 1
         elif hidden and area_T[t] >= BACK_SHARE * area_T.max():
             if hidden >= HIDDEN_FRAMES and on_it_T[start : t - hidden].any():
-                found.append(bool(on_it_T[t : t + RETURN_FRAMES + 1].any()))
+                came_back.append(bool(on_it_T[t : t + RETURN_FRAMES + 1].any()))
             hidden = 0
-    return found
+    return came_back
 
 
 def shifts(
-    sentence: Sentence, film: Film, mask_THW: np.ndarray, start: int, run: StoryRun
+    sentence: Sentence, film: Film, mask_THW: np.ndarray, start: int, run: SyntheticRun
 ) -> list[bool]:
     """Of every change of the referent after `start`: whether the mask moved within SHIFT_S.
 
     Changes that do not last that long, or are from or to nobody, do not count.
     """
-    found = []
+    moved = []
     means = [sentence.object_ids(t) for t in film.times]
     within = round(SHIFT_S * run.fps)
     for t in range(max(1, start), film.length - within):
@@ -191,13 +195,13 @@ def shifts(
         chosen = slice(t, t + within + 1)
         ids_THW, masks = film.ids_THW[chosen], mask_THW[chosen]
         on_new, on_old = (region(np.isin(ids_THW, ids), masks) for ids in (new, old))
-        found.append(bool(((on_new >= FOUND) & (on_new > on_old)).any()))
-    return found
+        moved.append(bool(((on_new >= FOUND) & (on_new > on_old)).any()))
+    return moved
 
 
-def table(results: dict, run: StoryRun) -> str:
+def table(results: dict, run: SyntheticRun) -> str:
     """The results as Markdown."""
-    head = f"{run.videos} stories of the split {run.split}, {run.mode}\n"
+    head = f"{run.videos} {run.worlds} of the split {run.split}, {run.mode}\n"
     lines = [head, markdown(results["rows"])]
     for name, (percent, number) in results["events"].items():
         lines.append(f"{name}: {percent:.1f} % of {number}")
@@ -215,11 +219,8 @@ def _share(values: Sequence[float]) -> tuple[float, int]:
     return 100 * float(np.mean(values)), len(values)
 
 
-def _different(said: Sequence[Sentence]) -> tuple[Sentence, Sentence] | None:
-    """Two sentences about different single objects by what they look like."""
-    single = [s for s in said if s.kind in ("attribute", "superlative", "relation")]
-    for one in single:
-        for other in single:
-            if one.object_ids(0.0) != other.object_ids(0.0):
-                return one, other
-    return None
+def _different(sentences: Sequence[Sentence]) -> tuple[Sentence, Sentence] | None:
+    """The first two sentences about different single objects by what they look like."""
+    single = [s for s in sentences if s.kind in LOOKS and len(s.object_ids(0.0)) == 1]
+    pairs = itertools.product(single, single)
+    return next(((s, o) for s, o in pairs if s.object_ids(0.0) != o.object_ids(0.0)), None)

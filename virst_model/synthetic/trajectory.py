@@ -1,4 +1,4 @@
-"""What an actor does, act after act, and where that puts it at every tick.
+"""What an actor does, action after action, and where that puts it at every tick.
 
 Places are complex numbers in heights of the frame: x in [0, WIDE], y in [0, 1] with y down.
 """
@@ -9,8 +9,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from virst_model.synthetic.moving_shapes import WIDE
-from virst_model.synthetic.stories.cast import Actor
+from virst_model.synthetic.actors import Actor
+from virst_model.synthetic.camera import WIDE
 
 TICK_S = 0.1
 WAYS = {"left": -1.0 + 0j, "right": 1.0 + 0j, "up": -1j, "down": 1j}
@@ -22,7 +22,7 @@ _OUT = 0.05  # how far outside of the frame it goes, heights
 
 
 @dataclass(frozen=True)
-class Act:
+class Action:
     """Something done, from tick `start` to tick `end`.
 
     Attributes:
@@ -38,25 +38,25 @@ class Act:
     other: int = 0
 
 
-class Part:
-    """The part of one actor while it is being written: all that it does, from tick 0 on.
+class Trajectory:
+    """Where one actor is, while its actions are added one after the other, from tick 0 on.
 
-    Every method adds acts of `ticks` ticks. What does not fit in before `length` is left out,
-    with False for an answer, so that no act ends in the middle.
+    Every method adds an action of `ticks` ticks. What does not fit in before `length` is left out,
+    with False for an answer, so that none ends in the middle.
     """
 
     def __init__(self, actor: Actor, at: complex, length: int) -> None:
         self.actor = actor
         self.length = length
         self.now = 0
-        self.acts: list[Act] = []
+        self.actions: list[Action] = []
         self.centres = np.full(length, at)
         self.turns = np.full(length, actor.radius * np.exp(1j * actor.angle))
         self.opacities = np.ones(length)
 
     @property
     def at(self) -> complex:
-        """Where it is now."""
+        """Its centre at the tick `now`, in heights."""
         return complex(self.centres[self.now])
 
     @property
@@ -71,64 +71,64 @@ class Part:
         return ends[way] - reach
 
     def stand(self, ticks: int) -> bool:
-        """Does nothing."""
-        return self._act("stand", ticks)
+        """Does nothing, for `ticks` ticks."""
+        return self._add("stand", ticks)
 
     def rest(self) -> None:
-        """Does nothing any more."""
-        self._act("stand", self.length - 1 - self.now)
+        """Does nothing until the end."""
+        self._add("stand", self.length - 1 - self.now)
 
     def go(self, way: str, distance: float, ticks: int, drift: float = 0.0) -> bool:
         """Goes `distance` heights straight on, with `drift` of it sideways."""
         step = WAYS[way] * complex(1, drift) * distance
-        return self._act("go", ticks, centres=self.at + step * _ramp(ticks), way=way)
+        return self._add("go", ticks, centres=self.at + step * _ramp(ticks), way=way)
 
     def circle(self, radius: float, turns: float, ticks: int, phase: float) -> bool:
         """Goes round and round; `phase` is where on the circle it begins, in radians."""
         spoke = radius * np.exp(1j * phase)
         round_ = np.exp(2j * np.pi * turns * _ramp(ticks)) - 1
-        return self._act("circle", ticks, centres=self.at + spoke * round_)
+        return self._add("circle", ticks, centres=self.at + spoke * round_)
 
     def resize(self, factor: float, ticks: int) -> bool:
         """Grows or shrinks to `factor` times its size."""
         turns = self.turns[self.now] * factor ** _ramp(ticks)
-        return self._act("grow" if factor > 1 else "shrink", ticks, turns=turns)
+        return self._add("grow" if factor > 1 else "shrink", ticks, turns=turns)
 
     def spin(self, angle: float, ticks: int) -> bool:
         """Turns on the spot, by `angle` radians."""
-        return self._act(
+        return self._add(
             "spin", ticks, turns=self.turns[self.now] * np.exp(1j * angle * _ramp(ticks))
         )
 
     def vanish(self) -> bool:
-        """Fades away."""
-        return self._act("vanish", _FADE, opacities=1 - _ramp(_FADE))
+        """Fades away: its opacity falls from 1 to 0."""
+        return self._add("vanish", _FADE, opacities=1 - _ramp(_FADE))
 
     def appear(self) -> bool:
-        """Is there again where it faded."""
-        return self._act("appear", _FADE, opacities=_ramp(_FADE))
+        """Is there again where it faded: its opacity rises from 0 to 1."""
+        return self._add("appear", _FADE, opacities=_ramp(_FADE))
 
     def leave(self, way: str, speed: float) -> bool:
-        """Goes out of the frame, at `speed` heights a tick."""
+        """Goes out of the frame that way, at `speed` heights a tick."""
         distance = self.room(way) + 2 * self.reach + _OUT
         ticks = max(2, round(distance / speed))
         centres = self.at + WAYS[way] * distance * _ramp(ticks)
-        return self._act("leave", ticks, centres=centres, way=way)
+        return self._add("leave", ticks, centres=centres, way=way)
 
     def enter(self, way: str, to: complex, speed: float) -> bool:
-        """Comes into the frame and on to `to`, from outside."""
+        """Comes from outside into the frame and on to `to`, at `speed` heights a tick."""
         ticks = max(2, round(abs(to - self.at) / speed))
-        return self._act("enter", ticks, centres=self.at + (to - self.at) * _ramp(ticks), way=way)
+        return self._add("enter", ticks, centres=self.at + (to - self.at) * _ramp(ticks), way=way)
 
     def follow(self, leader: int, centres: np.ndarray) -> bool:
-        """Takes the way of another actor, by these places."""
-        return self._act("follow", len(centres), centres=centres, other=leader)
+        """Goes after the actor of id `leader`, through `centres` (ticks,), a place a tick."""
+        return self._add("follow", len(centres), centres=centres, other=leader)
 
     def bounce(self, other: int) -> None:
-        """Is hit by another actor, now."""
-        self.acts.append(Act("bounce", self.now, self.now, other=other))
+        """Is hit by the actor of id `other`, now; that takes no time."""
+        self.actions.append(Action("bounce", self.now, self.now, other=other))
 
-    def _act(
+    def _add(
         self,
         verb: str,
         ticks: int,
@@ -146,7 +146,7 @@ class Part:
             if new is not None:
                 path[start + 1 : end + 1] = new
                 path[end + 1 :] = new[-1]
-        self.acts.append(Act(verb, start, end, way, other))
+        self.actions.append(Action(verb, start, end, way, other))
         self.now = end
         return True
 

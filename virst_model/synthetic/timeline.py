@@ -7,12 +7,11 @@ import functools
 
 import numpy as np
 
-from virst_model.synthetic.moving_shapes import WIDE
-from virst_model.synthetic.stories.acts import TICK_S, WAYS, Act, Part
-from virst_model.synthetic.stories.cast import Actor
-from virst_model.synthetic.stories.figures import figure
-from virst_model.synthetic.stories.geometry import Path, gap, places, seen_in
-from virst_model.synthetic.stories.names import Names
+from virst_model.synthetic.actors import Actor
+from virst_model.synthetic.camera import WIDE
+from virst_model.synthetic.names import Names
+from virst_model.synthetic.shapes import Path, figure, gap, places, seen_in
+from virst_model.synthetic.trajectory import TICK_S, WAYS, Action, Trajectory
 
 SEEN, GONE = 0.5, 0.015  # shares of an actor: at least this is to be seen, at most that is not
 _DOUBTFUL = 0.4  # of an actor that falls below this some would say that it was hidden
@@ -20,41 +19,47 @@ _MOVES = 0.05  # heights a second
 _PAUSE = 5  # ticks: what stands still for less has not stopped
 
 
-class Chronicle:
+class Timeline:
     """Arrays (A, T) over the actors, in order of their ids from 1, and the ticks.
 
     Attributes:
-        centres, turns: complex, as in a path of `geometry`.
+        centres, turns: complex, as in a path of `shapes`.
         opacities: 0..1.
-        acts: what each of the actors does, in order of time.
+        actions: what each of the actors does, in order of time.
     """
 
-    def __init__(self, actors: tuple[Actor, ...], parts: list[Part]) -> None:
+    def __init__(self, actors: tuple[Actor, ...], trajectories: list[Trajectory]) -> None:
         self.actors = actors
-        self.centres = np.stack([part.centres for part in parts])
-        self.turns = np.stack([part.turns for part in parts])
-        self.opacities = np.stack([part.opacities for part in parts])
-        self.acts: tuple[tuple[Act, ...], ...] = tuple(tuple(part.acts) for part in parts)
+        self.centres = np.stack([trajectory.centres for trajectory in trajectories])
+        self.turns = np.stack([trajectory.turns for trajectory in trajectories])
+        self.opacities = np.stack([trajectory.opacities for trajectory in trajectories])
+        self.actions: tuple[tuple[Action, ...], ...] = tuple(
+            tuple(trajectory.actions) for trajectory in trajectories
+        )
         self.ids = tuple(actor.id for actor in actors)
         self.ticks = self.centres.shape[1]
         self._gaps: dict[tuple[int, int], np.ndarray] = {}
 
     def poses(self, t_s: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Centres, turns and opacities, (A,) each, at `t_s`; outside of the story its ends."""
-        tick, part = divmod(min(max(t_s / TICK_S, 0.0), self.ticks - 1.0), 1)
+        tick, share = divmod(min(max(t_s / TICK_S, 0.0), self.ticks - 1.0), 1)
         now, then = int(tick), min(int(tick) + 1, self.ticks - 1)
         arrays = (self.centres, self.turns, self.opacities)
-        return tuple(array[:, now] * (1 - part) + array[:, then] * part for array in arrays)
+        return tuple(array[:, now] * (1 - share) + array[:, then] * share for array in arrays)
 
     @functools.cached_property
     def names(self) -> Names:
-        """What the actors are called."""
+        """What the actors are called; who grows or shrinks is neither big nor small."""
         resized = {"grow", "shrink"}
-        who = (i for i, acts in zip(self.ids, self.acts) if any(a.verb in resized for a in acts))
+        who = (
+            i
+            for i, actions in zip(self.ids, self.actions)
+            if any(a.verb in resized for a in actions)
+        )
         return Names(self.actors, frozenset(who))
 
     @functools.cached_property
-    def shown(self) -> np.ndarray:
+    def visibility(self) -> np.ndarray:
         """(A, T) the share of each actor that is to be seen, 0..1."""
         return self._sight[0]
 
@@ -79,17 +84,22 @@ class Chronicle:
         """(A, T - 1) heights a second."""
         return abs(np.diff(self.centres, axis=1)) / TICK_S
 
+    @functools.cached_property
+    def largest(self) -> np.ndarray:
+        """(A,) the largest radius that each ever has, in heights."""
+        return abs(self.turns).max(axis=1)
+
     @property
     def everyone_is_seen(self) -> bool:
         """Whether every actor is to be seen for a second at least (less in short stories)."""
-        return bool(((self.shown >= SEEN).sum(axis=1) >= min(10, self.ticks // 2)).all())
+        return bool(((self.visibility >= SEEN).sum(axis=1) >= min(10, self.ticks // 2)).all())
 
     def path(self, actor: int) -> Path:
-        """Where an actor is, by its id."""
+        """Centres and turns, (T,) each, of the actor of this id: a path of `shapes`."""
         return self.centres[actor - 1], self.turns[actor - 1]
 
     def gap(self, one: int, other: int) -> np.ndarray:
-        """(T,) how far two actors are apart, by their ids, as in `geometry.gap`."""
+        """(T,) how far two actors are apart, by their ids, as in `shapes.gap`."""
         pair = (min(one, other), max(one, other))
         if pair not in self._gaps:
             figures = [figure(self.actors[i - 1].shape) for i in pair]
@@ -97,22 +107,22 @@ class Chronicle:
             self._gaps[pair] = gap(figures[0], paths[0], figures[1], paths[1])
         return self._gaps[pair]
 
-    def done(self, *verbs: str) -> Iterator[tuple[int, Act]]:
-        """Ids and acts of these verbs."""
-        for actor, acts in zip(self.ids, self.acts):
-            yield from ((actor, act) for act in acts if act.verb in verbs)
+    def actions_of(self, *verbs: str) -> Iterator[tuple[int, Action]]:
+        """(id of the actor, action) of all actions of these verbs."""
+        for actor, actions in zip(self.ids, self.actions):
+            yield from ((actor, action) for action in actions if action.verb in verbs)
 
-    def saw(self, actor: int, act: Act) -> bool:
-        """Whether the act was well to be seen: where it begins or ends unseen, the rest of it."""
-        shown = self.shown[actor - 1, act.start : act.end + 1]
-        if act.verb in ("vanish", "leave"):
-            return bool(shown[0] >= SEEN and self._is_steady(shown[::-1]))
-        if act.verb in ("appear", "enter"):
-            return bool(shown[-1] >= SEEN and self._is_steady(shown))
-        return bool(shown.min() >= _DOUBTFUL)
+    def is_seen(self, actor: int, action: Action) -> bool:
+        """Whether it was well to be seen; where it begins or ends unseen, the rest of it."""
+        visibility = self.visibility[actor - 1, action.start : action.end + 1]
+        if action.verb in ("vanish", "leave"):
+            return bool(visibility[0] >= SEEN and self._is_steady(visibility[::-1]))
+        if action.verb in ("appear", "enter"):
+            return bool(visibility[-1] >= SEEN and self._is_steady(visibility))
+        return bool(visibility.min() >= _DOUBTFUL)
 
-    def _is_steady(self, shown: np.ndarray) -> bool:
-        return bool((np.diff(shown) >= -0.1).all())
+    def _is_steady(self, visibility: np.ndarray) -> bool:
+        return bool((np.diff(visibility) >= -0.1).all())
 
     def excursions(self, way: str) -> np.ndarray:
         """(A,) the furthest that each ever goes that way, in heights."""
@@ -126,21 +136,21 @@ class Chronicle:
         Those that are not there at the beginning were gone at -1, those that do not come back
         are back at T.
         """
-        return tuple(tuple(self._hidings(shown)) for shown in self.shown)
+        return tuple(tuple(self._hidings(visibility)) for visibility in self.visibility)
 
     @functools.cached_property
     def half_hidden(self) -> frozenset[int]:
         """Ids of those of which so little was to be seen that some would say they disappeared."""
         half = set()
-        for actor, shown in zip(self.ids, self.shown):
-            for start, end in stretches(shown < SEEN):
-                if GONE < shown[start:end].min() < _DOUBTFUL:
+        for actor, visibility in zip(self.ids, self.visibility):
+            for start, end in stretches(visibility < SEEN):
+                if GONE < visibility[start:end].min() < _DOUBTFUL:
                     half.add(actor)
         return frozenset(half)
 
-    def _hidings(self, shown: np.ndarray) -> Iterator[tuple[int, int]]:
-        for start, end in stretches(shown < SEEN):
-            gone = np.flatnonzero(shown[start:end] <= GONE)
+    def _hidings(self, visibility: np.ndarray) -> Iterator[tuple[int, int]]:
+        for start, end in stretches(visibility < SEEN):
+            gone = np.flatnonzero(visibility[start:end] <= GONE)
             if gone.size:
                 yield (start + int(gone[0]) if start else -1), end
 
@@ -153,26 +163,26 @@ class Chronicle:
     def starts(self) -> tuple[tuple[int, ...], ...]:
         """By actor, the ticks at which it is seen to begin to move, having stood for a while."""
         # Seen backwards, a start is a stop.
-        back = self._changes(self.moving[:, ::-1], self.shown[:, ::-1])
+        back = self._changes(self.moving[:, ::-1], self.visibility[:, ::-1])
         return tuple(tuple(sorted(self.ticks - 1 - t for t in ticks)) for ticks in back)
 
     def _changes(
-        self, moving: np.ndarray, shown: np.ndarray | None = None
+        self, moving: np.ndarray, visibility: np.ndarray | None = None
     ) -> tuple[tuple[int, ...], ...]:
-        shown = self.shown if shown is None else shown
-        found = []
-        for on, seen in zip(moving, shown):
-            ends = [end for _, end in stretches(on) if end < self.ticks and seen[end] > GONE]
-            found.append(tuple(ends))
-        return tuple(found)
+        visibility = self.visibility if visibility is None else visibility
+        changes = []
+        for moves, visible in zip(moving, visibility):
+            ends = [end for _, end in stretches(moves) if end < self.ticks and visible[end] > GONE]
+            changes.append(tuple(ends))
+        return tuple(changes)
 
     @functools.cached_property
     def half_stopped(self) -> frozenset[int]:
         """Ids of those that stop or start half hidden or for a moment only."""
         half = set()
-        for actor, on, seen in zip(self.ids, self.moving, self.shown):
-            for start, end in stretches(~on):
-                stop, go = seen[start:end][:_PAUSE], seen[start:end][-_PAUSE:]
+        for actor, moves, visible in zip(self.ids, self.moving, self.visibility):
+            for start, end in stretches(~moves):
+                stop, go = visible[start:end][:_PAUSE], visible[start:end][-_PAUSE:]
                 looks = [stop] * (start > 0) + [go] * (end < self.ticks)
                 for look in looks:
                     brief = end - start < _PAUSE or look.min() < _DOUBTFUL
@@ -183,7 +193,7 @@ class Chronicle:
     @functools.cached_property
     def _sight(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         count = len(self.actors)
-        shown = np.zeros((count, self.ticks))
+        visibility = np.zeros((count, self.ticks))
         middles = np.zeros((count, self.ticks), complex)
         covers = np.zeros((count, count, self.ticks))
         figures = [figure(actor.shape) for actor in self.actors]
@@ -201,10 +211,10 @@ class Chronicle:
                     hidden = seen_in(figures[front], path, spots[near]) < 0
                     covers[back, front, near] = hidden.mean(axis=1)
                     free[near] &= ~hidden
-            shown[back] = free.mean(axis=1)
+            visibility[back] = free.mean(axis=1)
             total = np.maximum(free.sum(axis=1), 1)
             middles[back] = np.where(free.any(axis=1), (spots * free).sum(axis=1) / total, np.nan)
-        return shown, middles, covers
+        return visibility, middles, covers
 
 
 def stretches(on: np.ndarray) -> list[tuple[int, int]]:

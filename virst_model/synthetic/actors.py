@@ -7,8 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from virst_model.synthetic.grammar import COLOURS, pick
-from virst_model.synthetic.scenes import RGB
-from virst_model.synthetic.stories.figures import SHAPES, figure
+from virst_model.synthetic.shapes import RGB, SHAPES, figure, resemble
 
 # Splits other than `test` never show or name these: what a model does with them it did not learn
 # by heart. One for every shape; every colour keeps at least eight shapes.
@@ -70,7 +69,7 @@ def is_held_out(colours: tuple[str, ...], shape: str) -> bool:
     return any((colour, shape) in HELD_OUT for colour in colours)
 
 
-def draw_cast(sizes: list[str], split: str, rng: np.random.Generator) -> tuple[Actor, ...]:
+def draw_actors(sizes: list[str], split: str, rng: np.random.Generator) -> tuple[Actor, ...]:
     """An actor for each of `sizes`; they often share colours, shapes or both.
 
     In split `test` at least one is of HELD_OUT, in the others none.
@@ -92,16 +91,11 @@ def draw_cast(sizes: list[str], split: str, rng: np.random.Generator) -> tuple[A
 def _draw_look(
     looks: list[tuple[tuple[str, ...], str]], rng: np.random.Generator
 ) -> tuple[tuple[str, ...], str]:
-    """Colours and shape. Copies make it needed to read a whole sentence."""
+    """Colours and shape."""
     colours, shape = (pick(rng, COLOURS),), pick(rng, SHAPES)
     if rng.random() < _TWO_TONE:
         colours = tuple(str(colour) for colour in rng.choice(COLOURS, 2, replace=False))
-    if looks and rng.random() < 0.6:
-        model = looks[int(rng.integers(len(looks)))]
-        which = rng.random()
-        colours = model[0] if which < 0.58 else colours
-        shape = model[1] if which > 0.42 else shape
-    return colours, shape
+    return resemble((colours, shape), looks, rng)
 
 
 def _draw_actor(

@@ -8,13 +8,12 @@ from dataclasses import dataclass
 import numpy as np
 
 from virst_model.synthetic.grammar import pick
-from virst_model.synthetic.stories.acts import TICK_S
-from virst_model.synthetic.stories.chronicle import Chronicle
-from virst_model.synthetic.stories.deeds import deeds, meetings, sequences
-from virst_model.synthetic.stories.fit import Fit
-from virst_model.synthetic.stories.looks import narrowed
-from virst_model.synthetic.stories.names import Name
-from virst_model.synthetic.stories.sentence import Claim
+from virst_model.synthetic.names import Name
+from virst_model.synthetic.predicates import meetings, predicates, sequences
+from virst_model.synthetic.sentence import Claim, Referents
+from virst_model.synthetic.sentences_looks import narrowed
+from virst_model.synthetic.timeline import Timeline
+from virst_model.synthetic.trajectory import TICK_S
 
 # What happens closer together than this happens at the same time.
 _MARGIN_TICKS = 5
@@ -24,8 +23,10 @@ _MARGIN_TICKS = 5
 class Event:
     """Something that happens at some tick to some actors.
 
-    `does` and `do` word it ("disappears", "disappear"); `at` are its ticks by the ids of the
-    actors to whom it is seen to happen, `doubtful` the ids of those to whom it may.
+    Attributes:
+        does, do: its words ("disappears", "disappear").
+        at: its ticks, by the ids of the actors to whom it is seen to happen.
+        doubtful: ids of the actors to whom it may happen.
     """
 
     does: str
@@ -34,37 +35,37 @@ class Event:
     doubtful: frozenset[int] = frozenset()
 
 
-def events(chronicle: Chronicle, rng: np.random.Generator) -> list[Event]:
+def events(timeline: Timeline, rng: np.random.Generator) -> list[Event]:
     """All that can happen, whether it happens or not."""
-    ids, end = chronicle.ids, chronicle.ticks
-    gone = {i: tuple(s for s, _ in spans if s >= 0) for i, spans in zip(ids, chronicle.hidings)}
+    ids, end = timeline.ids, timeline.ticks
+    gone = {i: tuple(s for s, _ in spans if s >= 0) for i, spans in zip(ids, timeline.hidings)}
     back = {
         i: tuple(e for s, e in spans if s >= 0 and e < end)
-        for i, spans in zip(ids, chronicle.hidings)
+        for i, spans in zip(ids, timeline.hidings)
     }
     hides = pick(rng, (("disappears", "disappear"), ("goes out of sight", "go out of sight")))
     stops = pick(rng, (("stops", "stop"), ("stops moving", "stop moving")))
     starts = pick(rng, (("starts moving", "start moving"), ("sets off", "set off")))
-    half_hidden, half_stopped = chronicle.half_hidden, chronicle.half_stopped
+    half_hidden, half_stopped = timeline.half_hidden, timeline.half_stopped
     return [
         Event(*hides, _some(gone), half_hidden),
         Event("comes back", "come back", _some(back), half_hidden),
-        Event(*stops, _some(dict(zip(ids, chronicle.stops))), half_stopped),
-        Event(*starts, _some(dict(zip(ids, chronicle.starts))), half_stopped),
-        _event(chronicle, "leave", "leaves the picture", "leave the picture"),
-        _event(chronicle, "grow", "grows", "grow"),
-        _event(chronicle, "shrink", "shrinks", "shrink"),
-        _event(chronicle, "spin", "spins", "spin"),
+        Event(*stops, _some(dict(zip(ids, timeline.stops))), half_stopped),
+        Event(*starts, _some(dict(zip(ids, timeline.starts))), half_stopped),
+        _event(timeline, "leave", "leaves the picture", "leave the picture"),
+        _event(timeline, "grow", "grows", "grow"),
+        _event(timeline, "shrink", "shrinks", "shrink"),
+        _event(timeline, "spin", "spins", "spin"),
     ]
 
 
-def _event(chronicle: Chronicle, verb: str, does: str, do: str) -> Event:
-    done = list(chronicle.done(verb))
+def _event(timeline: Timeline, verb: str, does: str, do: str) -> Event:
+    done = list(timeline.actions_of(verb))
     # It has left when it is out, it grows as soon as it begins to.
     at = {
-        actor: (act.end if verb == "leave" else act.start,)
-        for actor, act in done
-        if chronicle.saw(actor, act)
+        actor: (action.end if verb == "leave" else action.start,)
+        for actor, action in done
+        if timeline.is_seen(actor, action)
     }
     return Event(does, do, at, frozenset(actor for actor, _ in done) - at.keys())
 
@@ -73,22 +74,22 @@ def _some(at: dict[int, tuple[int, ...]]) -> dict[int, tuple[int, ...]]:
     return {actor: ticks for actor, ticks in at.items() if ticks}
 
 
-def tell_motions(chronicle: Chronicle, rng: np.random.Generator) -> Iterator[Claim]:
+def motion_claims(timeline: Timeline, rng: np.random.Generator) -> Iterator[Claim]:
     """An actor by what it does: alone, one thing after the other, or with another."""
-    other = pick(rng, chronicle.ids)
-    called = chronicle.names.call(other, rng)
+    other = pick(rng, timeline.ids)
+    called = timeline.names.call(other, rng)
     # What happens in order, or to another, is worth more than the rest.
-    done = deeds(chronicle, rng) + 2 * list(sequences(chronicle, rng))
+    done = predicates(timeline, rng) + 2 * list(sequences(timeline, rng))
     if called is not None:
-        done += 2 * meetings(chronicle, other, called, rng)
-    done = [deed for deed in done if deed.fit.sure]
+        done += 2 * meetings(timeline, other, called, rng)
+    done = [predicate for predicate in done if predicate.referents.sure]
     for i in rng.permutation(len(done)).tolist():
-        yield from narrowed(chronicle, "motion", f"that {done[i].text}", done[i].fit, rng)
+        yield from narrowed(timeline, "motion", f"that {done[i].text}", done[i].referents, rng)
 
 
-def tell_times(chronicle: Chronicle, rng: np.random.Generator) -> Iterator[Claim]:
+def time_claims(timeline: Timeline, rng: np.random.Generator) -> Iterator[Claim]:
     """An actor by when something happens to it."""
-    happened = [event for event in events(chronicle, rng) if event.at]
+    happened = [event for event in events(timeline, rng) if event.at]
     kinds = [(event, None) for event in happened if len(event.at) >= 2]
     kinds += [(one, other) for one in happened for other in happened]
     order = rng.permutation(len(kinds)).tolist()
@@ -97,19 +98,19 @@ def tell_times(chronicle: Chronicle, rng: np.random.Generator) -> Iterator[Claim
     for i in order:
         event, other = kinds[i]
         if other is None:
-            yield from _extremes(chronicle, event, rng)
+            yield from _extremes(timeline, event, rng)
         else:
-            yield from _before_or_after(chronicle, event, other, rng)
+            yield from _before_or_after(timeline, event, other, rng)
 
 
-def _extremes(chronicle: Chronicle, event: Event, rng: np.random.Generator) -> Iterator[Claim]:
+def _extremes(timeline: Timeline, event: Event, rng: np.random.Generator) -> Iterator[Claim]:
     """The first or the last to whom it happens, of all or of a class."""
     general = Name()
-    names = [n for actor in event.at for n in chronicle.names.of[actor] if n.words == 1]
+    names = [n for actor in event.at for n in timeline.names.of[actor] if n.words == 1]
     for name in (general, pick(rng, names) if names else general):
-        fit = chronicle.names.fit(name)
-        at = {actor: ticks for actor, ticks in event.at.items() if actor in fit.may}
-        if not fit.is_certain or len(at) < 2 or event.doubtful & fit.may:
+        referents = timeline.names.referents(name)
+        at = {actor: ticks for actor, ticks in event.at.items() if actor in referents.may}
+        if not referents.is_certain or len(at) < 2 or event.doubtful & referents.may:
             continue
         last = rng.random() < 0.5
         times = {a: (-max(ticks) if last else min(ticks)) for a, ticks in at.items()}
@@ -125,13 +126,13 @@ def _extremes(chronicle: Chronicle, event: Event, rng: np.random.Generator) -> I
         yield Claim(
             "time",
             pick(rng, wordings),
-            Fit.of(sure, may),
+            Referents.of(sure, may),
             decided_s=round(abs(times[first]) * TICK_S, 4),
         )
 
 
 def _before_or_after(
-    chronicle: Chronicle, event: Event, other: Event, rng: np.random.Generator
+    timeline: Timeline, event: Event, other: Event, rng: np.random.Generator
 ) -> Iterator[Claim]:
     """To whom it happens before or after something else happens to somebody else, once."""
     once = [actor for actor, ticks in other.at.items() if len(ticks) == 1]
@@ -139,7 +140,7 @@ def _before_or_after(
     if not once:
         return
     marker = pick(rng, once)
-    called = chronicle.names.call(marker, rng)
+    called = timeline.names.call(marker, rng)
     if called is None:
         return
     when = other.at[marker][0]
@@ -157,7 +158,7 @@ def _before_or_after(
     # Else the words of time would say nothing.
     if not sure or len(may) == len([a for a in event.at if a != marker]) > 1:
         return
-    for claim in narrowed(chronicle, "time", words, Fit.of(sure, may), rng):
-        (actor,) = claim.fit.sure
+    for claim in narrowed(timeline, "time", words, Referents.of(sure, may), rng):
+        (actor,) = claim.referents.sure
         decided = max(when, max(event.at[actor]))
-        yield Claim("time", claim.text, claim.fit, decided_s=round(decided * TICK_S, 4))
+        yield Claim("time", claim.text, claim.referents, decided_s=round(decided * TICK_S, 4))

@@ -9,9 +9,9 @@ from typing import NamedTuple
 
 import numpy as np
 
+from virst_model.synthetic.actors import Actor
 from virst_model.synthetic.grammar import NOUNS, pick
-from virst_model.synthetic.stories.cast import Actor
-from virst_model.synthetic.stories.fit import Fit
+from virst_model.synthetic.sentence import Referents
 
 # Some would say so.
 _ALSO_CALLED = {"circle": ("ring",)}
@@ -27,18 +27,18 @@ class Name(NamedTuple):
 
     @property
     def words(self) -> int:
-        """How much it says."""
+        """How many of its four parts it says, 0..4."""
         looks = (self.colours is not None) + (self.texture is not None)
         return (self.shape is not None) + looks + (self.size is not None)
 
     def shorter(self) -> Iterator[Name]:
-        """The names with one thing less."""
-        for said in ("shape", "colours", "size", "texture"):
-            if getattr(self, said) is not None:
-                yield self._replace(**{said: None})
+        """The names that say one part less."""
+        for look in ("shape", "colours", "size", "texture"):
+            if getattr(self, look) is not None:
+                yield self._replace(**{look: None})
 
     def bare(self, rng: np.random.Generator, plural: bool = False) -> str:
-        """In words, without an article."""
+        """Words for it without an article, drawn with `rng`: small red circle, or circles."""
         noun = self.shape or pick(rng, NOUNS)
         if plural:
             noun = "crosses" if noun == "cross" else noun + "s"
@@ -49,7 +49,7 @@ class Name(NamedTuple):
         return " ".join(w for w in (self.size, texture, colour, noun) if w) + after
 
     def word(self, rng: np.random.Generator) -> str:
-        """In words, with its article."""
+        """Words for it with its article, drawn with `rng`: the small red circle."""
         return f"the {self.bare(rng)}"
 
 
@@ -65,21 +65,21 @@ class Names:
     """
 
     def __init__(self, actors: tuple[Actor, ...], resized: frozenset[int]) -> None:
-        self.everyone = Fit.of(actor.id for actor in actors)
+        self.everyone = Referents.of(actor.id for actor in actors)
         self._actors = actors
         self._resized = resized
-        self._fits: dict[Name, Fit] = {Name(): self.everyone}
+        self._fits: dict[Name, Referents] = {Name(): self.everyone}
         self.of: dict[int, tuple[Name, ...]] = {
             actor.id: tuple(sorted(self._describe(actor), key=_words)) for actor in actors
         }
         self._unique: dict[int, list[Name]] = {}
 
-    def fit(self, name: Name) -> Fit:
-        """Whom `name` fits."""
+    def referents(self, name: Name) -> Referents:
+        """Whom `name` fits: for sure, and perhaps, as some would call a ring a circle."""
         if name not in self._fits:
             fits = [self._is_called(actor, name) for actor in self._actors]
             ids = [actor.id for actor in self._actors]
-            self._fits[name] = Fit.of(
+            self._fits[name] = Referents.of(
                 (i for i, (sure, _) in zip(ids, fits) if sure),
                 (i for i, (_, may) in zip(ids, fits) if may),
             )
@@ -88,13 +88,13 @@ class Names:
     def unique(self, actor: int) -> list[Name]:
         """The names that mean this actor alone, those that need all their words first."""
         if actor not in self._unique:
-            mine = [name for name in self.of[actor] if self.fit(name).is_one]
+            mine = [name for name in self.of[actor] if self.referents(name).is_one]
             self._unique[actor] = sorted(mine, key=lambda name: not self.needs_all_words(name))
         return self._unique[actor]
 
     def needs_all_words(self, name: Name) -> bool:
         """Whether with any word less the name would not mean one actor alone."""
-        return not any(self.fit(less).is_one for less in name.shorter())
+        return not any(self.referents(less).is_one for less in name.shorter())
 
     def call(self, actor: int, rng: np.random.Generator) -> str | None:
         """Words that mean this actor alone, mostly no more than needed; None: there are none."""
@@ -108,8 +108,10 @@ class Names:
         sizes = (None,) if actor.id in self._resized else (None, actor.size)
         # Nobody says of a plain one that it is plain, nor of two colours that there are no dots.
         textures = (None,) if actor.texture == "plain" else (None, actor.texture)
-        for said in itertools.product((None, actor.shape), (None, actor.colours), sizes, textures):
-            yield Name(*said)
+        for looks in itertools.product(
+            (None, actor.shape), (None, actor.colours), sizes, textures
+        ):
+            yield Name(*looks)
 
     def _is_called(self, actor: Actor, name: Name) -> tuple[bool, bool]:
         """Whether it is for sure, and perhaps."""

@@ -1,21 +1,37 @@
-"""The shapes of stories: their outlines, and the points and distances to look at them by.
+"""What shapes and colours look like, and how shapes lie to each other.
 
 A point is a complex number, x + iy with y down: a figure of radius r, turned by an angle a and
-moved to c, has its point p at c + r exp(ia) p.
+moved to c, has its point p at c + r exp(ia) p. A path is a pair of (T,) complex arrays: the
+centres (heights of the frame) and the turns (radius times exp(i angle)) of a figure at T times.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 import functools
+from typing import TypeVar
 
 import cv2
 import numpy as np
 
 from virst_model.synthetic import grammar
-from virst_model.synthetic.moving_shapes import OUTLINES, regular_polygon
+
+T = TypeVar("T")
 
 SHAPES = (*grammar.SHAPES, "ring", "heart", "arrow", "diamond", "hexagon")
+RGB = {
+    "red": (212, 36, 40),
+    "green": (42, 160, 58),
+    "blue": (40, 78, 218),
+    "yellow": (238, 216, 44),
+    "purple": (142, 58, 184),
+    "orange": (246, 134, 30),
+    "cyan": (56, 204, 220),
+    "white": (240, 240, 240),
+}
+
+Path = tuple[np.ndarray, np.ndarray]
 
 # The map of distances spans [-_REACH, _REACH] radii in cells of _CELL.
 _REACH = 3.2
@@ -24,6 +40,43 @@ _POINTS = 56
 # Of all shapes alike, so that what has the larger radius is the bigger one, whatever it is.
 _AREA = 2.6
 _CELLS = round(2 * _REACH / _CELL) + 1
+
+
+def resemble(
+    look: tuple[T, str], others: Sequence[tuple[T, str]], rng: np.random.Generator
+) -> tuple[T, str]:
+    """A colour and a shape, often those of one of `others`, or one of the two.
+
+    Else nobody would need to read a whole sentence.
+    """
+    if not others or rng.random() >= 0.6:
+        return look
+    other, which = others[int(rng.integers(len(others)))], rng.random()
+    return other[0] if which < 0.58 else look[0], other[1] if which > 0.42 else look[1]
+
+
+def regular_polygon(corners: int, radii: tuple[float, ...]) -> np.ndarray:
+    """Closed polygon, first corner at the top, whose corners go through `radii` in turn."""
+    turn = np.arange(corners) * (2 * np.pi / corners)
+    radius = np.resize(np.array(radii), corners)
+    return np.stack([np.sin(turn) * radius, -np.cos(turn) * radius], axis=1)
+
+
+def _cross(arm: float, half: float) -> np.ndarray:
+    corner = [(-half, -arm), (half, -arm), (half, -half)]
+    quarter = np.array([[0, -1], [1, 0]])
+    points = np.array(corner)
+    return np.concatenate([points @ np.linalg.matrix_power(quarter.T, k) for k in range(4)])
+
+
+# Outlines at radius 1. Their areas are alike, so that "big" looks big for every shape.
+OUTLINES = {
+    "circle": regular_polygon(48, (1.0,)),
+    "square": np.array([[-1, -1], [1, -1], [1, 1], [-1, 1]]) * 0.85,
+    "triangle": regular_polygon(3, (1.3,)),
+    "star": regular_polygon(10, (1.3, 0.6)),
+    "cross": _cross(1.1, 0.38),
+}
 
 
 @dataclass(frozen=True)
@@ -124,3 +177,35 @@ def _along(points: np.ndarray) -> np.ndarray:
     way = np.append(0.0, np.cumsum(abs(np.diff(corners))))
     at = np.linspace(0, way[-1], round(way[-1] / 0.2), endpoint=False)
     return np.interp(at, way, corners.real) + 1j * np.interp(at, way, corners.imag)
+
+
+def places(points: np.ndarray, path: Path) -> np.ndarray:
+    """(T, points) where these points of a figure are, in heights of the frame."""
+    centres, turns = path
+    return centres[:, None] + turns[:, None] * points
+
+
+def seen_in(figure: Figure, path: Path, spots: np.ndarray) -> np.ndarray:
+    """(T, points) distances in radii of `spots` from the figure; below 0 where it covers them."""
+    centres, turns = path
+    return figure.distance((spots - centres[:, None]) / turns[:, None])
+
+
+def gap(one: Figure, path: Path, other: Figure, other_path: Path) -> np.ndarray:
+    """(T,) how far apart two figures are, in heights; below 0 where they overlap.
+
+    Far apart it is a lower bound: what lies between their circumcircles.
+    """
+    reach = one.extent * abs(path[1]) + other.extent * abs(other_path[1])
+    gaps = abs(path[0] - other_path[0]) - reach
+    near = np.flatnonzero(gaps < 0.1)
+    if near.size:
+        path, other_path = (_at(path, near), _at(other_path, near))
+        there = seen_in(other, other_path, places(one.edge, path)).min(axis=1)
+        back = seen_in(one, path, places(other.edge, other_path)).min(axis=1)
+        gaps[near] = np.minimum(there * abs(other_path[1]), back * abs(path[1]))
+    return gaps
+
+
+def _at(path: Path, times: np.ndarray) -> Path:
+    return path[0][times], path[1][times]

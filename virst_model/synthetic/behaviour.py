@@ -6,14 +6,13 @@ from collections.abc import Callable
 
 import numpy as np
 
+from virst_model.synthetic.actors import Actor
+from virst_model.synthetic.camera import WIDE
 from virst_model.synthetic.grammar import pick
-from virst_model.synthetic.moving_shapes import WIDE
-from virst_model.synthetic.stories.acts import OPPOSITE, WAYS, Part
-from virst_model.synthetic.stories.cast import Actor
-from virst_model.synthetic.stories.figures import figure
-from virst_model.synthetic.stories.geometry import gap
+from virst_model.synthetic.shapes import figure, gap
+from virst_model.synthetic.trajectory import OPPOSITE, WAYS, Trajectory
 
-# Two actors, by their places in the cast, the one behind first.
+# Two actors, by their places in the story, the one behind first.
 Meeting = tuple[str, int, int]
 
 _TRIES = 4
@@ -23,7 +22,10 @@ _SPEED = (0.012, 0.034)  # heights a tick
 
 
 def draw_meetings(count: int, length: int, rng: np.random.Generator) -> list[Meeting]:
-    """Who collides with whom, follows whom or passes behind whom: at most two pairs of `count`."""
+    """At most two pairs of `count` actors that collide, follow or pass behind each other.
+
+    In a story of few ticks (`length`) there is no time for that.
+    """
     if length < _MEETING_TICKS:
         return []
     order = [int(i) for i in rng.permutation(count)]
@@ -36,7 +38,7 @@ def draw_meetings(count: int, length: int, rng: np.random.Generator) -> list[Mee
 
 
 def draw_sizes(count: int, meetings: list[Meeting], rng: np.random.Generator) -> list[str]:
-    """Big and small, at most two big ones where there are four or more."""
+    """ "big" or "small" for each actor; at most two big ones where there are four or more."""
     sizes = ["big" if rng.random() < 0.45 else "small" for _ in range(count)]
     for kind, back, front in meetings:
         if kind in ("pass", "hide"):
@@ -50,36 +52,41 @@ def draw_sizes(count: int, meetings: list[Meeting], rng: np.random.Generator) ->
     return sizes
 
 
-def write_parts(
-    cast: tuple[Actor, ...], meetings: list[Meeting], length: int, rng: np.random.Generator
-) -> list[Part]:
-    """The parts of the cast, `length` ticks each; who does not meet keeps out of the others' way.
+def draw_trajectories(
+    actors: tuple[Actor, ...], meetings: list[Meeting], length: int, rng: np.random.Generator
+) -> list[Trajectory]:
+    """The trajectories of the actors, `length` ticks each.
 
-    That is best effort: of a few drafts of each part, the one that comes least near is taken.
+    Who does not meet keeps out of the others' way. That is best effort: of a few drafts of each,
+    the one that comes least near is taken.
     """
-    parts: dict[int, Part] = {}
+    trajectories: dict[int, Trajectory] = {}
     for kind, back, front in meetings:
-        actors = (cast[back], cast[front])
-        _cast_best(parts, lambda k=kind, a=actors: _MEETINGS[k](*a, length, rng))
-    for actor in cast:
-        if actor.id not in parts:
-            _cast_best(parts, lambda a=actor: (_solo(a, length, rng),))
-    return [parts[actor.id] for actor in cast]
+        pair = (actors[back], actors[front])
+        _draw_clear(trajectories, lambda k=kind, p=pair: _MEETINGS[k](*p, length, rng))
+    for actor in actors:
+        if actor.id not in trajectories:
+            _draw_clear(trajectories, lambda a=actor: (_solo(a, length, rng),))
+    return [trajectories[actor.id] for actor in actors]
 
 
-def _cast_best(parts: dict[int, Part], draft: Callable[[], tuple[Part, ...]]) -> None:
+def _draw_clear(
+    trajectories: dict[int, Trajectory], draft: Callable[[], tuple[Trajectory, ...]]
+) -> None:
     best, most = (), -np.inf
     for _ in range(_TRIES):
         drafted = draft()
-        least = min((_clearance(new, old) for new in drafted for old in parts.values()), default=0)
+        least = min(
+            (_clearance(new, old) for new in drafted for old in trajectories.values()), default=0
+        )
         if least > most:
             best, most = drafted, least
         if least >= 0:
             break
-    parts.update({part.actor.id: part for part in best})
+    trajectories.update({trajectory.actor.id: trajectory for trajectory in best})
 
 
-def _clearance(one: Part, other: Part) -> float:
+def _clearance(one: Trajectory, other: Trajectory) -> float:
     """How far the circles around two actors stay apart, in heights; never more than 0."""
     reach = one.actor.extent * abs(one.turns) / one.actor.radius
     reach = reach + other.actor.extent * abs(other.turns) / other.actor.radius
@@ -93,114 +100,116 @@ def _somewhere(actor: Actor, rng: np.random.Generator) -> complex:
     return complex(rng.uniform(reach, WIDE - reach), rng.uniform(reach, 1 - reach))
 
 
-def _solo(actor: Actor, length: int, rng: np.random.Generator) -> Part:
+def _solo(actor: Actor, length: int, rng: np.random.Generator) -> Trajectory:
     """It stands there all the time, or does one to three things (more in a long story)."""
     if rng.random() < 0.12:
-        part = _come_in(actor, length, rng)
+        trajectory = _come_in(actor, length, rng)
     else:
-        part = Part(actor, _somewhere(actor, rng), length)
+        trajectory = Trajectory(actor, _somewhere(actor, rng), length)
         if rng.random() < 0.2:
-            part.rest()
-            return part
-    part.stand(int(rng.integers(3, 14)))
+            trajectory.rest()
+            return trajectory
+    trajectory.stand(int(rng.integers(3, 14)))
     done: set[str] = set()
     for _ in range(int(rng.integers(1, 4)) + length // 80):
-        deed = str(rng.choice(_DEEDS, p=_SHARES))
+        predicate = str(rng.choice(_SOLO, p=_SHARES))
         # Once is enough for all but going: "the shape that grows" grows once.
-        if deed in done:
+        if predicate in done:
             continue
-        done |= {deed} - {"go"}
-        _DO[deed](part, rng)
+        done |= {predicate} - {"go"}
+        _DRAWN[predicate](trajectory, rng)
         if rng.random() < 0.75:
-            part.stand(int(rng.integers(7, 14)))
-    part.rest()
-    return part
+            trajectory.stand(int(rng.integers(7, 14)))
+    trajectory.rest()
+    return trajectory
 
 
-def _come_in(actor: Actor, length: int, rng: np.random.Generator) -> Part:
+def _come_in(actor: Actor, length: int, rng: np.random.Generator) -> Trajectory:
     to = _somewhere(actor, rng)
     way = "left" if to.real < WIDE / 2 else "right"  # from the far side: it is seen to come
     outside = WIDE + actor.extent + 0.05 if way == "left" else -actor.extent - 0.05
-    part = Part(actor, complex(outside, to.imag), length)
-    part.stand(int(rng.integers(3, 12)))
-    part.enter(way, to, float(rng.uniform(*_SPEED)))
-    return part
+    trajectory = Trajectory(actor, complex(outside, to.imag), length)
+    trajectory.stand(int(rng.integers(3, 12)))
+    trajectory.enter(way, to, float(rng.uniform(*_SPEED)))
+    return trajectory
 
 
-def _free_way(part: Part, rng: np.random.Generator, least: float) -> tuple[str, float] | None:
+def _free_way(
+    trajectory: Trajectory, rng: np.random.Generator, least: float
+) -> tuple[str, float] | None:
     """A way with at least `least` heights of room, and how much there is."""
-    ways = [(way, part.room(way)) for way in WAYS]
+    ways = [(way, trajectory.room(way)) for way in WAYS]
     ways = [(way, room) for way, room in ways if room >= least]
     return pick(rng, ways) if ways else None
 
 
-def _go(part: Part, rng: np.random.Generator) -> str | None:
+def _go(trajectory: Trajectory, rng: np.random.Generator) -> str | None:
     """Which way it went, or None where there is no room."""
-    free = _free_way(part, rng, _LEAST_GO)
+    free = _free_way(trajectory, rng, _LEAST_GO)
     if free is None:
         return None
     way, room = free
     distance = float(rng.uniform(_LEAST_GO, min(room, 0.7)))
     ticks = round(distance / rng.uniform(*_SPEED))
     sideways = (rng.random() < 0.4) * rng.uniform(-0.07, 0.07)
-    return way if part.go(way, distance, max(ticks, 5), sideways) else None
+    return way if trajectory.go(way, distance, max(ticks, 5), sideways) else None
 
 
-def _turn_back(part: Part, rng: np.random.Generator) -> None:
-    before = part.at
-    way = _go(part, rng)
+def _turn_back(trajectory: Trajectory, rng: np.random.Generator) -> None:
+    before = trajectory.at
+    way = _go(trajectory, rng)
     if way is not None:
-        distance = max(abs(part.at - before) * rng.uniform(0.6, 1.0), _LEAST_GO)
-        part.go(OPPOSITE[way], distance, max(5, round(distance / rng.uniform(*_SPEED))))
+        distance = max(abs(trajectory.at - before) * rng.uniform(0.6, 1.0), _LEAST_GO)
+        trajectory.go(OPPOSITE[way], distance, max(5, round(distance / rng.uniform(*_SPEED))))
 
 
-def _circle(part: Part, rng: np.random.Generator) -> None:
+def _circle(trajectory: Trajectory, rng: np.random.Generator) -> None:
     phase = rng.uniform(0, 2 * np.pi)
     radius = rng.uniform(0.09, 0.17)
     # Where the circle's middle would leave too little room, it goes around the frame's side of it.
-    middle = part.at - radius * np.exp(1j * phase)
-    reach = part.reach + radius
+    middle = trajectory.at - radius * np.exp(1j * phase)
+    reach = trajectory.reach + radius
     if not (reach < middle.real < WIDE - reach and reach < middle.imag < 1 - reach):
-        phase = np.angle(part.at - complex(WIDE / 2, 0.5))
+        phase = np.angle(trajectory.at - complex(WIDE / 2, 0.5))
     turns = float(rng.choice([1.0, 1.25, 1.5, 2.0]) * rng.choice([-1, 1]))
-    part.circle(radius, turns, round(abs(turns) * rng.uniform(15, 26)), phase)
+    trajectory.circle(radius, turns, round(abs(turns) * rng.uniform(15, 26)), phase)
 
 
-def _grow(part: Part, rng: np.random.Generator) -> None:
-    if part.actor.size == "small":
-        part.resize(rng.uniform(1.6, 1.95), int(rng.integers(7, 14)))
+def _grow(trajectory: Trajectory, rng: np.random.Generator) -> None:
+    if trajectory.actor.size == "small":
+        trajectory.resize(rng.uniform(1.6, 1.95), int(rng.integers(7, 14)))
 
 
-def _shrink(part: Part, rng: np.random.Generator) -> None:
-    if part.actor.size == "big":
-        part.resize(rng.uniform(0.45, 0.6), int(rng.integers(7, 14)))
+def _shrink(trajectory: Trajectory, rng: np.random.Generator) -> None:
+    if trajectory.actor.size == "big":
+        trajectory.resize(rng.uniform(0.45, 0.6), int(rng.integers(7, 14)))
 
 
-def _spin(part: Part, rng: np.random.Generator) -> None:
+def _spin(trajectory: Trajectory, rng: np.random.Generator) -> None:
     # A turning circle looks like a circle that stands still.
-    if part.actor.shape not in ("circle", "ring"):
+    if trajectory.actor.shape not in ("circle", "ring"):
         ticks = int(rng.integers(8, 18))
-        part.spin(ticks * rng.uniform(0.18, 0.3) * rng.choice([-1, 1]), ticks)
+        trajectory.spin(ticks * rng.uniform(0.18, 0.3) * rng.choice([-1, 1]), ticks)
 
 
-def _vanish(part: Part, rng: np.random.Generator) -> None:
-    if part.vanish() and rng.random() < 0.7 and part.stand(int(rng.integers(8, 16))):
-        part.appear()
+def _vanish(trajectory: Trajectory, rng: np.random.Generator) -> None:
+    if trajectory.vanish() and rng.random() < 0.7 and trajectory.stand(int(rng.integers(8, 16))):
+        trajectory.appear()
     else:
-        part.rest()
+        trajectory.rest()
 
 
-def _leave(part: Part, rng: np.random.Generator) -> None:
-    back, way = part.at, pick(rng, tuple(WAYS))
-    if not part.leave(way, float(rng.uniform(0.02, 0.045))):
+def _leave(trajectory: Trajectory, rng: np.random.Generator) -> None:
+    back, way = trajectory.at, pick(rng, tuple(WAYS))
+    if not trajectory.leave(way, float(rng.uniform(0.02, 0.045))):
         return
-    if rng.random() < 0.4 and part.stand(int(rng.integers(5, 12))):
-        part.enter(OPPOSITE[way], back, float(rng.uniform(0.02, 0.045)))
+    if rng.random() < 0.4 and trajectory.stand(int(rng.integers(5, 12))):
+        trajectory.enter(OPPOSITE[way], back, float(rng.uniform(0.02, 0.045)))
     else:
-        part.rest()
+        trajectory.rest()
 
 
-_DO = {
+_DRAWN = {
     "go": _go,
     "turn_back": _turn_back,
     "circle": _circle,
@@ -210,11 +219,13 @@ _DO = {
     "vanish": _vanish,
     "leave": _leave,
 }
-_DEEDS = tuple(_DO)
+_SOLO = tuple(_DRAWN)
 _SHARES = (0.36, 0.12, 0.12, 0.08, 0.08, 0.06, 0.1, 0.08)
 
 
-def _collide(one: Actor, other: Actor, length: int, rng: np.random.Generator) -> tuple[Part, ...]:
+def _collide(
+    one: Actor, other: Actor, length: int, rng: np.random.Generator
+) -> tuple[Trajectory, ...]:
     """They stand, go towards each other, bounce and go back a little."""
     # From top to bottom big ones have no room for a run.
     is_low = one.size == other.size == "small" and rng.random() < 0.5
@@ -232,16 +243,19 @@ def _collide(one: Actor, other: Actor, length: int, rng: np.random.Generator) ->
     if way in ("left", "up"):  # it comes from the far side
         begin = span + one.extent + other.extent + apart - begin
     start = complex(begin, across) if way in ("left", "right") else complex(across, begin)
-    parts = (Part(one, start, length), Part(other, start + to * (apart + run.sum()), length))
+    trajectories = (
+        Trajectory(one, start, length),
+        Trajectory(other, start + to * (apart + run.sum()), length),
+    )
     wait = int(rng.integers(2, max(3, length - 2 * ticks - 12)))
-    for part, distance, ahead in zip(parts, run, (way, OPPOSITE[way])):
-        partner = parts[part is parts[0]].actor.id
-        part.stand(wait)
-        part.go(ahead, float(distance), ticks)
-        part.bounce(partner)
-        part.go(OPPOSITE[ahead], float(distance) * rng.uniform(0.75, 1.0), ticks)
-        part.rest()
-    return parts
+    for trajectory, distance, ahead in zip(trajectories, run, (way, OPPOSITE[way])):
+        partner = trajectories[trajectory is trajectories[0]].actor.id
+        trajectory.stand(wait)
+        trajectory.go(ahead, float(distance), ticks)
+        trajectory.bounce(partner)
+        trajectory.go(OPPOSITE[ahead], float(distance) * rng.uniform(0.75, 1.0), ticks)
+        trajectory.rest()
+    return trajectories
 
 
 def _touching_distance(one: Actor, other: Actor, way: complex) -> float:
@@ -256,7 +270,9 @@ def _touching_distance(one: Actor, other: Actor, way: complex) -> float:
     return float(apart[min(overlapping[-1] + 1, len(apart) - 1)])
 
 
-def _follow(one: Actor, other: Actor, length: int, rng: np.random.Generator) -> tuple[Part, ...]:
+def _follow(
+    one: Actor, other: Actor, length: int, rng: np.random.Generator
+) -> tuple[Trajectory, ...]:
     """The first goes along, maybe around a corner; the second keeps its distance behind it."""
     leader, follower = (one, other) if rng.random() < 0.5 else (other, one)
     behind = 1.1 * (one.extent + other.extent) + rng.uniform(0.02, 0.08)
@@ -267,7 +283,7 @@ def _follow(one: Actor, other: Actor, length: int, rng: np.random.Generator) -> 
     begin = follower.extent + behind + rng.uniform(0, 1) * (far - distance)
     side = max(one.extent, other.extent) + 0.01
     start = complex(begin if way == "right" else WIDE - begin, rng.uniform(side, 1 - side))
-    lead = Part(leader, start, length)
+    lead = Trajectory(leader, start, length)
     speed = rng.uniform(0.018, 0.03)
     lead.stand(int(rng.integers(2, 10)))
     first = lead.now
@@ -278,7 +294,7 @@ def _follow(one: Actor, other: Actor, length: int, rng: np.random.Generator) -> 
         lead.go(turn, more, max(5, round(more / speed)))
     last = lead.now
     lead.rest()
-    follow = Part(follower, start - to * behind, length)
+    follow = Trajectory(follower, start - to * behind, length)
     follow.stand(first)
     way_so_far = np.append(0.0, np.cumsum(abs(np.diff(lead.centres[first : last + 1]))))
     at = way_so_far[1:] - behind
@@ -291,29 +307,33 @@ def _follow(one: Actor, other: Actor, length: int, rng: np.random.Generator) -> 
     return (lead, follow)
 
 
-def _pass(back: Actor, front: Actor, length: int, rng: np.random.Generator) -> tuple[Part, ...]:
+def _pass(
+    back: Actor, front: Actor, length: int, rng: np.random.Generator
+) -> tuple[Trajectory, ...]:
     """The first passes behind the second, from one side to the other."""
     return _go_behind(back, front, length, 0, rng)
 
 
-def _hide(back: Actor, front: Actor, length: int, rng: np.random.Generator) -> tuple[Part, ...]:
+def _hide(
+    back: Actor, front: Actor, length: int, rng: np.random.Generator
+) -> tuple[Trajectory, ...]:
     """The first goes behind the second, stays there a while and goes on."""
     return _go_behind(back, front, length, int(rng.integers(5, 11)), rng)
 
 
 def _go_behind(
     back: Actor, front: Actor, length: int, stay: int, rng: np.random.Generator
-) -> tuple[Part, ...]:
+) -> tuple[Trajectory, ...]:
     way = pick(rng, ("left", "right"))
     clear = front.extent + back.extent + 0.03
     margin = clear + back.extent + 0.01
     middle = complex(
         rng.uniform(margin, WIDE - margin), rng.uniform(front.extent, 1 - front.extent)
     )
-    still = Part(front, middle, length)
+    still = Trajectory(front, middle, length)
     still.rest()
     offset = 1j * rng.uniform(-0.2, 0.2) * back.radius
-    going = Part(back, middle + offset - WAYS[way] * clear, length)
+    going = Trajectory(back, middle + offset - WAYS[way] * clear, length)
     ticks = max(6, round(clear / rng.uniform(*_SPEED)))
     ticks = min(ticks, (length - stay - 8) // 2)
     going.stand(int(rng.integers(2, max(3, length - 2 * ticks - stay - 5))))
