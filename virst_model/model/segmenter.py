@@ -22,6 +22,7 @@ from virst_model.model.features import (
     MemoryRead,
 )
 from virst_model.model.packages import PackageError
+from virst_model.model.rotary import rotate_pairs
 
 try:
     from sam2.modeling.backbones.hieradet import Hiera
@@ -245,10 +246,10 @@ def _rope_attention(
     cells = q.shape[2]
     cos, sin = _axial_tables(cells, q.shape[-1], q.device)
     maps = k[:, :, :rotated].unflatten(2, (-1, cells))
-    maps = _rotate(maps, cos, sin).flatten(2, 3)
+    maps = rotate_pairs(maps, cos, sin).flatten(2, 3)
     k = torch.cat([maps, k[:, :, rotated:]], dim=2)
     dropout = attention.dropout_p if attention.training else 0.0
-    out = F.scaled_dot_product_attention(_rotate(q, cos, sin), k, v, mask, dropout)
+    out = F.scaled_dot_product_attention(rotate_pairs(q, cos, sin), k, v, mask, dropout)
     return attention.out_proj(out.transpose(1, 2).flatten(2))
 
 
@@ -267,12 +268,6 @@ def _axial_tables(
         dim=1,
     )
     return angles.cos(), angles.sin()
-
-
-def _rotate(x: torch.Tensor, cos: torch.Tensor, sin: torch.Tensor) -> torch.Tensor:
-    even, odd = x.float().unflatten(-1, (-1, 2)).unbind(-1)
-    turned = torch.stack([even * cos - odd * sin, even * sin + odd * cos], dim=-1)
-    return turned.flatten(-2).to(x.dtype)
 
 
 def _embedding(*shape: int) -> nn.Parameter:

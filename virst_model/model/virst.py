@@ -42,19 +42,16 @@ class Virst(nn.Module):
         self.prompter = Prompter(tokenizer, config.behaviour.modality)
         self.vlm = build_vlm(config)
         self.segmenter = Segmenter(config.segmenter)
-        hidden, dim, grid = config.llm.hidden, config.segmenter.dim, config.segmenter.grid
-        fusion = config.fusion
-        self.initial_fusion = InitialFusion(hidden, dim, dim, grid, fusion.grid, fusion.heads)
-        if fusion.second == "attention":
-            self.second_fusion: nn.Module = SecondFusion(
-                hidden, dim, dim, grid, fusion.grid, fusion.heads, fusion.layers, fusion.dropout
-            )
-        elif fusion.second == "mlp":
-            self.second_fusion = MlpFusion(hidden, dim)
+        self.initial_fusion = InitialFusion(config)
+        if config.fusion.second == "attention":
+            self.second_fusion: nn.Module = SecondFusion(config)
+        elif config.fusion.second == "mlp":
+            self.second_fusion = MlpFusion(config)
         else:
-            raise ValueError(f"fusion.second is {fusion.second!r}; known are attention, mlp")
+            second = config.fusion.second
+            raise ValueError(f"fusion.second is {second!r}; known are attention, mlp")
         # The release has this layer and never uses it; it keeps its place in checkpoints.
-        self.occ_predictor = nn.Linear(dim, 1)
+        self.occ_predictor = nn.Linear(config.segmenter.dim, 1)
         # On the CPU also where the weights are made without memory: no file holds it.
         pixel_stats = torch.tensor([IMAGE_MEAN, IMAGE_STD], device="cpu").view(2, 3, 1, 1)
         self.register_buffer("_pixel_stats", pixel_stats, persistent=False)

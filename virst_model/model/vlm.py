@@ -83,9 +83,8 @@ def build_llm(config: LlmConfig) -> Qwen2ForCausalLM:
 
 def build_vlm(config: VirstConfig) -> Vlm:
     """The configured VLM with random weights."""
-    tome = config.tome
     return Vlm(
         Umt(config.umt),
-        TomeProjector(config.umt.dim, config.llm.hidden, tome.heads, tome.tokens),
+        TomeProjector(config.tome, config.umt.dim, config.llm.hidden),
         build_llm(config.llm),
     )
