@@ -13,6 +13,7 @@ import torch
 from torch.utils.flop_counter import FlopCounterMode
 
 from virst_model.model.memory import Memory
+from virst_model.model.tracking import track_anchor, track_frame
 from virst_model.model.virst import Virst
 
 # Dense peak in TFLOP/s of bfloat16 (NVIDIA's data sheets), by a part of the device's name.
@@ -102,15 +103,12 @@ def work(model: Virst, window: int = 32) -> dict[str, float]:
         tokens = model.encode_clip([model.clip_pixels(image)] * 4)
     counted["clip"] = counter.get_total_flops() / 1e9
     with _counter() as counter:
-        prompts = model.ground([tokens] * (window // 4), [features] * window, "the red circle")
+        prompts_TNC = model.ground([tokens] * (window // 4), [features] * window, "the red circle")
     counted["grounding"] = counter.get_total_flops() / 1e9
     memory = Memory(model.config)
-    memory.write_anchor(
-        0, model.encode_memory(features, model.decode_anchor(features, prompts[0]))
-    )
+    track_anchor(model, 0, features, prompts_TNC[0], memory)
     with _counter() as counter:
-        decoded = model.propagate(features, [memory.read(1)])
-        model.encode_memory(features, decoded)
+        track_frame(model, 1, features, [memory])
     counted["frame"] = (encode + counter.get_total_flops()) / 1e9
     return counted
 

@@ -16,6 +16,7 @@ from virst_model.model.anchors import anchor_candidates
 from virst_model.model.features import Decoded, FrameFeatures
 from virst_model.model.memory import Memory
 from virst_model.model.prompt import draw_wording
+from virst_model.model.tracking import track_anchor, track_frame
 from virst_model.model.virst import Virst
 from virst_model.offline.sampling import CLIP_FRAMES, IMAGE_SAMPLE, sample_frames
 from virst_model.stream.compose import compose
@@ -263,11 +264,14 @@ def start_track(model: Virst, view: View, query: Query, seed: int = 0) -> VideoT
         scores = [view.scores[index][query.id - 1] for index in view.fused]
     for place in anchor_candidates(behaviour.anchors, len(view.fused), seed, scores):
         index = view.fused[place]
-        before = track.anchors.get(index)
-        seen = view.tracked[index]
-        decoded = model.decode_anchor(seen, prompts_TNC[place], before)
-        track.anchors[index] = decoded
-        track.memory.write_anchor(index, model.encode_memory(seen, decoded))
+        track.anchors[index] = track_anchor(
+            model,
+            index,
+            view.tracked[index],
+            prompts_TNC[place],
+            track.memory,
+            before=track.anchors.get(index),
+        )
     return track
 
 
@@ -277,13 +281,10 @@ def _advance(
     """Gives each track its mask of frame `t`: the anchor's, or one from memory, as one batch."""
     following = [track for track in tracks if t not in track.anchors]
     if following:
-        reads = [track.memory.read(t, length) for track in following]
-        decoded = model.propagate(features, reads)
-        entries = model.encode_memory(features, decoded)
-        for i, track in enumerate(following):
-            one = slice(i, i + 1)
-            track.decoded = decoded.select(one)
-            track.memory.write(t, entries.select(one))
+        memories = [track.memory for track in following]
+        masks = track_frame(model, t, features, memories, length)
+        for track, decoded in zip(following, masks, strict=True):
+            track.decoded = decoded
     for track in tracks:
         if t in track.anchors:
             track.decoded = track.anchors[t]

@@ -59,8 +59,8 @@ class Grounding:
 
 
 @dataclass(frozen=True)
-class Answer:
-    """What the VLM said.
+class GroundingResult:
+    """The VLM's answer to a grounding: prompts of the anchor candidates.
 
     Attributes:
         anchors: (frame, prompts (N, C)) of the anchor candidates, oldest first.
@@ -74,7 +74,7 @@ class Answer:
     ms: float
 
 
-def ground(model: Virst, grounding: Grounding) -> Answer:
+def ground(model: Virst, grounding: Grounding) -> GroundingResult:
     """Asks the VLM; looks for a cancel between the clips, the prefill and the fusion.
 
     The anchor candidates are those of `behaviour.anchors` among the window's frames, so that each
@@ -102,7 +102,7 @@ def ground(model: Virst, grounding: Grounding) -> Answer:
     except Exception as error:
         raise GroundingError(grounding.query, error) from error
     indices = _anchors(model.config.behaviour.anchors, frames)
-    return Answer(
+    return GroundingResult(
         anchors=tuple((frames[i], prompts_TNC[i]) for i in indices),
         first=frames[0].t,
         last=frames[-1].t,
@@ -135,14 +135,14 @@ def _clip_tokens(model: Virst, grounding: Grounding) -> list[torch.Tensor]:
     return tokens
 
 
-# A finished grounding: the question, and how to read its answer (which may raise).
-Finished = tuple[Grounding, Callable[[], Answer]]
+# A finished grounding: the question, and how to read its result (which may raise).
+Finished = tuple[Grounding, Callable[[], GroundingResult]]
 
 
 class InlineGrounder:
-    """Grounds on the calling thread, when the answer is read: `delay_frames` after the start.
+    """Grounds on the calling thread, when the result is read: `delay_frames` after the start.
 
-    The snapshot decides the answer, not the moment, so this is the order of a thread that takes
+    The snapshot decides the result, not the moment, so this is the order of a thread that takes
     `delay_frames` processed frames; any number of groundings run at a time.
     """
 
@@ -165,8 +165,8 @@ class InlineGrounder:
             ready.append((grounding, partial(ground, self._model, grounding)))
         return ready
 
-    def answer(self, grounding: Grounding) -> Answer:
-        """The answer at once."""
+    def ground(self, grounding: Grounding) -> GroundingResult:
+        """The result at once; raises what `ground` of this module raises."""
         return ground(self._model, grounding)
 
     def close(self) -> None:
@@ -175,7 +175,7 @@ class InlineGrounder:
 
 
 class ThreadGrounder:
-    """One thread that answers one grounding at a time; a stream never waits for it."""
+    """One thread that runs one grounding at a time; a stream never waits for it."""
 
     def __init__(self, model: Virst, threads: int) -> None:
         """`threads`: torch's intra-op threads of the VLM; few, so that the tracker keeps its
@@ -207,8 +207,8 @@ class ThreadGrounder:
         self._running = None
         return [(grounding, future.result)]
 
-    def answer(self, grounding: Grounding) -> Answer:
-        """Waits for the thread's answer."""
+    def ground(self, grounding: Grounding) -> GroundingResult:
+        """Waits for the thread's result; raises what `ground` of this module raises."""
         return self._submit(grounding).result()
 
     def close(self) -> None:
