@@ -2,9 +2,9 @@
 
 Source: VIRST (arXiv 2603.27060), Initial and Second ST-Fusion; Table 4 for the MLP that stands in
 for the second. Both attention modules see the segmenter's raw stride-16 level, reduced to a
-grid x grid map a frame, tokens ordered t, y, x. The features' batch may be 1 while that of the
-[ST] tokens is B: one video that B sentences share. Parameter names inside the modules equal the
-released ones (see checkpoints/names.py); docs/released.md, facts 13-18.
+grid x grid map a frame (`fusion.grid`, 8), tokens ordered t, y, x. The features' batch may be 1
+while that of the [ST] tokens is B: one video that B sentences share. Parameter names inside the
+modules equal the released ones (see checkpoints/names.py); docs/released.md, facts 13-18.
 """
 
 import torch
@@ -42,16 +42,16 @@ class InitialFusion(nn.Module):
         self.cross_attn = nn.MultiheadAttention(hidden, heads, batch_first=True)
         self.gate = nn.Parameter(torch.tensor(0.1))
 
-    def forward(self, seg_BND: Tensor, vision_BTChw: Tensor) -> Tensor:
-        """[ST] embeddings (B,N,D) and features (B or 1,T,C,h,w) -> fused embeddings (B,N,D)."""
-        tokens = self.norm_kv(self.vision_tokens(vision_BTChw))
+    def forward(self, seg_BND: Tensor, s2_BTCgg: Tensor) -> Tensor:
+        """[ST] embeddings (B,N,D) and features (B or 1,T,C,g,g) -> fused embeddings (B,N,D)."""
+        tokens = self.norm_kv(self.vision_tokens(s2_BTCgg))
         tokens = _share(tokens, len(seg_BND))
         fused, _ = self.cross_attn(self.norm_q(seg_BND), tokens, tokens, need_weights=False)
         return seg_BND + self.gate * fused
 
-    def vision_tokens(self, vision_BTChw: Tensor) -> Tensor:
-        """Features (B,T,C,h,w) -> (B,T*grid*grid,D), ordered t, y, x, before norm_kv."""
-        reduced = _reduce(self.spatial_down, vision_BTChw, self.side_grid)
+    def vision_tokens(self, s2_BTCgg: Tensor) -> Tensor:
+        """Features (B,T,C,g,g) -> (B,T*grid*grid,D), ordered t, y, x, before norm_kv."""
+        reduced = _reduce(self.spatial_down, s2_BTCgg, self.side_grid)
         return self.vision_proj(self.spatial_norm(reduced))
 
 
@@ -85,21 +85,21 @@ class SecondFusion(nn.Module):
             _DecoderLayer(dim, fusion.heads, fusion.dropout) for _ in range(fusion.layers)
         )
 
-    def forward(self, seg_BND: Tensor, vision_BTChw: Tensor) -> Tensor:
-        """[ST] hidden states (B,N,D) and features (B or 1,T,C,h,w) -> prompts (B,N,T,C)."""
-        x, memory, turns = self._start(seg_BND, vision_BTChw)
+    def forward(self, seg_BND: Tensor, s2_BTCgg: Tensor) -> Tensor:
+        """[ST] hidden states (B,N,D) and features (B or 1,T,C,g,g) -> prompts (B,N,T,C)."""
+        x, memory, turns = self._start(seg_BND, s2_BTCgg)
         for layer in self.decoder:
             x = layer(x, memory, turns)
         return x.unflatten(1, (seg_BND.shape[1], -1))
 
-    def look(self, seg_BND: Tensor, vision_BTChw: Tensor) -> tuple[Tensor, list[Tensor]]:
+    def look(self, seg_BND: Tensor, s2_BTCgg: Tensor) -> tuple[Tensor, list[Tensor]]:
         """The prompts of `forward`, and where each layer looked, (B,heads,N,T,T,grid*grid).
 
         A weight belongs to the copy of an [ST] token at a frame (first T) and a cell of a frame
         (second T, row-major cells); the weights of a copy sum to 1. What Figure 5 shows.
         """
-        x, memory, turns = self._start(seg_BND, vision_BTChw)
-        tokens, frames = seg_BND.shape[1], vision_BTChw.shape[1]
+        x, memory, turns = self._start(seg_BND, s2_BTCgg)
+        tokens, frames = seg_BND.shape[1], s2_BTCgg.shape[1]
         looks = []
         for layer in self.decoder:
             weights = layer.cross_weights(x, memory, turns)
@@ -107,10 +107,10 @@ class SecondFusion(nn.Module):
             x = layer(x, memory, turns)
         return x.unflatten(1, (tokens, -1)), looks
 
-    def _start(self, seg_BND: Tensor, vision_BTChw: Tensor) -> tuple[Tensor, Tensor, Turns]:
+    def _start(self, seg_BND: Tensor, s2_BTCgg: Tensor) -> tuple[Tensor, Tensor, Turns]:
         """First queries (B,N*T,C) ordered n, t; memory (B,T*grid*grid,C); angles of both."""
-        frames = vision_BTChw.shape[1]
-        memory = self.memory_norm(_reduce(self.spatial_down, vision_BTChw, self.side_grid))
+        frames = s2_BTCgg.shape[1]
+        memory = self.memory_norm(_reduce(self.spatial_down, s2_BTCgg, self.side_grid))
         queries = self.seg_proj(seg_BND).repeat_interleave(frames, dim=1)
         t, y, x = torch.meshgrid(
             *(torch.arange(n, device=memory.device) for n in (frames, self.grid, self.grid)),
@@ -133,10 +133,10 @@ class MlpFusion(nn.Module):
         hidden, dim = config.llm.hidden, config.segmenter.dim
         self.mlp = nn.Sequential(nn.Linear(hidden, hidden), nn.GELU(), nn.Linear(hidden, dim))
 
-    def forward(self, seg_BND: Tensor, vision_BTChw: Tensor) -> Tensor:
+    def forward(self, seg_BND: Tensor, s2_BTCgg: Tensor) -> Tensor:
         """As SecondFusion.forward; of the features only T is read. The result is a view over T."""
         prompts = self.mlp(seg_BND)
-        return prompts[:, :, None].expand(-1, -1, vision_BTChw.shape[1], -1)
+        return prompts[:, :, None].expand(-1, -1, s2_BTCgg.shape[1], -1)
 
 
 class _DecoderLayer(nn.Module):
@@ -227,21 +227,21 @@ def _spatial_down(config: VirstConfig) -> nn.Sequential:
     return nn.Sequential(*layers)
 
 
-def _reduce(spatial_down: nn.Sequential, vision_BTChw: Tensor, side_grid: int) -> Tensor:
-    """Features (B,T,C,h,w) -> tokens (B,T*grid*grid,C'), ordered t, y, x."""
-    if vision_BTChw.shape[-2:] != (side_grid, side_grid):
+def _reduce(spatial_down: nn.Sequential, s2_BTCgg: Tensor, side_grid: int) -> Tensor:
+    """Features (B,T,C,g,g) -> tokens (B,T*grid*grid,C), ordered t, y, x."""
+    if s2_BTCgg.shape[-2:] != (side_grid, side_grid):
         raise ValueError(
-            f"features are {tuple(vision_BTChw.shape[-2:])}, not ({side_grid}, {side_grid})"
+            f"features are {tuple(s2_BTCgg.shape[-2:])}, not ({side_grid}, {side_grid})"
         )
-    maps = spatial_down(vision_BTChw.flatten(0, 1))
-    return maps.flatten(2).mT.unflatten(0, vision_BTChw.shape[:2]).flatten(1, 2)
+    maps = spatial_down(s2_BTCgg.flatten(0, 1))
+    return maps.flatten(2).mT.unflatten(0, s2_BTCgg.shape[:2]).flatten(1, 2)
 
 
-def _share(tokens_BSC: Tensor, batch: int) -> Tensor:
+def _share(tokens_BLC: Tensor, batch: int) -> Tensor:
     """Give the tokens of one video to all B sentences; other batches stay and must equal B."""
-    if len(tokens_BSC) not in (1, batch):
-        raise ValueError(f"{len(tokens_BSC)} videos for {batch} sentences; give one or {batch}")
-    return tokens_BSC.expand(batch, -1, -1)
+    if len(tokens_BLC) not in (1, batch):
+        raise ValueError(f"{len(tokens_BLC)} videos for {batch} sentences; give one or {batch}")
+    return tokens_BLC.expand(batch, -1, -1)
 
 
 def _check_divisible(name: str, width: int, heads: int) -> None:

@@ -55,7 +55,7 @@ def device_name(device: torch.device) -> str:
 def attention_flop(
     query: tuple[int, ...], key: tuple[int, ...], value: tuple[int, ...], *rest: Any, **kwargs: Any
 ) -> int:
-    """Of shapes (B, heads, S, width), where keys may have fewer heads than queries.
+    """Of shapes (B, heads, L, width), where keys may have fewer heads than queries.
 
     torch's own count refuses those, which some of its GPU kernels take as they are.
     """

@@ -70,13 +70,13 @@ class Segmenter(nn.Module):
         self.no_obj_ptr = _embedding(1, dim)
         self.no_obj_embed_spatial = _embedding(1, memory_dim)
 
-    def encode(self, images_B3SS: torch.Tensor) -> FrameFeatures:
+    def encode(self, images_B3ss: torch.Tensor) -> FrameFeatures:
         """Normalised square images -> features; raises ValueError for another side."""
-        if images_B3SS.shape[-1] != self.side:
-            raise ValueError(f"image side {images_B3SS.shape[-1]} is not the model's {self.side}")
-        levels = self.image_encoder(images_B3SS)["backbone_fpn"]
+        if images_B3ss.shape[-1] != self.side:
+            raise ValueError(f"image side {images_B3ss.shape[-1]} is not the model's {self.side}")
+        levels = self.image_encoder(images_B3ss)["backbone_fpn"]
         decoder = self.sam_mask_decoder
-        s0, s1, s2 = (level.to(images_B3SS.dtype) for level in levels)  # the FPN sums in float32
+        s0, s1, s2 = (level.to(images_B3ss.dtype) for level in levels)  # the FPN sums in float32
         return FrameFeatures(decoder.conv_s0(s0), decoder.conv_s1(s1), s2)
 
     def _apply(self, fn: Callable, recurse: bool = True) -> "Segmenter":
@@ -197,7 +197,7 @@ class Segmenter(nn.Module):
         return attention.norm(x).transpose(1, 2).unflatten(2, s2.shape[-2:])
 
     def _memory_tokens(self, read: MemoryRead) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-        """Tokens (B, S, M), their positions, and bool (B, S); pointers come last."""
+        """Tokens (B, L, M), their positions, and bool (B, L); pointers come last."""
         batch, slots, cells, width = read.maps.shape
         fifo = self.maskmem_tpos_enc.shape[0] - 1
         # Anchors share the last temporal index; FIFO slot k (nearest first) has index k - 1.

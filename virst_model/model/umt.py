@@ -18,7 +18,7 @@ class Umt(nn.Module):
     """Encodes clips and images; attention sees all frames of a clip at once.
 
     Positions are a sinusoid table of base_frames x base_grid x base_grid places, resized to the
-    clip's size; they are no parameters. S = side, n = (side / patch)**2 tokens a frame.
+    clip's size; they are no parameters. n = (u / patch)**2 tokens a frame; U is `dim`.
     """
 
     def __init__(self, config: UmtConfig) -> None:
@@ -38,23 +38,23 @@ class Umt(nn.Module):
         self.vision_layernorm = nn.LayerNorm(dim, eps=1e-12)
         self.apply(_init_weights)
 
-    def forward(self, clips_KTCHW: Tensor) -> Tensor:
-        """Normalised clips (K,clip_frames,3,S,S) -> tokens (K,clip_frames*n,dim), in t, y, x."""
-        if clips_KTCHW.shape[1] != self.clip_frames:
-            raise ValueError(f"clips have {clips_KTCHW.shape[1]} frames, not {self.clip_frames}")
-        return self._encode(clips_KTCHW, self.base[0])
+    def forward(self, clips_KT3uu: Tensor) -> Tensor:
+        """Normalised clips (K,clip_frames,3,u,u) -> tokens (K,clip_frames*n,U), in t, y, x."""
+        if clips_KT3uu.shape[1] != self.clip_frames:
+            raise ValueError(f"clips have {clips_KT3uu.shape[1]} frames, not {self.clip_frames}")
+        return self._encode(clips_KT3uu, self.base[0])
 
-    def encode_image(self, images_K3SS: Tensor) -> Tensor:
-        """Normalised images (K,3,S,S) -> tokens (K,n,dim), in y, x."""
-        return self._encode(images_K3SS[:, None], 1)
+    def encode_image(self, images_K3uu: Tensor) -> Tensor:
+        """Normalised images (K,3,u,u) -> tokens (K,n,U), in y, x."""
+        return self._encode(images_K3uu[:, None], 1)
 
-    def _encode(self, clips_KTCHW: Tensor, base_frames: int) -> Tensor:
-        if clips_KTCHW.shape[-2:] != (self.side, self.side):
+    def _encode(self, clips_KT3uu: Tensor, base_frames: int) -> Tensor:
+        if clips_KT3uu.shape[-2:] != (self.side, self.side):
             raise ValueError(
-                f"frames are {tuple(clips_KTCHW.shape[-2:])}, not ({self.side}, {self.side})"
+                f"frames are {tuple(clips_KT3uu.shape[-2:])}, not ({self.side}, {self.side})"
             )
-        frames = clips_KTCHW.shape[1]
-        x = self.patch_embed(clips_KTCHW)
+        frames = clips_KT3uu.shape[1]
+        x = self.patch_embed(clips_KT3uu)
         # Made anew each time: next to the blocks it costs nothing, and there is no buffer to lose
         # when weights are loaded into a model that was built on the meta device.
         table = _positions(frames, self.grid, self.dim, base_frames, self.base[1], x.device)
@@ -65,7 +65,7 @@ class Umt(nn.Module):
 
 
 class _PatchEmbed(nn.Module):
-    """Clips (K,T,3,S,S) -> patches (K,T*n,dim), each by itself."""
+    """Clips (K,T,3,u,u) -> patches (K,T*n,U), each by itself."""
 
     def __init__(self, patch: int, dim: int) -> None:
         super().__init__()
@@ -79,7 +79,7 @@ class _PatchEmbed(nn.Module):
 
 
 class _Stem(nn.Module):
-    """Clips (K,T,3,S,S) -> patches (K,T*n,dim), through convolutions that each halve the side.
+    """Clips (K,T,3,u,u) -> patches (K,T*n,U), through convolutions that each halve the side.
 
     All but the first see the frame before and the frame after. Not in the release: attention among
     patches of a small encoder that starts from nothing learns colours and then neither shape nor
@@ -165,7 +165,7 @@ def _init_weights(module: nn.Module) -> None:
 def _positions(
     frames: int, grid: int, dim: int, base_frames: int, base_grid: int, device: torch.device
 ) -> Tensor:
-    """Position table (frames*grid*grid,dim), float32, resized from the base table.
+    """Position table (frames*grid*grid,U), float32, resized from the base table.
 
     The base numbers its places in one row and is then read as (base_frames, base_grid, base_grid);
     it is resized in space first (bicubic), then in time (linear), as in the release.
@@ -182,7 +182,7 @@ def _positions(
 
 
 def _sinusoids(places: int, dim: int, device: torch.device) -> Tensor:
-    """Table (places,dim): channels 2i, 2i+1 hold sine, cosine of place / 10000**(2i/dim)."""
+    """Table (places,U): channels 2i, 2i+1 hold sine, cosine of place / 10000**(2i/dim)."""
     # float64: in float32 an angle near 800 is off by some 1e-5.
     place = torch.arange(places, device=device, dtype=torch.float64)
     frequency = 10000.0 ** (-torch.arange(0, dim, 2, device=device, dtype=torch.float64) / dim)

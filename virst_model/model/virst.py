@@ -73,7 +73,7 @@ class Virst(nn.Module):
         return self.segmenter.encode(self.frame_pixels(frame_HW3, resize)[None])
 
     def frame_pixels(self, frame_HW3: np.ndarray, resize: str = "bilinear") -> torch.Tensor:
-        """The segmenter's input (3, S, S): `resize` with antialiasing, square, normalised.
+        """The segmenter's input (3, s, s): `resize` with antialiasing, square, normalised.
 
         Raises:
             ValueError: not uint8 RGB, or `resize` is neither "bilinear" nor "bicubic".
@@ -93,7 +93,7 @@ class Virst(nn.Module):
         )
 
     def clip_pixels(self, frame_HW3: np.ndarray) -> torch.Tensor:
-        """The clip encoder's input (3, S, S): bicubic with antialiasing, square, normalised."""
+        """The clip encoder's input (3, u, u): bicubic with antialiasing, square, normalised."""
         check_frame(frame_HW3)
         return self._bicubic(frame_HW3, self.config.umt.side)
 
@@ -151,24 +151,24 @@ class Virst(nn.Module):
         """
         if cancelled():
             raise Cancelled(text)
-        s2_TChw = torch.cat([f.s2 for f in features])
+        s2_TCgg = torch.cat([f.s2 for f in features])
         prompt = self.prompter.ask(plain_sentence(text), *wording)
-        states = self.st_states([torch.cat(list(clip_tokens))], s2_TChw[None], [prompt])[0]
+        states = self.st_states([torch.cat(list(clip_tokens))], s2_TCgg[None], [prompt])[0]
         if cancelled():
             raise Cancelled(text)
-        return self.second_fusion(states, s2_TChw[None])[0].transpose(0, 1)
+        return self.second_fusion(states, s2_TCgg[None])[0].transpose(0, 1)
 
     def st_states(
         self,
         visual: Sequence[torch.Tensor],
-        s2_BTChw: torch.Tensor,
+        s2_BTCgg: torch.Tensor,
         prompts: Sequence[Prompt],
     ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
         """The language model's pass over B conversations, right-padded to one length.
 
         Args:
             visual: visual tokens (L, D) of each conversation.
-            s2_BTChw: the frames that the Initial ST-Fusion sees; read only when it is on.
+            s2_BTCgg: the frames that the Initial ST-Fusion sees; read only when it is on.
             prompts: the conversations.
 
         Returns:
@@ -179,7 +179,7 @@ class Virst(nn.Module):
         places_BN = self.st_places(visual, prompts)
         row = torch.arange(len(places_BN), device=self.device)[:, None]
         if self.config.fusion.initial:
-            fused = self.initial_fusion(embeds_BLD[row, places_BN], s2_BTChw)
+            fused = self.initial_fusion(embeds_BLD[row, places_BN], s2_BTCgg)
             embeds_BLD = embeds_BLD.index_put((row, places_BN), fused.to(embeds_BLD.dtype))
         hidden = self.vlm.hidden(embeds_BLD, mask_BL)
         return hidden[row, places_BN], hidden, labels_BL
@@ -216,9 +216,9 @@ class Virst(nn.Module):
         # Causal attention never looks right, so padding needs a mask only where there is some.
         return embeds_BLD, None if bool(mask.all()) else mask, labels_BL
 
-    def _normalised(self, image_13SS: torch.Tensor) -> torch.Tensor:
+    def _normalised(self, image_13HW: torch.Tensor) -> torch.Tensor:
         mean, std = self._pixel_stats
-        return ((image_13SS[0].to(self.device).float() / 255 - mean) / std).to(self.dtype)
+        return ((image_13HW[0].to(self.device).float() / 255 - mean) / std).to(self.dtype)
 
 
 def check_frame(frame_HW3: np.ndarray) -> None:
