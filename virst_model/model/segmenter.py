@@ -108,8 +108,8 @@ class Segmenter(nn.Module):
                 mask prompt (released: a second anchor on one frame of a padded video).
             multimask: overrides the configured choice of mask tokens.
         """
-        pixels = features.s2 + self.no_mem_embed.transpose(1, 2).unsqueeze(-1)
-        return self._decode(features, pixels, prompts_BNC, previous_logits, multimask)
+        image_BCgg = features.s2 + self.no_mem_embed.transpose(1, 2).unsqueeze(-1)
+        return self._decode(features, image_BCgg, prompts_BNC, previous_logits, multimask)
 
     def decode_tracked(
         self, features: FrameFeatures, read: MemoryRead, multimask: bool | None = None
@@ -120,18 +120,18 @@ class Segmenter(nn.Module):
             features = FrameFeatures(
                 features.s0, features.s1, features.s2.expand(count, -1, -1, -1)
             )
-        pixels = self.attend(features.s2, read)
+        image_BCgg = self.attend(features.s2, read)
         # What SAM 2 feeds for "no prompt": an explicit padding point and the encoder's own.
         empty = self.sam_prompt_encoder.not_a_point_embed.weight.expand(count, 2, -1)
-        return self._decode(features, pixels, empty, None, multimask)
+        return self._decode(features, image_BCgg, empty, None, multimask)
 
     def encode_memory(self, features: FrameFeatures, decoded: Decoded) -> MemoryEntry:
         """Encodes masks with the raw (not memory-conditioned) features of their frames."""
         count = decoded.logits.shape[0]
         masks = F.interpolate(decoded.logits[:, None], (self.side, self.side), mode="bilinear")
         masks = masks.sigmoid() * MEMORY_SCALE + MEMORY_BIAS
-        pixels = features.s2.expand(count, -1, -1, -1)
-        maps = self.memory_encoder(pixels, masks.to(pixels.dtype), skip_mask_sigmoid=True)
+        s2_BCgg = features.s2.expand(count, -1, -1, -1)
+        maps = self.memory_encoder(s2_BCgg, masks.to(s2_BCgg.dtype), skip_mask_sigmoid=True)
         maps = maps["vision_features"].flatten(2).transpose(1, 2)
         absent = (decoded.object_score <= 0).to(maps.dtype)[:, None, None]
         return MemoryEntry(maps + absent * self.no_obj_embed_spatial, decoded.pointer)
@@ -139,7 +139,7 @@ class Segmenter(nn.Module):
     def _decode(
         self,
         features: FrameFeatures,
-        pixels: torch.Tensor,
+        image_BCgg: torch.Tensor,
         sparse: torch.Tensor,
         previous_logits: torch.Tensor | None,
         multimask: bool | None,
@@ -151,10 +151,10 @@ class Segmenter(nn.Module):
         else:
             dense = encoder.mask_downscaling(previous_logits.clamp(-32, 32)[:, None])
         masks, scores, tokens, object_score = self.sam_mask_decoder(
-            image_embeddings=pixels,
-            image_pe=encoder.get_dense_pe().to(pixels.dtype),
+            image_embeddings=image_BCgg,
+            image_pe=encoder.get_dense_pe().to(image_BCgg.dtype),
             sparse_prompt_embeddings=sparse,
-            dense_prompt_embeddings=dense.expand(pixels.shape[0], -1, self.grid, self.grid),
+            dense_prompt_embeddings=dense.expand(image_BCgg.shape[0], -1, self.grid, self.grid),
             multimask_output=multimask,
             repeat_image=False,
             high_res_features=[features.s0, features.s1],
@@ -181,8 +181,8 @@ class Segmenter(nn.Module):
         tokens, positions, valid = self._memory_tokens(read)
         rotated = read.maps.shape[1] * read.maps.shape[2]
         attention = self.memory_attention
-        pixels_pos = self.image_encoder.neck.position_encoding(s2).to(s2.dtype)
-        x = (s2 + 0.1 * pixels_pos).flatten(2).transpose(1, 2)
+        positions_BCgg = self.image_encoder.neck.position_encoding(s2).to(s2.dtype)
+        x = (s2 + 0.1 * positions_BCgg).flatten(2).transpose(1, 2)
         mask = valid[:, None, None, :]
         for layer in attention.layers:
             y = layer.norm1(x)

@@ -125,9 +125,9 @@ class Virst(nn.Module):
 
     # One grounding.
 
-    def encode_clip(self, pixels_T: Sequence[torch.Tensor]) -> torch.Tensor:
-        """`clip_pixels` of a clip's four frames, or of one image -> visual tokens (64, D)."""
-        return self.vlm.encode_clips(torch.stack(list(pixels_T))[None])[0]
+    def encode_clip(self, clip_pixels: Sequence[torch.Tensor]) -> torch.Tensor:
+        """`clip_pixels`, (3, u, u), of four frames or of one image -> visual tokens (64, D)."""
+        return self.vlm.encode_clips(torch.stack(list(clip_pixels))[None])[0]
 
     def ground(
         self,

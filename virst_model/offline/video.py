@@ -95,22 +95,23 @@ def _look(
         if not isinstance(frames, StillImage):
             sample = sample_frames(length, model.config.behaviour, seed)
         view = View(length, [], [], {}, {}, {})
-        pixels = {}
+        clip_pixels = {}
         stands = {}
         for wanted, index, image_HW3 in _readable(frames, sorted(set(sample.vlm))):
-            pixels[index] = model.clip_pixels(image_HW3)
+            clip_pixels[index] = model.clip_pixels(image_HW3)
             keep(index, image_HW3, view)
             stands |= dict.fromkeys(wanted, index)
         if frames.length >= length:
             break
     if not stands:
         raise VideoError(frames.path, "holds no frame that can be read")
-    shown = [stands.get(index, max(pixels)) for index in sample.vlm]
+    last = max(clip_pixels)
+    vlm = [stands.get(index, last) for index in sample.vlm]
     view.clips = [
-        model.encode_clip([pixels[index] for index in shown[start : start + CLIP_FRAMES]])
-        for start in range(0, len(shown), CLIP_FRAMES)
+        model.encode_clip([clip_pixels[index] for index in vlm[start : start + CLIP_FRAMES]])
+        for start in range(0, len(vlm), CLIP_FRAMES)
     ]
-    view.fused = [stands.get(index, max(pixels)) for index in sample.fused]
+    view.fused = [stands.get(index, last) for index in sample.fused]
     return view
 
 

@@ -127,11 +127,11 @@ def _clip_tokens(model: Virst, grounding: Grounding) -> list[torch.Tensor]:
         if clip.tokens is None:
             if grounding.cancelled.is_set():
                 raise Cancelled
-            clip.tokens = model.encode_clip([frame.pixels for frame in clip.frames])
+            clip.tokens = model.encode_clip([frame.clip_pixels for frame in clip.frames])
     tokens = [clip.tokens for clip in grounding.clips]
     frames = grounding.frames
     if _missing(frames):
-        tokens.append(model.encode_clip([frames[-1].pixels] * CLIP_FRAMES))
+        tokens.append(model.encode_clip([frames[-1].clip_pixels] * CLIP_FRAMES))
     return tokens
 
 

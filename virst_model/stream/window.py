@@ -14,28 +14,30 @@ CLIP_FRAMES = 4
 
 @dataclass
 class WindowFrame:
-    """A sampled frame: pixels until it is encoded, what the model made of them afterwards.
+    """A sampled frame: an image until it is encoded, what the model made of them afterwards.
 
     Written by the tracker thread only, and never again once it is encoded.
 
     Attributes:
-        image_HW3: the camera's pixels; None once encoded.
+        t: frame number.
+        stamp_s: the camera's.
+        image_HW3: uint8 RGB, the camera's; None once encoded.
         features: SAM 2 features, B = 1; None until encoded.
-        pixels: the VLM's input (3, S, S); None until encoded.
+        clip_pixels: the clip encoder's input (3, u, u); None until encoded.
     """
 
     t: int
     stamp_s: float
     image_HW3: np.ndarray | None
     features: FrameFeatures | None = None
-    pixels: torch.Tensor | None = None
+    clip_pixels: torch.Tensor | None = None
 
     def encode(self, model: Virst) -> None:
         """Encodes the frame, once for all who need it, and lets go of the image."""
         if self.image_HW3 is None:
             return
         self.features = model.encode_frame(self.image_HW3)
-        self.pixels = model.clip_pixels(self.image_HW3)
+        self.clip_pixels = model.clip_pixels(self.image_HW3)
         self.image_HW3 = None
 
 
