@@ -18,9 +18,13 @@ FIXED_ANCHORS = 3
 
 
 def anchor_indices(frames: int) -> list[int]:
-    """Evenly spaced anchor candidates of a window: max(1, T // 4) of `frames` >= 1 frames.
+    """Evenly spaced anchor candidates of a window: max(1, T // 4) of T = `frames` frames.
 
-    Rounded half to even, from the first frame to the last (released `select_keyframes`).
+    Ascending places 0..T-1, rounded half to even, from the first frame to the last (released
+    `select_keyframes`: fact 19).
+
+    Raises:
+        ValueError: no frame.
     """
     if frames < 1:
         raise ValueError(f"a window needs at least 1 frame, not {frames}")
@@ -57,8 +61,8 @@ def anchor_candidates(
         return _even(frames, count)
     if strategy == "guided":
         if scores is None or len(scores) != frames:
-            given = "none" if scores is None else len(scores)
-            raise ValueError(f"guided anchors need one score for each of {frames} frames: {given}")
+            count = "none" if scores is None else len(scores)
+            raise ValueError(f"guided anchors need one score for each of {frames} frames: {count}")
         return [max(range(frames), key=lambda i: (scores[i], -i))]
     raise ValueError(f"unknown anchor strategy {strategy!r}; known are {STRATEGIES}")
 
@@ -77,6 +81,9 @@ def select_anchors(t: int, candidates: Iterable[int], alpha: int, rule: str) -> 
         rule: "nearest" is Alg. 2 (ties go to the earlier frame); "released" takes the nearest
             before, then the nearest at or after, then the nearest of the rest, which differs on
             irregular anchors.
+
+    Raises:
+        ValueError: alpha is below 1, or an unknown rule.
     """
     times = list(candidates)
     if alpha < 1:

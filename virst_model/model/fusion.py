@@ -134,7 +134,10 @@ class MlpFusion(nn.Module):
         self.mlp = nn.Sequential(nn.Linear(hidden, hidden), nn.GELU(), nn.Linear(hidden, dim))
 
     def forward(self, seg_BND: Tensor, s2_BTCgg: Tensor) -> Tensor:
-        """As SecondFusion.forward; of the features only T is read. The result is a view over T."""
+        """[ST] hidden states (B,N,D) and features (B or 1,T,C,g,g) -> prompts (B,N,T,C).
+
+        Of the features only T is read. The result is a view: the same prompt at each frame.
+        """
         prompts = self.mlp(seg_BND)
         return prompts[:, :, None].expand(-1, -1, s2_BTCgg.shape[1], -1)
 

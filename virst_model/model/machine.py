@@ -28,20 +28,23 @@ ATTENTIONS = (
 
 
 def machine(model: Virst) -> dict[str, object]:
-    """Processor or GPU, threads, versions and numbers."""
-    found = {
+    """Name -> value of what a measurement depends on, for JSON and for a line of text.
+
+    "device", "dtype", "torch" and "python"; on a CPU also "threads" of torch.
+    """
+    facts: dict[str, object] = {
         "device": device_name(model.device),
         "dtype": str(model.dtype).removeprefix("torch."),
         "torch": torch.__version__,
         "python": platform.python_version(),
     }
     if model.device.type == "cpu":
-        found["threads"] = torch.get_num_threads()
-    return found
+        facts["threads"] = torch.get_num_threads()
+    return facts
 
 
 def device_name(device: torch.device) -> str:
-    """The GPU's name, or the processor's."""
+    """The GPU's name, or the processor's, as the system has it; empty where it has none."""
     if device.type == "cuda":
         return torch.cuda.get_device_name(device)
     try:
@@ -83,9 +86,9 @@ def peak_mib(device: torch.device) -> float:
     if device.type == "cuda":
         return torch.cuda.max_memory_allocated(device) / 2**20
     status = Path("/proc/self/status")
-    found = re.search(r"VmHWM:\s+(\d+)", status.read_text()) if status.exists() else None
-    if found:
-        return int(found[1]) / 2**10
+    high_water = re.search(r"VmHWM:\s+(\d+)", status.read_text()) if status.exists() else None
+    if high_water:
+        return int(high_water[1]) / 2**10
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return peak / (2**20 if sys.platform == "darwin" else 2**10)
 

@@ -105,7 +105,7 @@ class Segmenter(nn.Module):
             features: B frames.
             prompts_BNC: the [ST] prompts; they replace SAM 2's sparse tokens.
             previous_logits: (B, h, w) of an earlier prompt on the same frame, taken as a dense
-                mask prompt (released: a second anchor on one frame of a padded video).
+                mask prompt (facts 1 and 30: a second anchor on one frame of a padded video).
             multimask: overrides the configured choice of mask tokens.
         """
         image_BCgg = features.s2 + self.no_mem_embed.transpose(1, 2).unsqueeze(-1)
@@ -114,7 +114,13 @@ class Segmenter(nn.Module):
     def decode_tracked(
         self, features: FrameFeatures, read: MemoryRead, multimask: bool | None = None
     ) -> Decoded:
-        """Masks from memory: eq. (12). `features` has B frames or one that all B reads share."""
+        """Masks of B reads from memory: eq. (12).
+
+        Args:
+            features: B frames, or one that all reads share.
+            read: what each remembers.
+            multimask: overrides the configured choice of mask tokens.
+        """
         count = read.maps.shape[0]
         if features.s2.shape[0] != count:
             features = FrameFeatures(
@@ -126,7 +132,12 @@ class Segmenter(nn.Module):
         return self._decode(features, image_BCgg, empty, None, multimask)
 
     def encode_memory(self, features: FrameFeatures, decoded: Decoded) -> MemoryEntry:
-        """Encodes masks with the raw (not memory-conditioned) features of their frames."""
+        """What B masks leave in memory, eq. (17)-(19), with the raw features of their frames.
+
+        Args:
+            features: B frames, or one that all masks share; no memory added.
+            decoded: the masks; probabilities enter, nothing is binarised (fact 27).
+        """
         count = decoded.logits.shape[0]
         masks = F.interpolate(decoded.logits[:, None], (self.side, self.side), mode="bilinear")
         masks = masks.sigmoid() * MEMORY_SCALE + MEMORY_BIAS
@@ -172,8 +183,8 @@ class Segmenter(nn.Module):
             pointer=torch.where(present, pointer, self.no_obj_ptr),
         )
 
-    def attend(self, s2: torch.Tensor, read: MemoryRead) -> torch.Tensor:
-        """Memory attention over the valid slots only.
+    def attend(self, s2_BCgg: torch.Tensor, read: MemoryRead) -> torch.Tensor:
+        """Memory attention over the valid slots only: features (B, C, g, g), conditioned.
 
         SAM 2's own forward takes no mask, so its layers are run here: the same arithmetic, with a
         key mask, over slots of fixed number.
@@ -181,8 +192,8 @@ class Segmenter(nn.Module):
         tokens, positions, valid = self._memory_tokens(read)
         rotated = read.maps.shape[1] * read.maps.shape[2]
         attention = self.memory_attention
-        positions_BCgg = self.image_encoder.neck.position_encoding(s2).to(s2.dtype)
-        x = (s2 + 0.1 * positions_BCgg).flatten(2).transpose(1, 2)
+        positions_BCgg = self.image_encoder.neck.position_encoding(s2_BCgg).to(s2_BCgg.dtype)
+        x = (s2_BCgg + 0.1 * positions_BCgg).flatten(2).transpose(1, 2)
         mask = valid[:, None, None, :]
         for layer in attention.layers:
             y = layer.norm1(x)
@@ -194,7 +205,7 @@ class Segmenter(nn.Module):
             x = x + layer.dropout2(y)
             y = layer.linear2(layer.dropout(layer.activation(layer.linear1(layer.norm3(x)))))
             x = x + layer.dropout3(y)
-        return attention.norm(x).transpose(1, 2).unflatten(2, s2.shape[-2:])
+        return attention.norm(x).transpose(1, 2).unflatten(2, s2_BCgg.shape[-2:])
 
     def _memory_tokens(self, read: MemoryRead) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
         """Tokens (B, L, M), their positions, and bool (B, L); pointers come last."""

@@ -22,7 +22,7 @@ def track_anchor(
 ) -> Decoded:
     """Segments anchor `t` (B = 1) from its prompts alone and puts it into the bank.
 
-    `before` is the mask of other prompts on the same frame, if any: a mask prompt (release).
+    `before` is the mask of other prompts on the same frame, if any: a mask prompt (fact 1).
     """
     decoded = model.decode_anchor(features, prompts_NC, before)
     memory.write_anchor(t, model.encode_memory(features, decoded))

@@ -39,13 +39,17 @@ class Umt(nn.Module):
         self.apply(_init_weights)
 
     def forward(self, clips_KT3uu: Tensor) -> Tensor:
-        """Normalised clips (K,clip_frames,3,u,u) -> tokens (K,clip_frames*n,U), in t, y, x."""
+        """Normalised clips (K,clip_frames,3,u,u) -> tokens (K,clip_frames*n,U), in t, y, x.
+
+        Raises:
+            ValueError: another number of frames, or another side.
+        """
         if clips_KT3uu.shape[1] != self.clip_frames:
             raise ValueError(f"clips have {clips_KT3uu.shape[1]} frames, not {self.clip_frames}")
         return self._encode(clips_KT3uu, self.base[0])
 
     def encode_image(self, images_K3uu: Tensor) -> Tensor:
-        """Normalised images (K,3,u,u) -> tokens (K,n,U), in y, x."""
+        """Normalised images (K,3,u,u) -> tokens (K,n,U), in y, x; ValueError for another side."""
         return self._encode(images_K3uu[:, None], 1)
 
     def _encode(self, clips_KT3uu: Tensor, base_frames: int) -> Tensor:
@@ -165,7 +169,7 @@ def _init_weights(module: nn.Module) -> None:
 def _positions(
     frames: int, grid: int, dim: int, base_frames: int, base_grid: int, device: torch.device
 ) -> Tensor:
-    """Position table (frames*grid*grid,U), float32, resized from the base table.
+    """Table of positions (frames*grid*grid,U), float32, resized from the base table.
 
     The base numbers its places in one row and is then read as (base_frames, base_grid, base_grid);
     it is resized in space first (bicubic), then in time (linear), as in the release.

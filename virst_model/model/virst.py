@@ -28,6 +28,13 @@ class Virst(nn.Module):
     """Weights only: the state of a stream lives in `Session`, that of a track in `Memory`."""
 
     def __init__(self, config: VirstConfig, tokenizer: Tokenizer) -> None:
+        """Random weights; `checkpoints.load` fills them.
+
+        Raises:
+            PackageError: sam2 is not installed.
+            ValueError: sizes that do not fit together, or a tokenizer without a token or with more
+                entries than `llm.vocab`.
+        """
         super().__init__()
         # Here, so that a program without sam2 starts and can say in a line what to install.
         from virst_model.model.segmenter import Segmenter
@@ -58,18 +65,22 @@ class Virst(nn.Module):
 
     @property
     def device(self) -> torch.device:
-        """Where the weights are."""
+        """The device of the weights; inputs are moved there."""
         return self._pixel_stats.device
 
     @property
     def dtype(self) -> torch.dtype:
-        """What the weights are."""
+        """The floating-point type of the weights, to which inputs are cast."""
         return self.segmenter.no_mem_embed.dtype
 
     # One frame.
 
     def encode_frame(self, frame_HW3: np.ndarray, resize: str = "bilinear") -> FrameFeatures:
-        """SAM 2 features of a uint8 RGB frame of any size (B = 1); the one encoding of a frame."""
+        """SAM 2 features of a uint8 RGB frame of any size (B = 1); the one encoding of a frame.
+
+        Raises:
+            ValueError: as `frame_pixels`.
+        """
         return self.segmenter.encode(self.frame_pixels(frame_HW3, resize)[None])
 
     def frame_pixels(self, frame_HW3: np.ndarray, resize: str = "bilinear") -> torch.Tensor:
@@ -93,7 +104,11 @@ class Virst(nn.Module):
         )
 
     def clip_pixels(self, frame_HW3: np.ndarray) -> torch.Tensor:
-        """The clip encoder's input (3, u, u): bicubic with antialiasing, square, normalised."""
+        """The clip encoder's input (3, u, u): bicubic with antialiasing, square, normalised.
+
+        Raises:
+            ValueError: not uint8 RGB.
+        """
         check_frame(frame_HW3)
         return self._bicubic(frame_HW3, self.config.umt.side)
 
@@ -105,9 +120,9 @@ class Virst(nn.Module):
     def decode_anchor(
         self, features: FrameFeatures, prompts_NC: torch.Tensor, before: Decoded | None = None
     ) -> Decoded:
-        """An anchor's mask from its prompts alone (B = 1), eq. (10)-(12).
+        """An anchor's mask (B = 1) from its prompts alone, eq. (10)-(12).
 
-        `before` is the mask of other prompts on the same frame, if any: a mask prompt (release).
+        `before` is the mask of other prompts on the same frame, if any: a mask prompt (fact 1).
         """
         logits = None if before is None else before.logits.to(self.dtype)
         return self.segmenter.decode_prompted(features, prompts_NC[None], logits)
@@ -195,7 +210,12 @@ class Virst(nn.Module):
     def word_states(
         self, visual: Sequence[torch.Tensor], prompts: Sequence[Prompt]
     ) -> tuple[torch.Tensor, torch.Tensor]:
-        """As `st_states`, of conversations in words alone: hidden states and labels."""
+        """As `st_states`, of conversations in words alone: hidden states (B, L, D), labels (B, L).
+
+        Args:
+            visual: visual tokens (L, D) of each conversation.
+            prompts: the conversations, without [ST] tokens.
+        """
         embeds_BLD, mask_BL, labels_BL = self._merged(visual, prompts)
         return self.vlm.hidden(embeds_BLD, mask_BL), labels_BL
 

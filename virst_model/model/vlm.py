@@ -62,7 +62,7 @@ class Vlm(nn.Module):
 
 
 def build_llm(config: LlmConfig) -> Qwen2ForCausalLM:
-    """Qwen2 with random weights."""
+    """Qwen2 of transformers with random weights, in training mode, attention by torch's SDPA."""
     return Qwen2ForCausalLM(
         Qwen2Config(
             vocab_size=config.vocab,
@@ -82,7 +82,7 @@ def build_llm(config: LlmConfig) -> Qwen2ForCausalLM:
 
 
 def build_vlm(config: VirstConfig) -> Vlm:
-    """The configured VLM with random weights."""
+    """Clip encoder, projector and language model of a config, with random weights."""
     return Vlm(
         Umt(config.umt),
         TomeProjector(config.tome, config.umt.dim, config.llm.hidden),

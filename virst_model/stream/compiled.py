@@ -28,6 +28,7 @@ class Compiled:
         self._fast: Callable | None = torch.compile(method, backend=backend)
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        """What the method returns; raises what the method itself raises."""
         if self._fast is None:
             return self._plain(*args, **kwargs)
         try:

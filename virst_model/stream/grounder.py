@@ -54,7 +54,7 @@ class Grounding:
 
     @property
     def frames(self) -> list[WindowFrame]:
-        """The real frames, oldest first."""
+        """The frames of the clips, oldest first; padding is none of them."""
         return [frame for clip in self.clips for frame in clip.frames]
 
 
@@ -146,7 +146,7 @@ class InlineGrounder:
     `delay_frames` processed frames; any number of groundings run at a time.
     """
 
-    free = True
+    free = True  # another grounding may start at any time
 
     def __init__(self, model: Virst, delay_frames: int) -> None:
         self._model = model
@@ -187,7 +187,7 @@ class ThreadGrounder:
 
     @property
     def free(self) -> bool:
-        """Another grounding may start."""
+        """Whether another grounding may start: none is running or waits to be read."""
         return self._running is None
 
     def start(self, grounding: Grounding, t: int) -> None:

@@ -51,7 +51,7 @@ class Anchor:
 
     @property
     def present(self) -> bool:
-        """The object is visible on it."""
+        """Whether the object is visible on it: its object score is above 0."""
         return _present(self.decoded)
 
 
@@ -68,7 +68,7 @@ class PendingAnchors:
 
     @property
     def ended(self) -> bool:
-        """All anchors are decoded."""
+        """Whether all anchors are decoded, those without the object among them."""
         return not self._todo
 
     @property

@@ -54,12 +54,12 @@ class Clip:
 
     @property
     def complete(self) -> bool:
-        """All four frames are there."""
+        """Whether all four frames are there; no more are added then."""
         return len(self.frames) == CLIP_FRAMES
 
     @property
     def encoded(self) -> bool:
-        """All four frames are there and encoded: a grounding may use the clip."""
+        """Whether all four frames are there and encoded: a grounding may use the clip."""
         return self.complete and all(frame.features is not None for frame in self.frames)
 
 
