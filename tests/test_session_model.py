@@ -252,21 +252,21 @@ def test_rule_16_the_past_does_not_depend_on_the_future(model):
     future = noise_frames(6, seed=1)
     streams = [asked(session(model, grounding_delay_frames=2), "the red circle") for _ in "ab"]
 
-    one = run(streams[0], FRAMES[:16])
-    other = run(streams[1], FRAMES[:10] + future)
+    known = run(streams[0], FRAMES[:16])
+    changed = run(streams[1], FRAMES[:10] + future)
 
-    assert all((a == b).all() for a, b in zip(masks(one[:10]), masks(other[:10])))
-    assert any((a != b).any() for a, b in zip(masks(one[10:]), masks(other[10:])))
+    assert all((a == b).all() for a, b in zip(masks(known[:10]), masks(changed[:10])))
+    assert any((a != b).any() for a, b in zip(masks(known[10:]), masks(changed[10:])))
 
 
 def test_equal_input_gives_equal_output_in_sync_mode(model):
-    one, other = (
+    first, second = (
         run(asked(session(model, grounding_delay_frames=1), "the red circle"), FRAMES[:12])
         for _ in "ab"
     )
 
-    assert all((a == b).all() for a, b in zip(masks(one), masks(other)))
-    assert [r.results[0].score for r in one] == [r.results[0].score for r in other]
+    assert all((a == b).all() for a, b in zip(masks(first), masks(second)))
+    assert [r.results[0].score for r in first] == [r.results[0].score for r in second]
 
 
 def test_queries_side_by_side_equal_each_alone(model):
