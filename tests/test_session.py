@@ -1,4 +1,4 @@
-"""The session: rules 4 and 11 to 14 of the stream, on a model that sees colours."""
+"""The session: rules 4 and 11 to 14 of docs/stream.md, on a model that sees colours."""
 
 from dataclasses import replace
 from types import SimpleNamespace

@@ -1,4 +1,7 @@
-"""Groundings in their thread: rules 5, 6 and 11, on a model whose VLM waits for a gate."""
+"""Groundings in their thread, on a model whose VLM waits for a gate.
+
+Rules 5, 6 and 11 of docs/stream.md.
+"""
 
 from threading import Event
 from threading import enumerate as threads

@@ -1,4 +1,4 @@
-"""One query's track: rules 7 to 10 of the stream, on a model that sees colours."""
+"""One query's track: rules 7 to 10 of docs/stream.md, on a model that sees colours."""
 
 from streams import ColourModel, bars, fifo_times, frame, query, run, session, states
 

@@ -1,6 +1,7 @@
 """Temporal Dynamic Anchor Updater: which frames are anchors, and which anchors a frame reads.
 
-Pure functions of frame numbers (Sec. 3.4, Alg. 2 of arXiv 2603.27060).
+Pure functions of frame numbers (Sec. 3.4, Alg. 2 of arXiv 2603.27060); what the release does:
+docs/released.md, facts 19 and 23.
 """
 
 from collections.abc import Iterable, Sequence

@@ -2,7 +2,7 @@
 
 The answer, with its ten [ST] tokens, is given and not generated: one forward pass (Sec. 3.2).
 A question in words (D.3) has an answer in words, which is generated. Template texts are those of
-the released code, so that released weights see what they know.
+the released code, so that released weights see what they know (docs/released.md, facts 6-8).
 """
 
 from dataclasses import dataclass

@@ -1,6 +1,6 @@
 """One step of a track: the model's calls in their order, and the memory that they write.
 
-Source: arXiv 2603.27060 Sec. 3.4, eq. (10)-(12), (17)-(19).
+Source: arXiv 2603.27060 Sec. 3.4, eq. (10)-(12), (17)-(19); docs/released.md, facts 1 and 22.
 """
 
 from collections.abc import Sequence

@@ -1,4 +1,7 @@
-"""VIRST: the video language model, the fusion and the segmenter, and the way between them."""
+"""VIRST: the video language model, the fusion and the segmenter, and the way between them.
+
+What the release does: docs/released.md, facts 1, 4 and 12.
+"""
 
 from collections.abc import Callable, Sequence
 
