@@ -120,7 +120,11 @@ class VideoFile:
     """
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
-        """Raises VideoError where it is not a video."""
+        """Opens the file, to see that it can be read, and closes it.
+
+        Raises:
+            VideoError: no such file, or not a video.
+        """
         self.path = str(path)
         capture = self._open()
         rate_hz = capture.get(cv2.CAP_PROP_FPS)

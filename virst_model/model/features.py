@@ -122,7 +122,7 @@ class MemoryRead:
 
     @staticmethod
     def batch(reads: list[MemoryRead]) -> MemoryRead:
-        """Reads of several queries as one batch."""
+        """Reads of several queries as one batch, in their order; one alone is not copied."""
         if len(reads) == 1:
             return reads[0]
         return MemoryRead(

@@ -285,7 +285,7 @@ def _embedding(*shape: int) -> nn.Parameter:
     return nn.Parameter(nn.init.trunc_normal_(torch.zeros(*shape), std=0.02))
 
 
-def _positions(dim: int) -> PositionEmbeddingSine:
+def _sine_positions(dim: int) -> PositionEmbeddingSine:
     # Without the warm-up, which is of pictures of 1024 and on a GPU wherever one is visible.
     return PositionEmbeddingSine(num_pos_feats=dim, normalize=True, warmup_cache=False)
 
@@ -300,7 +300,7 @@ def _image_encoder(config: SegmenterConfig) -> ImageEncoder:
         window_pos_embed_bkg_spatial_size=config.window_pos_embed_bkg,
     )
     neck = FpnNeck(
-        position_encoding=_positions(config.dim),
+        position_encoding=_sine_positions(config.dim),
         d_model=config.dim,
         backbone_channel_list=trunk.channel_list,
         fpn_top_down_levels=[2, 3],
@@ -334,7 +334,7 @@ def _memory_encoder(config: SegmenterConfig) -> MemoryEncoder:
         in_dim=config.dim,
         mask_downsampler=MaskDownSampler(config.dim, kernel_size=3, stride=2, padding=1),
         fuser=Fuser(block, num_layers=2),
-        position_encoding=_positions(config.memory_dim),
+        position_encoding=_sine_positions(config.memory_dim),
     )
 
 

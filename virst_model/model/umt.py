@@ -26,11 +26,10 @@ class Umt(nn.Module):
         side, patch, dim = config.side, config.patch, config.dim
         if side % patch:
             raise ValueError(f"side ({side}) must be divisible by patch ({patch})")
+        self.config = config
         self.side = side
-        self.dim = dim
         self.clip_frames = config.clip_frames
         self.grid = side // patch
-        self.base = (config.base_frames, config.base_grid)
         stem, inner = config.stem, int(dim * config.mlp_ratio)
         self.patch_embed = _Stem(patch, stem, dim) if stem else _PatchEmbed(patch, dim)
         blocks = (_Block(dim, config.heads, inner) for _ in range(config.depth))
@@ -46,7 +45,7 @@ class Umt(nn.Module):
         """
         if clips_KT3uu.shape[1] != self.clip_frames:
             raise ValueError(f"clips have {clips_KT3uu.shape[1]} frames, not {self.clip_frames}")
-        return self._encode(clips_KT3uu, self.base[0])
+        return self._encode(clips_KT3uu, self.config.base_frames)
 
     def encode_image(self, images_K3uu: Tensor) -> Tensor:
         """Normalised images (K,3,u,u) -> tokens (K,n,U), in y, x; ValueError for another side."""
@@ -57,11 +56,10 @@ class Umt(nn.Module):
             raise ValueError(
                 f"frames are {tuple(clips_KT3uu.shape[-2:])}, not ({self.side}, {self.side})"
             )
-        frames = clips_KT3uu.shape[1]
         x = self.patch_embed(clips_KT3uu)
         # Made anew each time: next to the blocks it costs nothing, and there is no buffer to lose
         # when weights are loaded into a model that was built on the meta device.
-        table = _positions(frames, self.grid, self.dim, base_frames, self.base[1], x.device)
+        table = _position_table(self.config, clips_KT3uu.shape[1], base_frames, x.device)
         x = x + table.to(x.dtype)
         for block in self.blocks:
             x = block(x)
@@ -115,7 +113,7 @@ class _Stem(nn.Module):
 
 
 class _Block(nn.Module):
-    """Pre-norm transformer block."""
+    """Pre-norm transformer block: tokens (K,L,U) -> (K,L,U)."""
 
     def __init__(self, dim: int, heads: int, inner: int) -> None:
         super().__init__()
@@ -166,14 +164,15 @@ def _init_weights(module: nn.Module) -> None:
             nn.init.zeros_(module.bias)
 
 
-def _positions(
-    frames: int, grid: int, dim: int, base_frames: int, base_grid: int, device: torch.device
+def _position_table(
+    config: UmtConfig, frames: int, base_frames: int, device: torch.device
 ) -> Tensor:
     """Table of positions (frames*grid*grid,U), float32, resized from the base table.
 
     The base numbers its places in one row and is then read as (base_frames, base_grid, base_grid);
     it is resized in space first (bicubic), then in time (linear), as in the release.
     """
+    grid, base_grid, dim = config.side // config.patch, config.base_grid, config.dim
     table = _sinusoids(base_frames * base_grid**2, dim, device)
     if grid != base_grid:
         maps = table.view(base_frames, base_grid, base_grid, dim).permute(0, 3, 1, 2)

@@ -24,7 +24,7 @@ class Vlm(nn.Module):
         return self.projector(self.see(clips_KT3uu))
 
     def see(self, clips_KT3uu: Tensor) -> Tensor:
-        """As `encode_clips`, what the clip encoder makes of them, before the projector.
+        """As `encode_clips`, before the projector: the clip encoder's tokens (K,L,U).
 
         One frame takes the encoder's way for images, as in the release (T == 1).
         """
@@ -57,7 +57,7 @@ class Vlm(nn.Module):
         return out.last_hidden_state
 
     def logits(self, hidden: Tensor) -> Tensor:
-        """States (...,D) -> next-token logits (...,V)."""
+        """States (...,D) -> next-token logits (...,V), not normalised."""
         return self.llm.lm_head(hidden)
 
 

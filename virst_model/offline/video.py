@@ -243,9 +243,16 @@ def segment_video(
             features, source = view.tracked.pop(picture.source, None), picture.source
             if features is None:
                 features = model.encode_frame(picture.image_HW3, resize)
-        _advance(model, tracks, picture.index, features, view.length)
-        stamp_s = picture.index / frames.rate_hz
-        yield picture, compose(picture.index, stamp_s, tracks, *picture.image_HW3.shape[:2])
+        t = picture.index
+        following = [track for track in tracks if t not in track.anchors]
+        if following:
+            memories = [track.memory for track in following]
+            masks = track_frame(model, t, features, memories, view.length)
+            for track, decoded in zip(following, masks, strict=True):
+                track.decoded = decoded
+        for track in tracks:
+            track.decoded = track.anchors.get(t, track.decoded)
+        yield picture, compose(t, t / frames.rate_hz, tracks, *picture.image_HW3.shape[:2])
 
 
 @torch.inference_mode()
@@ -274,18 +281,3 @@ def start_track(model: Virst, view: View, query: Query, seed: int = 0) -> VideoT
             before=track.anchors.get(index),
         )
     return track
-
-
-def _advance(
-    model: Virst, tracks: list[VideoTrack], t: int, features: FrameFeatures, length: int
-) -> None:
-    """Gives each track its mask of frame `t`: the anchor's, or one from memory, as one batch."""
-    following = [track for track in tracks if t not in track.anchors]
-    if following:
-        memories = [track.memory for track in following]
-        masks = track_frame(model, t, features, memories, length)
-        for track, decoded in zip(following, masks, strict=True):
-            track.decoded = decoded
-    for track in tracks:
-        if t in track.anchors:
-            track.decoded = track.anchors[t]

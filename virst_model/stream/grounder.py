@@ -65,7 +65,7 @@ class GroundingResult:
     Attributes:
         anchors: (frame, prompts (N, C)) of the anchor candidates, oldest first.
         first, last: times of the window's ends.
-        ms: how long it took.
+        ms: how long it took, in milliseconds.
     """
 
     anchors: tuple[tuple[WindowFrame, torch.Tensor], ...]
@@ -154,11 +154,11 @@ class InlineGrounder:
         self._running: deque[tuple[int, Grounding]] = deque()
 
     def start(self, grounding: Grounding, t: int) -> None:
-        """Starts a grounding at frame `t`."""
+        """Starts a grounding at frame `t`; it runs when its result is read."""
         self._running.append((t + self._delay_frames, grounding))
 
     def finished(self, t: int) -> list[Finished]:
-        """The groundings that have come to an end by frame `t`."""
+        """The groundings that have come to an end by frame `t`, each given once."""
         ready: list[Finished] = []
         while self._running and self._running[0][0] <= t:
             _, grounding = self._running.popleft()
@@ -170,7 +170,7 @@ class InlineGrounder:
         return ground(self._model, grounding)
 
     def close(self) -> None:
-        """Forgets what is on its way."""
+        """Forgets the groundings whose results were not read."""
         self._running.clear()
 
 
@@ -200,7 +200,7 @@ class ThreadGrounder:
         self._running = (grounding, self._submit(grounding))
 
     def finished(self, t: int) -> list[Finished]:
-        """The running grounding, if it has come to an end by now."""
+        """The running grounding, if it has come to an end by now, given once; at most one."""
         if self._running is None or not self._running[1].done():
             return []
         grounding, future = self._running

@@ -43,7 +43,7 @@ class Pace:
 
 @dataclass(frozen=True)
 class Anchor:
-    """A decoded anchor and its memory, B = 1."""
+    """A decoded anchor and its memory, B = 1; `t` is the frame's time in the stream."""
 
     t: int
     decoded: Decoded
@@ -135,7 +135,7 @@ class Track:
         return window.completed >= self._asked_completed + reground_every
 
     def ask(self, window: Window, t: int) -> Grounding:
-        """A question about all that the window has."""
+        """Takes down a question about all complete clips that the window has at frame `t`."""
         clips = window.snapshot()
         self.grounding = Grounding(self.query, clips)
         self.asked_t = t

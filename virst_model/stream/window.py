@@ -77,7 +77,7 @@ class Window:
         self.reset()
 
     def reset(self) -> None:
-        """Forgets all frames and the sampling grid."""
+        """Forgets all frames and the sampling grid: the next frame is sampled."""
         self._clips.clear()
         self._last_stamp_s: float | None = None
         self._due_s: float | None = None
