@@ -158,7 +158,7 @@ def enlarge(small: Tensor, side: int) -> Tensor:
 def segmenter_config(overrides: list[str], like: SegmenterConfig) -> SegmenterConfig:
     """`like` with what the release's overrides of SAM 2's configuration say."""
     texts = dict(text.lstrip("+").split("=", 1) for text in overrides)
-    given = {name.removeprefix("model."): json.loads(text) for name, text in texts.items()}
+    values_of = {name.removeprefix("model."): json.loads(text) for name, text in texts.items()}
     trunk, attention = "image_encoder.trunk.", "memory_attention."
     names = {
         "side": "image_size",
@@ -171,7 +171,7 @@ def segmenter_config(overrides: list[str], like: SegmenterConfig) -> SegmenterCo
         "memory_layers": attention + "num_layers",
         "memory_feedforward": attention + "layer.dim_feedforward",
     }
-    values = {ours: given[name] for ours, name in names.items() if name in given}
+    values = {ours: values_of[name] for ours, name in names.items() if name in values_of}
     lists = {name: tuple(value) for name, value in values.items() if isinstance(value, list)}
     return dataclasses.replace(like, **(values | lists))
 
@@ -198,8 +198,8 @@ def whole_model(file: Golden, behaviour: BehaviourConfig, initial_fusion: bool =
 def _check_sizes(config: VirstConfig, file: Golden) -> None:
     """Sizes that the parameters tell are those that the file's metadata tells."""
     sizes, llm = file.meta["config"], config.llm
-    found = (llm.hidden, llm.layers, llm.kv_heads, llm.intermediate, llm.vocab)
-    assert found == tuple(sizes[name] for name in ("hidden", "layers", "kv", "inter", "vocab"))
+    ours = (llm.hidden, llm.layers, llm.kv_heads, llm.intermediate, llm.vocab)
+    assert ours == tuple(sizes[name] for name in ("hidden", "layers", "kv", "inter", "vocab"))
     # The last of the configured blocks does not run.
     assert (config.umt.dim, config.umt.depth + 1) == tuple(sizes["vit"][:2])
     assert config.segmenter == segmenter_config(file.meta["sam_overrides"], config.segmenter)

@@ -1,5 +1,6 @@
 """What our fusion and language side compute is what the released VIRST computes (golden.py)."""
 
+import dataclasses
 import json
 import re
 
@@ -26,7 +27,14 @@ from torch.nn.utils.rnn import pad_sequence
 from virst_model.checkpoints.load import TINY, empty
 from virst_model.checkpoints.names import from_released, to_released
 from virst_model.checkpoints.released import LORA_A, PREFIX, sizes_of, with_lora
-from virst_model.config import LlmConfig, UmtConfig, full
+from virst_model.config import (
+    FusionConfig,
+    LlmConfig,
+    TomeConfig,
+    UmtConfig,
+    VirstConfig,
+    full,
+)
 from virst_model.model.fusion import InitialFusion, SecondFusion
 from virst_model.model.prompt import IGNORE
 from virst_model.model.tome import TomeProjector
@@ -86,14 +94,9 @@ def test_sizes_of_the_full_model_are_read_from_the_released_shapes() -> None:
 @each("initial fusion")
 def test_initial_fusion(file: Golden, near: Near) -> None:
     meta, features = file.meta, file["in/vision_feats"][None]
-    fusion = InitialFusion(
-        meta["hidden_dim"],
-        meta["vision_dim"],
-        meta["token_dim"],
-        features.shape[-1],
-        meta["grid_hw"],
-        meta["num_heads"],
-    )
+    assert features.shape[2] == meta["vision_dim"] == meta["token_dim"]
+    fusion_config = FusionConfig(grid=meta["grid_hw"], heads=meta["num_heads"])
+    fusion = InitialFusion(sized(meta["hidden_dim"], features, fusion_config))
     load_alone(fusion, file, "model.initial_seg_fusion_module.", "initial_fusion.")
     fused = fusion(file["in/seg_embeds"], features)
     near(file.kind, fused, file["out/fused_seg_embeds"], meta["tol"])
@@ -105,15 +108,11 @@ def test_initial_fusion(file: Golden, near: Near) -> None:
 @each("second fusion")
 def test_second_fusion(file: Golden, near: Near) -> None:
     meta, seg, features = file.meta, file["in/seg_token"], file["in/image_token"][None]
-    fusion = SecondFusion(
-        meta["in_dim"],
-        features.shape[2],
-        meta["token_dim"],
-        features.shape[-1],
-        meta["grid_hw"],
-        meta["nhead"],
-        meta["n_layers"],
+    assert features.shape[2] == meta["token_dim"]
+    fusion_config = FusionConfig(
+        grid=meta["grid_hw"], heads=meta["nhead"], layers=meta["n_layers"]
     )
+    fusion = SecondFusion(sized(meta["in_dim"], features, fusion_config))
     load_alone(fusion, file, "model.seg_prompter.", "second_fusion.")
     near(file.kind, fusion(seg, features), file["out/decoded"], meta["tol"])
     # Attention of the last layer, which the release averages for each frame and does not use.
@@ -150,9 +149,8 @@ def test_tome_on_clips_and_on_images(file: Golden, near: Near) -> None:
     # The release keeps 16 tokens for each frame of a clip.
     cases = (("video", 16 * frames, clips), ("image", IMAGE_TOKENS, file["in/features_1"]))
     for name, tokens, features in cases:
-        tome = TomeProjector(
-            meta["mm_hidden_size"], meta["hidden_size"], meta["num_attention_heads"], tokens
-        )
+        config = TomeConfig(meta["num_attention_heads"], tokens)
+        tome = TomeProjector(config, meta["mm_hidden_size"], meta["hidden_size"])
         load_alone(tome, file, "model.mm_projector.", "vlm.projector.")
         merged = tome.merge(features)
         near(f"tome, {name}, merged", merged, file[f"out/merged_{name}"], meta["tol"])
@@ -167,8 +165,7 @@ def test_vlm_without_and_with_initial_fusion(file: Golden, near: Near) -> None:
     near("vlm, embeddings", embeds, file["out/inputs_embeds"], 1e-4)
 
     features, places = file["in/sam_feats"], file["out/seg_positions"]
-    width = file.weights["model.initial_seg_fusion_module.spatial_norm.weight"].shape[0]
-    fusion = InitialFusion(embeds.shape[-1], features.shape[2], width, features.shape[-1])
+    fusion = InitialFusion(sized(embeds.shape[-1], features, full().fusion))
     load(fusion, file.weights, "initial_fusion.")
     fused = embeds.clone()
     fused[:, places] = fusion(embeds[:, places], features)
@@ -196,6 +193,17 @@ def test_vlm_on_a_right_padded_batch(file: Golden, near: Near) -> None:
         near("vlm, padded", ours[:length], theirs[:length], 1e-4)
 
 
+def sized(hidden: int, features_BTCgg: Tensor, fusion: FusionConfig) -> VirstConfig:
+    """The full model's config at the recorded widths and side."""
+    config, (_, _, dim, grid, _) = full(), features_BTCgg.shape
+    return dataclasses.replace(
+        config,
+        llm=dataclasses.replace(config.llm, hidden=hidden),
+        segmenter=dataclasses.replace(config.segmenter, dim=dim, side=16 * grid),
+        fusion=fusion,
+    )
+
+
 def vlm_and_visual_tokens(file: Golden) -> tuple[Vlm, Tensor]:
     sizes = file.meta["config"]
     hidden, (dim, depth, heads) = sizes["hidden"], sizes["vit"]
@@ -211,7 +219,7 @@ def vlm_and_visual_tokens(file: Golden) -> tuple[Vlm, Tensor]:
     )
     # The last of the configured blocks does not run.
     umt = Umt(UmtConfig(UMT_SIDE, kernel.shape[-1], dim, depth - 1, heads))
-    vlm = Vlm(umt, TomeProjector(dim, hidden, heads), build_llm(llm))
+    vlm = Vlm(umt, TomeProjector(TomeConfig(heads), dim, hidden), build_llm(llm))
     load(vlm, file.weights, "vlm.")
     clips = enlarge(file["in/clip_small"], UMT_SIDE).unflatten(0, (-1, umt.clip_frames))
     return vlm, vlm.encode_clips(clips)

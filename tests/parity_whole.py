@@ -88,12 +88,12 @@ def track(
         previous = prompted[t].logits if t in prompted else None
         prompted[t] = model.segmenter.decode_prompted(features[t], prompt_NC[None], previous)
         memory.write_anchor(t, model.encode_memory(features[t], prompted[t]))
-    for t, seen in enumerate(features):
+    for t, frame in enumerate(features):
         if t in prompted:
             yield prompted[t]
             continue
-        decoded = model.propagate(seen, [memory.read(t, len(features))])
-        memory.write(t, model.encode_memory(seen, decoded))
+        decoded = model.propagate(frame, [memory.read(t, len(features))])
+        memory.write(t, model.encode_memory(frame, decoded))
         yield decoded
 
 
@@ -186,16 +186,16 @@ def beyond_rounding(
     file: Golden, inputs: str, frames: dict, ours: dict[str, float]
 ) -> dict[str, float]:
     """How far the recorded norms are outside of what rounding makes of `ours`, relative."""
-    found = [ours]
+    runs = [ours]
     for seed in range(MOVED):
         model = whole_model(file, behaviour("released"))
         terms, _ = training_terms(model, Moved(file, seed), inputs, frames)
         loss = losses.weighted_sum(terms, file.meta["loss_weights"], iou_twice=True)
-        found.append(gradient_norms(model, loss, ours))
+        runs.append(gradient_norms(model, loss, ours))
     off = {}
     for name in ours:
         norm = frames["grad_norms"][name]
-        norms, scale = [one[name] for one in found], max(norm, SMALL_GRADIENT)
+        norms, scale = [norms_of[name] for norms_of in runs], max(norm, SMALL_GRADIENT)
         allowed = min(DEVIATIONS * statistics.stdev(norms), MOST_ROUNDING * scale)
         off[name] = max(abs(norm - statistics.mean(norms)) - allowed, 0.0) / scale
     return off
@@ -235,12 +235,12 @@ def training_terms(
     prompts_BNTC = model.second_fusion(states, s2)
     decoded, truth = [], []
     for conversation, chosen in enumerate(frames["frames_in_loss"]):
-        given = {
+        by_anchor = {
             chosen.index(anchor): prompts_BNTC[conversation, None, :, anchor]
             for anchor in frames["anchors"][conversation]
         }
         window = [features[t] for t in chosen]
-        decoded.append(segment_window(model, window, given))
+        decoded.append(segment_window(model, window, by_anchor))
         truth.append(file[f"in/{inputs}gt_masks"][conversation, chosen].float())
     joined = Decoded(
         *(

@@ -119,9 +119,9 @@ def _time(features: FrameFeatures) -> int:
 
 
 def _find(features: FrameFeatures, colours_B3: torch.Tensor) -> Decoded:
-    seen = (features.s2 == colours_B3[:, :, None, None]).all(1)
-    present = seen.flatten(1).any(1)
-    raw = torch.where(seen, 10.0, -10.0)
+    same = (features.s2 == colours_B3[:, :, None, None]).all(1)
+    present = same.flatten(1).any(1)
+    raw = torch.where(same, 10.0, -10.0)
     return Decoded(
         logits=torch.where(present[:, None, None], raw, ABSENT_LOGIT),
         raw_logits=raw,

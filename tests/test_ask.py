@@ -38,12 +38,12 @@ def clips(model):
 def greedy(model, clips, count):
     """The answer's ids by whole passes, one for each token, without a cache."""
     ids = ask.question_ids(model.tokenizer, QUESTION)
-    said = []
+    answer = []
     with torch.inference_mode():
         for _ in range(count):
-            embeds = model.vlm.embed(torch.cat([ids, torch.tensor(said, dtype=int)]), clips)
-            said.append(int(model.vlm.logits(model.vlm.hidden(embeds[None])[0, -1]).argmax()))
-    return said
+            embeds = model.vlm.embed(torch.cat([ids, torch.tensor(answer, dtype=int)]), clips)
+            answer.append(int(model.vlm.logits(model.vlm.hidden(embeds[None])[0, -1]).argmax()))
+    return answer
 
 
 def test_the_cached_answer_is_the_one_of_whole_passes(model, clips):
@@ -58,8 +58,8 @@ def test_the_cached_answer_is_the_one_of_whole_passes(model, clips):
 def test_the_language_model_reads_the_prompt_once_and_then_single_tokens(model, clips):
     lengths = []
     hook = model.vlm.llm.model.layers[0].register_forward_pre_hook(
-        lambda layer, given, named: lengths.append(
-            (given or (named["hidden_states"],))[0].shape[1]
+        lambda layer, inputs, named: lengths.append(
+            (inputs or (named["hidden_states"],))[0].shape[1]
         ),
         with_kwargs=True,
     )
@@ -77,7 +77,7 @@ def test_an_answer_ends_with_the_end_token(clips, monkeypatch):
     word = model.tokenizer.encode("a").ids[0]
     steps = []
 
-    def say(layer, given, logits):
+    def say(layer, inputs, logits):
         steps.append(logits.shape)
         logits = torch.zeros_like(logits)
         logits[..., end if len(steps) == 4 else word] = 1.0
@@ -93,7 +93,7 @@ def test_an_answer_is_bounded(clips):
     model = real_model(smallest())
     word = model.tokenizer.encode("a").ids[0]
 
-    def say(layer, given, logits):
+    def say(layer, inputs, logits):
         logits = torch.zeros_like(logits)
         logits[..., word] = 1.0
         return logits
@@ -158,18 +158,18 @@ def test_the_program_answers_about_images_and_videos(model, tmp_path, capsys):
 def test_weights_that_were_not_taught_to_answer_say_so_and_nothing_else(tmp_path, capsys):
     Image.fromarray(noise_frames(1)[0]).save(tmp_path / "a.png")
     save(real_model(smallest()), tmp_path / "weights")
-    asked = [str(tmp_path / "a.png"), "--question", QUESTION, "--device", "cpu"]
+    packaged = [str(tmp_path / "a.png"), "--question", QUESTION, "--device", "cpu"]
     chosen = ["--model", str(tmp_path / "weights")]
 
-    for arguments, who in ((asked, "the packaged model"), ([*asked, *chosen], chosen[1])):
+    for arguments, who in ((packaged, "the packaged model"), ([*packaged, *chosen], chosen[1])):
         assert ask.main(arguments) == 2
-        said = capsys.readouterr()
-        assert said.out == "" and said.err.count("\n") == 1
-        assert said.err.startswith(f"error: --model: {who} has not learned to answer in words")
+        captured = capsys.readouterr()
+        assert captured.out == "" and captured.err.count("\n") == 1
+        assert captured.err.startswith(f"error: --model: {who} has not learned to answer in words")
 
 
 @pytest.mark.parametrize(
-    "arguments, said",
+    "arguments, reason",
     [
         (["{tmp}/missing.mp4"], "{tmp}/missing.mp4: no such file or folder"),
         (["{tmp}/a.png", "--question", " "], "--question: a question without words"),
@@ -177,7 +177,7 @@ def test_weights_that_were_not_taught_to_answer_say_so_and_nothing_else(tmp_path
         (["{tmp}/broken.png"], "{tmp}/broken.png: holds no frame that can be read"),
     ],
 )
-def test_bad_input_is_one_line_and_exit_status_2(arguments, said, model, tmp_path, capsys):
+def test_bad_input_is_one_line_and_exit_status_2(arguments, reason, model, tmp_path, capsys):
     save(model, tmp_path / "weights")
     Image.fromarray(noise_frames(1)[0]).save(tmp_path / "a.png")
     (tmp_path / "broken.png").write_bytes(b"\x89PNG no more")
@@ -187,5 +187,5 @@ def test_bad_input_is_one_line_and_exit_status_2(arguments, said, model, tmp_pat
     assert ask.main([path, *defaults, *rest]) == 2
 
     error = capsys.readouterr().err
-    assert error.startswith(f"error: {said.replace('{tmp}', str(tmp_path))}")
+    assert error.startswith(f"error: {reason.replace('{tmp}', str(tmp_path))}")
     assert error.count("\n") == 1

@@ -36,9 +36,9 @@ def test_compiled_and_eager_give_the_same_masks(film, eager, caplog):
     masks, _ = follow(model, film, QUERIES, delay=1)
 
     assert not warnings_in(caplog)
-    for one, other in zip(eager, masks, strict=True):
-        assert np.count_nonzero(one) > 100
-        assert region(one, other).mean() >= 0.999
+    for expected, mask in zip(eager, masks, strict=True):
+        assert np.count_nonzero(expected) > 100
+        assert region(expected, mask).mean() >= 0.999
 
 
 def test_what_cannot_be_compiled_runs_as_it_is_and_says_so(film, eager, caplog):
@@ -49,9 +49,9 @@ def test_what_cannot_be_compiled_runs_as_it_is_and_says_so(film, eager, caplog):
         model = compile_frames(load(), backend=broken)
     masks, _ = follow(model, film, QUERIES, delay=1)
 
-    said = warnings_in(caplog)
-    assert len(said) == len(PARTS)
-    assert all("no compiler here" in line for line in said), said
+    lines = warnings_in(caplog)
+    assert len(lines) == len(PARTS)
+    assert all("no compiler here" in line for line in lines), lines
     assert np.array_equal(masks, eager)
 
 

@@ -23,97 +23,97 @@ BEHAVIOURS = ("paper", "released")
 
 
 @pytest.fixture(params=BEHAVIOURS)
-def seen(request, monkeypatch):
+def calls(request, monkeypatch):
     """A model, and what it is shown: the spies append to the lists of this dict."""
     model = real_model(smallest())
     model.config = replace(model.config, behaviour=behaviour(request.param))
     calls = {"model": model, "images": [], "clips": [], "fused": [], "prompted": [], "tracked": []}
     umt, segmenter = model.vlm.umt, model.segmenter
 
-    def spy(owner, name, noted, note):
+    def spy(owner, name, place, note):
         known = getattr(owner, name)
 
-        def wrapped(*given, **named):
-            calls[noted].append(note(*given))
-            return known(*given, **named)
+        def wrapped(*arguments, **named):
+            calls[place].append(note(*arguments))
+            return known(*arguments, **named)
 
         monkeypatch.setattr(owner, name, wrapped)
 
     spy(umt, "encode_image", "images", lambda images: tuple(images.shape))
     spy(umt, "forward", "clips", lambda clips: tuple(clips.shape))
     spy(model.second_fusion, "forward", "fused", lambda states, s2: s2.shape[1])
-    spy(segmenter, "decode_prompted", "prompted", lambda *given: given[2:])
-    spy(segmenter, "decode_tracked", "tracked", lambda *given: 1)
+    spy(segmenter, "decode_prompted", "prompted", lambda *arguments: arguments[2:])
+    spy(segmenter, "decode_tracked", "tracked", lambda *arguments: 1)
     return calls
 
 
-def shown(seen) -> dict[str, object]:
+def inputs(calls) -> dict[str, object]:
     """What the clip encoder, the fusion and the mask decoder were given."""
-    return {name: value for name, value in seen.items() if name != "model"}
+    return {name: value for name, value in calls.items() if name != "model"}
 
 
-def one_image(seen, images: int = 1, sentences: int = 1) -> bool:
+def one_image(calls, images: int = 1, sentences: int = 1) -> bool:
     """Whether each image was one frame for the clip encoder, and one anchor a sentence."""
-    side = seen["model"].config.umt.side
+    side = calls["model"].config.umt.side
     return (
-        seen["images"] == [(1, 3, side, side)] * images
-        and seen["clips"] == [] == seen["tracked"]
-        and seen["fused"] == [1] * sentences
-        and len(seen["prompted"]) == sentences
-        and not any(previous is not None for given in seen["prompted"] for previous in given)
+        calls["images"] == [(1, 3, side, side)] * images
+        and calls["clips"] == [] == calls["tracked"]
+        and calls["fused"] == [1] * sentences
+        and len(calls["prompted"]) == sentences
+        and all(previous is None for options in calls["prompted"] for previous in options)
     )
 
 
-def test_an_image_file_is_segmented_as_one_frame_with_one_anchor(seen, tmp_path):
+def test_an_image_file_is_segmented_as_one_frame_with_one_anchor(calls, tmp_path):
     Image.fromarray(noise_frames(1)[0]).save(tmp_path / "0.png")
 
-    steps = list(segment_video(seen["model"], open_frames(tmp_path / "0.png"), ["it", "that"]))
+    steps = list(segment_video(calls["model"], open_frames(tmp_path / "0.png"), ["it", "that"]))
 
-    assert len(steps) == 1 and one_image(seen, sentences=2), shown(seen)
+    assert len(steps) == 1 and one_image(calls, sentences=2), inputs(calls)
 
 
-def test_a_video_of_one_frame_is_still_a_video(seen, tmp_path):
+def test_a_video_of_one_frame_is_still_a_video(calls, tmp_path):
     Image.fromarray(noise_frames(1)[0]).save(tmp_path / "0.png")
 
-    list(segment_video(seen["model"], open_frames(tmp_path), ["it"]))
+    list(segment_video(calls["model"], open_frames(tmp_path), ["it"]))
 
-    clips = {"paper": 1, "released": 2}[seen["model"].config.behaviour.name]
-    assert seen["images"] == [] and sum(shape[0] for shape in seen["clips"]) == clips
-    assert seen["fused"] == [{"paper": 1, "released": 8}[seen["model"].config.behaviour.name]]
+    clips = {"paper": 1, "released": 2}[calls["model"].config.behaviour.name]
+    assert calls["images"] == [] and sum(shape[0] for shape in calls["clips"]) == clips
+    assert calls["fused"] == [{"paper": 1, "released": 8}[calls["model"].config.behaviour.name]]
 
 
-def test_a_data_set_of_images_is_evaluated_on_single_frames(seen, tmp_path):
+def test_a_data_set_of_images_is_evaluated_on_single_frames(calls, tmp_path):
     make_reason_seg(tmp_path)
     (record, _) = open_dataset("reason-seg", tmp_path, "train").records
 
-    predict(seen["model"], record, Predictions(tmp_path / "out"), Pass())
+    predict(calls["model"], record, Predictions(tmp_path / "out"), Pass())
 
-    assert one_image(seen, sentences=2), shown(seen)
+    assert one_image(calls, sentences=2), inputs(calls)
 
 
-def test_a_question_about_an_image_shows_one_frame(seen, tmp_path):
+def test_a_question_about_an_image_shows_one_frame(calls, tmp_path):
     Image.fromarray(noise_frames(1)[0]).save(tmp_path / "0.png")
-    model = seen["model"]
+    model = calls["model"]
 
     (tokens,) = clip_tokens(model, open_frames(tmp_path / "0.png"))
 
     assert len(tokens) == model.vlm.umt.grid**2  # fewer than the projector leaves of a clip
-    assert len(seen["images"]) == 1 and seen["clips"] == []
+    assert len(calls["images"]) == 1 and calls["clips"] == []
 
 
 @pytest.mark.parametrize("propagation", [False, True])
-def test_training_on_an_image_makes_no_copy_of_it(seen, tmp_path, propagation):
+def test_training_on_an_image_makes_no_copy_of_it(calls, tmp_path, propagation):
     make_refer(tmp_path)
     mixture = open_mixture(tmp_path, sentences=2)
     draws = WindowDraws(windows=(32,), propagation=propagation)
 
-    batch = WindowBatches(mixture, seen["model"], draws, seed=0).draw(0)
-    losses(seen["model"], batch, STAGES["propagation", "7b"][0].objective)
+    batch = WindowBatches(mixture, calls["model"], draws, seed=0).draw(0)
+    losses(calls["model"], batch, STAGES["propagation", "7b"][0].objective)
 
     assert (batch.window, batch.anchors, batch.tracked, batch.times) == ([0], [0], [], [0])
     assert batch.pixels.shape[:2] == (1, 1) and batch.clips.shape[:3] == (1, 1, 1)
     assert batch.truth.shape[:2] == (len(batch.texts), 1)
-    assert one_image(seen), shown(seen)
+    assert one_image(calls), inputs(calls)
 
 
 @pytest.mark.parametrize(

@@ -20,11 +20,11 @@ def by_transformers(folder, image, text):
     tokenizer = CLIPTokenizer.from_pretrained(folder)
     processor = CLIPImageProcessor.from_pretrained(folder)
     model = CLIPModel.from_pretrained(folder).eval()
-    said = tokenizer([text], return_tensors="pt")
+    tokens = tokenizer([text], return_tensors="pt")
     pixels = processor(images=image, return_tensors="pt")["pixel_values"]
     with torch.inference_mode():
-        found = model(pixel_values=pixels, **said)
-    return float((found.image_embeds * found.text_embeds).sum())
+        outputs = model(pixel_values=pixels, **tokens)
+    return float((outputs.image_embeds * outputs.text_embeds).sum())
 
 
 def test_the_score_is_clips_similarity_of_image_and_text(clip):

@@ -157,7 +157,7 @@ def bad_inputs(folder):
 
 
 def test_bad_input_is_one_line_and_exit_status_2(weights, tmp_path, capsys):
-    for arguments, said in bad_inputs(tmp_path):
+    for arguments, reason in bad_inputs(tmp_path):
         defaults = ["--model", weights, "--device", "cpu", "--out", tmp_path / "out"]
         # The last of two options wins.
         status = segment.main([str(x) for x in [arguments[0], *defaults, *arguments[1:]]])
@@ -166,7 +166,7 @@ def test_bad_input_is_one_line_and_exit_status_2(weights, tmp_path, capsys):
         assert status == 2 and captured.out == ""
         # A carriage return and blanks: the bar that was wiped away.
         line = captured.err.rpartition("\r")[2]
-        assert line.startswith(f"error: {said}"), arguments
+        assert line.startswith(f"error: {reason}"), arguments
         assert line.count("\n") == 1 and line.endswith("\n")
 
 
@@ -199,8 +199,8 @@ def test_a_full_disk_is_one_line(run, video, monkeypatch, capsys):
 
 
 def test_a_precision_is_an_argument(monkeypatch):
-    asked = []
-    monkeypatch.setattr("virst_model.checkpoints.options.load", lambda *given: asked.append(given))
+    loads = []
+    monkeypatch.setattr("virst_model.checkpoints.options.load", lambda *call: loads.append(call))
     parser = ArgumentParser()
     segment.add_model_options(parser)
 
@@ -209,7 +209,7 @@ def test_a_precision_is_an_argument(monkeypatch):
     load_model(parser.parse_args(["--device", "cpu"]))
 
     dtypes = [torch.float32, torch.float16, torch.bfloat16, None]
-    assert asked == [(None, "cpu", dtype) for dtype in dtypes]
+    assert loads == [(None, "cpu", dtype) for dtype in dtypes]
 
 
 def test_guided_anchors_need_a_clip_and_take_it(run, video, tmp_path, capsys):

@@ -1,4 +1,4 @@
-"""The session: rules 4 and 11 to 14 of the stream, on a model that sees colours."""
+"""The session: rules 4 and 11 to 14 of docs/stream.md, on a model that sees colours."""
 
 from dataclasses import replace
 from types import SimpleNamespace
@@ -71,15 +71,15 @@ def strategic(strategy):
 
 def anchors_of_windows(strategy, windows=1):
     """Times of the anchors of each of the first windows of 16 frames, 4 frames apart."""
-    model, found = strategic(strategy), []
+    model, anchors = strategic(strategy), []
     with session(model, window_size=16, reground_every=4, pace=Pace(anchors=16)) as stream:
         stream.set_queries((query(1),))
         for t in range(12 + 4 * windows):
             model.decoded.clear()
             stream.step(frame(t, red=1), float(t))
             if model.decoded and t >= 15:
-                found.append(sorted(model.decoded))
-    return found
+                anchors.append(sorted(model.decoded))
+    return anchors
 
 
 @pytest.mark.parametrize(
@@ -259,14 +259,14 @@ def test_results_have_the_cameras_size_and_count_the_frames():
     assert (result.t, result.stamp_s) == (3, 3.0)
     assert result.mask_HW.shape == result.labels_HW.shape == SIZE
     assert result.mask_HW.dtype == result.labels_HW.dtype == np.uint8
-    found = result.results[0]
+    answer = result.results[0]
     assert set(np.unique(result.mask_HW)) == {0, 255}
-    assert (result.labels_HW == 7).sum() == found.area == found.mask_HW.sum()
-    x, y, width, height = found.box
-    assert found.mask_HW[y : y + height, x : x + width].sum() == found.area
-    assert found.mask_HW[y].any() and found.mask_HW[:, x].any()
-    assert found.presence == pytest.approx(0.9933, abs=1e-4)  # sigmoid(5)
-    assert found.score == pytest.approx(0.9)
+    assert (result.labels_HW == 7).sum() == answer.area == answer.mask_HW.sum()
+    x, y, width, height = answer.box
+    assert answer.mask_HW[y : y + height, x : x + width].sum() == answer.area
+    assert answer.mask_HW[y].any() and answer.mask_HW[:, x].any()
+    assert answer.presence == pytest.approx(0.9933, abs=1e-4)  # sigmoid(5)
+    assert answer.score == pytest.approx(0.9)
 
 
 def test_frames_without_a_query_count_too():

@@ -1,4 +1,4 @@
-"""The rules of the stream on the real tiny model with random weights (seed 0)."""
+"""The rules of docs/stream.md on the real tiny model with random weights (seed 0)."""
 
 from dataclasses import replace
 import gc
@@ -76,6 +76,18 @@ def track_of(model, memory, t):
     decoded = model.propagate(features, [memory.read(t)])
     memory.write(t, model.encode_memory(features, decoded))
     return decoded
+
+
+def test_rule_1_time_counts_processed_frames_whatever_their_stamps(model):
+    stream = asked(session(model), "the red circle")
+    for image, stamp_s in zip(FRAMES, (0.0, 0.1, 5.0, 5.1, 60.0, 61.0)):
+        stream.step(image, stamp_s)
+
+    memory = stream.tracks[0].memory
+    assert memory.anchor_times == (3,) and fifo_times(memory) == (3, 4, 5)
+    times = memory.read(6).pointer_time[0]
+    assert times[0] == pytest.approx(3 / 15)  # of the anchor
+    assert times[memory.read(6).pointers.shape[1] - 15] == pytest.approx(1 / 15)
 
 
 def test_rule_4_grounds_4_frames_padded_to_8_then_8_16_and_32(model, monkeypatch):
@@ -252,21 +264,21 @@ def test_rule_16_the_past_does_not_depend_on_the_future(model):
     future = noise_frames(6, seed=1)
     streams = [asked(session(model, grounding_delay_frames=2), "the red circle") for _ in "ab"]
 
-    one = run(streams[0], FRAMES[:16])
-    other = run(streams[1], FRAMES[:10] + future)
+    known = run(streams[0], FRAMES[:16])
+    changed = run(streams[1], FRAMES[:10] + future)
 
-    assert all((a == b).all() for a, b in zip(masks(one[:10]), masks(other[:10])))
-    assert any((a != b).any() for a, b in zip(masks(one[10:]), masks(other[10:])))
+    assert all((a == b).all() for a, b in zip(masks(known[:10]), masks(changed[:10])))
+    assert any((a != b).any() for a, b in zip(masks(known[10:]), masks(changed[10:])))
 
 
 def test_equal_input_gives_equal_output_in_sync_mode(model):
-    one, other = (
+    first, second = (
         run(asked(session(model, grounding_delay_frames=1), "the red circle"), FRAMES[:12])
         for _ in "ab"
     )
 
-    assert all((a == b).all() for a, b in zip(masks(one), masks(other)))
-    assert [r.results[0].score for r in one] == [r.results[0].score for r in other]
+    assert all((a == b).all() for a, b in zip(masks(first), masks(second)))
+    assert [r.results[0].score for r in first] == [r.results[0].score for r in second]
 
 
 def test_queries_side_by_side_equal_each_alone(model):

@@ -1,4 +1,7 @@
-"""Groundings in their thread: rules 5, 6 and 11, on a model whose VLM waits for a gate."""
+"""Groundings in their thread, on a model whose VLM waits for a gate.
+
+Rules 5, 6 and 11 of docs/stream.md.
+"""
 
 from threading import Event
 from threading import enumerate as threads
@@ -175,11 +178,11 @@ def test_close_cancels_and_joins_the_thread(model):
 
 
 def test_the_grounder_has_its_own_number_of_torch_threads(model, stream, monkeypatch):
-    seen = []
+    numbers = []
     ground = model.ground
 
     def spy(*arguments):
-        seen.append(torch.get_num_threads())
+        numbers.append(torch.get_num_threads())
         return ground(*arguments)
 
     monkeypatch.setattr(model, "ground", spy)
@@ -188,7 +191,7 @@ def test_the_grounder_has_its_own_number_of_torch_threads(model, stream, monkeyp
     try:
         stream.set_queries((query(1, "red"),))
         Film(stream).until(tracked(1))
-        assert (seen[0], torch.get_num_threads()) == (1, 2)
+        assert (numbers[0], torch.get_num_threads()) == (1, 2)
     finally:
         torch.set_num_threads(before)
 

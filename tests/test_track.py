@@ -1,4 +1,4 @@
-"""One query's track: rules 7 to 10 of the stream, on a model that sees colours."""
+"""One query's track: rules 7 to 10 of docs/stream.md, on a model that sees colours."""
 
 from streams import ColourModel, bars, fifo_times, frame, query, run, session, states
 
@@ -188,11 +188,11 @@ def test_anchors_without_the_object_stay_out_of_the_bank():
 def test_two_groundings_without_the_object_lose_it_and_one_with_it_finds_it():
     stream = session(reground_every=4)
     stream.set_queries((query(1),))
-    seen = [frame(t, red=1) for t in range(8)]
+    present = [frame(t, red=1) for t in range(8)]
     gone = [frame(t) for t in range(8, 28)]
     back = [frame(t, red=6) for t in range(28, 40)]
 
-    results = run(stream, seen + gone + back)
+    results = run(stream, present + gone + back)
 
     by_time = states(results)
     # Groundings of 8 frames at 11 (half of it), 15, 19 (nothing of it); at 31: anchors 24, 31.

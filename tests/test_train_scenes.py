@@ -8,6 +8,7 @@ from streams import real_model, smallest
 import torch
 
 from virst_model.checkpoints.load import build, load
+from virst_model.config import TomeConfig
 from virst_model.model.tome import TomeProjector
 from virst_model.synthetic.grammar import MOTIONS, parse
 from virst_model.synthetic.stories import make_story
@@ -131,7 +132,7 @@ def test_a_model_that_is_taught_words_keeps_those_it_knew():
 
 
 def test_a_merged_token_knows_how_much_of_it_is_marked():
-    projector = TomeProjector(vision_dim=8, hidden=8, heads=2, tokens=2)
+    projector = TomeProjector(TomeConfig(heads=2, tokens=2), vision_dim=8, hidden=8)
     one, two = torch.randn(2, 8)
     tokens = torch.stack([one, two, one, two, two, two, one, one])[None]
 

@@ -209,14 +209,14 @@ def damage(path, number):
 
 def readable(frames):
     """Which frames can be read."""
-    found = []
+    answers = []
     for picture in frames:
         try:
             picture.read()
-            found.append(True)
+            answers.append(True)
         except VideoError:
-            found.append(False)
-    return found
+            answers.append(False)
+    return answers
 
 
 def test_a_video_file_gives_its_frames_twice(tmp_path):
@@ -382,10 +382,10 @@ def test_memory_does_not_grow_with_the_video():
 
 def test_guided_anchors_follow_the_scorer():
     model = with_behaviour(ColourModel(), anchors="guided")
-    seen = []
+    texts = []
 
     def scorer(image_HW3, text):
-        seen.append(text)
+        texts.append(text)
         t = int(image_HW3[0, 0, 0])
         return -abs(t - (10 if text == "red" else 30))
 
@@ -393,7 +393,7 @@ def test_guided_anchors_follow_the_scorer():
 
     sampled = sample_frames(40, PAPER).fused
     assert model.decoded == [min(sampled, key=lambda i: (abs(i - t), i)) for t in (10, 30)]
-    assert sorted(set(seen)) == ["blue", "red"] and len(seen) == 64
+    assert sorted(set(texts)) == ["blue", "red"] and len(texts) == 64
 
 
 def test_guided_anchors_without_a_scorer_are_an_error():

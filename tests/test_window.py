@@ -1,4 +1,4 @@
-"""The window of a stream: rules 2 and 3, and the schedule of rule 4."""
+"""The window of a stream: rules 2 and 3 of docs/stream.md, and the schedule of rule 4."""
 
 import numpy as np
 import pytest

@@ -11,7 +11,13 @@ LOST = "lost"
 
 @dataclass(frozen=True)
 class Query:
-    """A sentence to look for; `id` counts from 1, never reused; `label` is its slot 1..16."""
+    """A sentence to look for.
+
+    Attributes:
+        id: counts from 1, never reused.
+        text: as the person wrote it.
+        label: its value in `StepResult.labels_HW`, 1..255; no other query of the time has it.
+    """
 
     id: int
     text: str
@@ -23,6 +29,7 @@ class QueryResult:
     """One query's answer for one frame.
 
     Attributes:
+        id, label, text: the query's.
         state: SEARCHING, TRACKING or LOST; the mask is empty unless TRACKING.
         score: predicted IoU, 0..1.
         presence: sigmoid of the object score, 0..1.
@@ -44,7 +51,15 @@ class QueryResult:
 
 @dataclass(frozen=True)
 class StepResult:
-    """All answers for one frame: `mask_HW` uint8 0/255 (union), `labels_HW` uint8 0 or a label."""
+    """All answers for one frame.
+
+    Attributes:
+        t: number of the frame among those processed since the start; of a video, its index.
+        stamp_s: the camera's; of a video, seconds from its start.
+        results: one of each query, in their order.
+        mask_HW: uint8 0/255, the union of the queries' masks.
+        labels_HW: uint8, 0 or the label whose logit is the highest there.
+    """
 
     t: int
     stamp_s: float

@@ -44,7 +44,7 @@ class UmtConfig:
 
 @dataclass(frozen=True)
 class TomeConfig:
-    """ToMe projector: merges a clip's tokens down to `tokens`."""
+    """ToMe projector: merges a clip's tokens down to `tokens`; `heads` are those of the UMT."""
 
     heads: int
     tokens: int = 64
@@ -52,7 +52,15 @@ class TomeConfig:
 
 @dataclass(frozen=True)
 class LlmConfig:
-    """Qwen2 (through transformers)."""
+    """Qwen2 (through transformers); the names are short forms of those of its config.
+
+    Attributes:
+        hidden: width D.
+        vocab: rows of the embedding, at least as many as the tokenizer has entries.
+        tie_embeddings: the head that makes logits is the embedding.
+        max_length: most tokens of a conversation, the visual ones among them.
+        init_std: of random weights.
+    """
 
     hidden: int
     layers: int
@@ -167,8 +175,8 @@ class BehaviourConfig:
     def __post_init__(self) -> None:
         for switch, known in CHOICES.items():
             if getattr(self, switch) not in known:
-                said = f"{switch} is {getattr(self, switch)!r}; known are {', '.join(known)}"
-                raise ValueError(f"behaviour: {said}")
+                value = getattr(self, switch)
+                raise ValueError(f"behaviour: {switch} is {value!r}; known are {', '.join(known)}")
         if not 1 <= self.alpha <= MOST_ALPHA:
             raise ValueError(f"behaviour: alpha is {self.alpha}, must be 1..{MOST_ALPHA}")
 
@@ -215,12 +223,17 @@ class VirstConfig:
     answers: bool = False
 
     def to_dict(self) -> dict[str, Any]:
-        """JSON-able; `from_dict` is its inverse."""
+        """Nested dicts, as JSON takes them; `from_dict` is its inverse."""
         return dataclasses.asdict(self)
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> "VirstConfig":
-        """Builds a config; an unknown key is an error that names it."""
+        """The config of such a dict; what is left out has its default.
+
+        Raises:
+            ValueError: an unknown key, a missing one, or a value of another type, named with its
+                place.
+        """
         return _build(cls, values, "config")
 
 

@@ -1,6 +1,6 @@
-"""Frames of a video file, of a folder of images or of one image: in order, as often as asked."""
+"""Frames of a video file, of images in files or in memory: in order, as often as asked."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 import logging
@@ -97,6 +97,21 @@ class StillImage(ImageFiles):
         super().__init__(path, [image])
 
 
+class MemoryFrames:
+    """Pictures in memory as a video; names are the frame numbers in five digits."""
+
+    def __init__(
+        self, images: Sequence[np.ndarray], rate_hz: float, path: str = "pictures"
+    ) -> None:
+        """`images`: uint8 RGB (H, W, 3) each, not copied; `rate_hz`: frames a second."""
+        self.path, self.length, self.rate_hz = path, len(images), rate_hz
+        self.images = images
+
+    def __iter__(self) -> Iterator[Frame]:
+        for index, image_HW3 in enumerate(self.images):
+            yield Frame(index, f"{index:05d}", lambda image_HW3=image_HW3: image_HW3)
+
+
 class VideoFile:
     """What OpenCV can read; names are the frame numbers in five digits.
 
@@ -105,7 +120,11 @@ class VideoFile:
     """
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
-        """Raises VideoError where it is not a video."""
+        """Opens the file, to see that it can be read, and closes it.
+
+        Raises:
+            VideoError: no such file, or not a video.
+        """
         self.path = str(path)
         capture = self._open()
         rate_hz = capture.get(cv2.CAP_PROP_FPS)
@@ -152,8 +171,8 @@ class VideoFile:
         return Frame(index, f"{index:05d}", partial(self._read, index, capture))
 
     def _read(self, index: int, capture: cv2.VideoCapture | None) -> np.ndarray:
-        found, bgr_HW3 = (False, None) if capture is None else capture.retrieve()
-        if not found or bgr_HW3 is None:
+        decoded, bgr_HW3 = (False, None) if capture is None else capture.retrieve()
+        if not decoded or bgr_HW3 is None:
             raise VideoError(self.path, f"frame {index} cannot be decoded")
         return cv2.cvtColor(bgr_HW3, cv2.COLOR_BGR2RGB)
 
@@ -188,9 +207,12 @@ def natural(path: Path) -> list[tuple[int, int, str]]:
 
 
 def read_image(path: Path) -> np.ndarray:
-    """Pixels as a viewer shows them, turned as the file says; truncated files are errors.
+    """Pixels as a viewer shows them, uint8 RGB (H, W, 3), turned as the file says.
 
     Pillow and not OpenCV, which fills the rest of a truncated JPEG with grey and says nothing.
+
+    Raises:
+        VideoError: no such file, no image, or a truncated one.
     """
     try:
         with Image.open(path) as image:

@@ -25,7 +25,12 @@ FONT = cv2.FONT_HERSHEY_SIMPLEX
 
 
 def draw_overlay(frame_HW3: np.ndarray, result: StepResult | None) -> np.ndarray:
-    """The frame, uint8 RGB, with tinted and outlined masks and a caption a query; a BGR copy."""
+    """A BGR copy (H, W, 3) of an RGB frame with tinted, outlined masks and a caption a query.
+
+    Args:
+        frame_HW3: uint8 RGB.
+        result: the frame's answers, masks at its size; None draws nothing.
+    """
     canvas_HW3 = cv2.cvtColor(frame_HW3, cv2.COLOR_RGB2BGR)
     for row, answer in enumerate(result.results if result else ()):
         colour = COLOURS[(answer.label - 1) % len(COLOURS)][::-1]

@@ -33,13 +33,13 @@ def patch_attention(
         view = view_video(model, frames_of(record), seed=seed)
     except VideoError as error:
         raise DataError(error.path, error.reason) from None
-    s2_1TChw = torch.cat([view.features[index].s2 for index in view.fused])[None]
+    s2_1TCgg = torch.cat([view.features[index].s2 for index in view.fused])[None]
     prompt = model.prompter.ask(plain_sentence(text))
-    states, _, _ = model.st_states([torch.cat(view.clips)], s2_1TChw, [prompt])
-    _, looks = model.second_fusion.look(states, s2_1TChw)
-    paid_TS = looks[-1][0].float().mean(dim=(0, 1, 2))
+    states, _, _ = model.st_states([torch.cat(view.clips)], s2_1TCgg, [prompt])
+    _, looks = model.second_fusion.look(states, s2_1TCgg)
+    paid_TL = looks[-1][0].float().mean(dim=(0, 1, 2))
     grid = model.second_fusion.grid
-    maps = paid_TS.unflatten(1, (grid, grid)).cpu().numpy()
+    maps = paid_TL.unflatten(1, (grid, grid)).cpu().numpy()
     found: dict[int, np.ndarray] = {}
     for index, one in zip(view.fused, maps, strict=True):  # padding repeats a frame
         found[index] = found.get(index, 0) + one

@@ -1,12 +1,12 @@
 """Synthetic videos in memory, and a model that watches them."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
 from virst_model.answer import SEARCHING, Query
 from virst_model.evaluate.metrics import region
-from virst_model.frames import Frame
+from virst_model.frames import MemoryFrames
 from virst_model.model.virst import Virst
 from virst_model.offline.video import Scorer, segment_video
 from virst_model.stream.session import Session, SessionOptions
@@ -17,7 +17,7 @@ FOUND = 0.5  # IoU from which on a mask is on its object
 Render = Callable[[float, int, int], tuple[np.ndarray, np.ndarray]]
 
 
-class Film:
+class Film(MemoryFrames):
     """What was filmed of a scene or a story.
 
     Attributes:
@@ -27,15 +27,10 @@ class Film:
     """
 
     def __init__(self, render: Render, frames: int, fps: float, size: tuple[int, int]) -> None:
-        self.path, self.length, self.rate_hz = "film", frames, fps
         self.times = [t / fps for t in range(frames)]
         shots = [render(t, *size) for t in self.times]
-        self.images = [image for image, _ in shots]
+        super().__init__([image for image, _ in shots], fps, path="film")
         self.ids_THW = np.stack([ids for _, ids in shots])
-
-    def __iter__(self) -> Iterator[Frame]:
-        for index, image in enumerate(self.images):
-            yield Frame(index, f"{index:05d}", lambda image=image: image)
 
 
 def whole(

@@ -74,7 +74,7 @@ def _write_variant(start: Path, initial: bool, second: str, folder: Path) -> Non
     if second == "mlp":
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(0)
-            model.second_fusion = MlpFusion(model.config.llm.hidden, model.config.segmenter.dim)
+            model.second_fusion = MlpFusion(model.config)
     save(model, folder, torch.float32)
 
 

@@ -1,6 +1,7 @@
 """Temporal Dynamic Anchor Updater: which frames are anchors, and which anchors a frame reads.
 
-Pure functions of frame numbers (Sec. 3.4, Alg. 2 of arXiv 2603.27060).
+Pure functions of frame numbers (Sec. 3.4, Alg. 2 of arXiv 2603.27060); what the release does:
+docs/released.md, facts 19 and 23.
 """
 
 from collections.abc import Iterable, Sequence
@@ -18,9 +19,13 @@ FIXED_ANCHORS = 3
 
 
 def anchor_indices(frames: int) -> list[int]:
-    """Evenly spaced anchor candidates of a window: max(1, T // 4) of `frames` >= 1 frames.
+    """Evenly spaced anchor candidates of a window: max(1, T // 4) of T = `frames` frames.
 
-    Rounded half to even, from the first frame to the last (released `select_keyframes`).
+    Ascending places 0..T-1, rounded half to even, from the first frame to the last (released
+    `select_keyframes`: fact 19).
+
+    Raises:
+        ValueError: no frame.
     """
     if frames < 1:
         raise ValueError(f"a window needs at least 1 frame, not {frames}")
@@ -57,8 +62,8 @@ def anchor_candidates(
         return _even(frames, count)
     if strategy == "guided":
         if scores is None or len(scores) != frames:
-            given = "none" if scores is None else len(scores)
-            raise ValueError(f"guided anchors need one score for each of {frames} frames: {given}")
+            count = "none" if scores is None else len(scores)
+            raise ValueError(f"guided anchors need one score for each of {frames} frames: {count}")
         return [max(range(frames), key=lambda i: (scores[i], -i))]
     raise ValueError(f"unknown anchor strategy {strategy!r}; known are {STRATEGIES}")
 
@@ -77,6 +82,9 @@ def select_anchors(t: int, candidates: Iterable[int], alpha: int, rule: str) -> 
         rule: "nearest" is Alg. 2 (ties go to the earlier frame); "released" takes the nearest
             before, then the nearest at or after, then the nearest of the rest, which differs on
             irregular anchors.
+
+    Raises:
+        ValueError: alpha is below 1, or an unknown rule.
     """
     times = list(candidates)
     if alpha < 1:

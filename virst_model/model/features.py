@@ -1,8 +1,29 @@
 """What travels between the parts of the model, and the letters of the shapes.
 
-Shape key, used in names at borders: B batch, T window frames, Q queries, N [ST] tokens,
-L sequence, D language width, C segmenter width, M memory width, H W camera pixels, h w mask-logit
-grid, g stride-16 grid side, A anchors, P FIFO length + 1, K object pointers.
+The key of shape letters in names (`prompts_TNC`) and docstrings; docs/architecture.md has it, too:
+
+    B  batch: frames, sentences, or pairs of both
+    T  frames of a window, of a clip or of a video
+    F  frames of a training batch, of which its windows are some
+    S  scenes: the videos of a training batch
+    Q  queries
+    A  anchors
+    K  clips
+    N  [ST] tokens, 10
+    L  tokens of a sequence: words, patches, cells of a grid, memory
+    V  vocabulary
+    D  width of the language model
+    U  width of the clip encoder
+    C  width of the segmenter
+    M  width of a memory map
+    P  FIFO length + 1, 7
+    H W  height and width of pictures and masks
+    h w  the mask logits' grid, a quarter of the segmenter's input
+    g  side of the segmenter's stride-16 grid
+    s  side of the segmenter's input
+    u  side of the clip encoder's input
+
+Digits are themselves: `frame_HW3`.
 """
 
 from __future__ import annotations
@@ -85,11 +106,12 @@ class MemoryRead:
     """A read of fixed shape: empty slots are padded with zeros and masked.
 
     Attributes:
-        maps: (B, S, g*g, M), S = alpha anchors, then P-1 FIFO slots, nearest frame first.
-        map_valid: bool (B, S).
-        pointers: (B, K, C), K = alpha anchors, then 15 FIFO slots.
-        pointer_valid: bool (B, K).
-        pointer_time: signed distance in frames divided by 15 (or by video length - 1), (B, K).
+        maps: (B, alpha + P - 1, g*g, M): alpha anchors, then the FIFO, nearest frame first.
+        map_valid: bool (B, alpha + P - 1).
+        pointers: (B, alpha + 15, C): alpha anchors, then the FIFO; 15 is `max_pointers` - 1.
+        pointer_valid: bool (B, alpha + 15).
+        pointer_time: signed distance in frames divided by 15 (or by video length - 1),
+            (B, alpha + 15).
     """
 
     maps: torch.Tensor
@@ -100,7 +122,7 @@ class MemoryRead:
 
     @staticmethod
     def batch(reads: list[MemoryRead]) -> MemoryRead:
-        """Reads of several queries as one batch."""
+        """Reads of several queries as one batch, in their order; one alone is not copied."""
         if len(reads) == 1:
             return reads[0]
         return MemoryRead(

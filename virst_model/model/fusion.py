@@ -2,14 +2,21 @@
 
 Source: VIRST (arXiv 2603.27060), Initial and Second ST-Fusion; Table 4 for the MLP that stands in
 for the second. Both attention modules see the segmenter's raw stride-16 level, reduced to a
-grid x grid map a frame, tokens ordered t, y, x. The features' batch may be 1 while that of the
-[ST] tokens is B: one video that B sentences share. Parameter names inside the modules equal the
-released ones (see checkpoints/names.py); docs/released.md, facts 13-18.
+grid x grid map a frame (`fusion.grid`, 8), tokens ordered t, y, x. The features' batch may be 1
+while that of the [ST] tokens is B: one video that B sentences share. Parameter names inside the
+modules equal the released ones (see checkpoints/names.py); docs/released.md, facts 13-18.
 """
 
 import torch
 from torch import Tensor, nn
 import torch.nn.functional as F
+
+from virst_model.config import VirstConfig
+from virst_model.model.rotary import rotate_pairs
+
+# Cosines and sines (L, head_dim / 2) of rotary positions, float32; those of queries, of keys.
+Turn = tuple[Tensor, Tensor]
+Turns = tuple[Turn, Turn]
 
 
 class InitialFusion(nn.Module):
@@ -18,42 +25,33 @@ class InitialFusion(nn.Module):
     out = seg + gate * attention(norm(seg), norm(tokens)); gate is a learned scalar, 0.1 at the
     start. There is no positional encoding and no dropout, as in the release.
 
-    Args:
-        hidden: LLM width D, a multiple of heads.
-        vision_dim, side_grid: channels and side of the segmenter's stride-16 level.
-        token_dim: channels after the reduction to grid x grid.
+    Of the config it reads D (`llm.hidden`), C and g (`segmenter`), grid and heads (`fusion`).
     """
 
-    def __init__(
-        self,
-        hidden: int,
-        vision_dim: int,
-        token_dim: int,
-        side_grid: int,
-        grid: int = 8,
-        heads: int = 8,
-    ) -> None:
+    def __init__(self, config: VirstConfig) -> None:
+        """Raises ValueError: D is no multiple of heads, or g no grid times a power of two."""
         super().__init__()
-        _check_divisible("hidden", hidden, heads)
-        self.side_grid = side_grid
-        self.spatial_down = _spatial_down(vision_dim, token_dim, side_grid, grid)
-        self.spatial_norm = nn.LayerNorm(token_dim)
-        self.vision_proj = nn.Linear(token_dim, hidden)
+        hidden, dim, heads = config.llm.hidden, config.segmenter.dim, config.fusion.heads
+        _check_divisible("llm.hidden", hidden, heads)
+        self.side_grid = config.segmenter.grid
+        self.spatial_down = _spatial_down(config)
+        self.spatial_norm = nn.LayerNorm(dim)
+        self.vision_proj = nn.Linear(dim, hidden)
         self.norm_q = nn.LayerNorm(hidden)
         self.norm_kv = nn.LayerNorm(hidden)
         self.cross_attn = nn.MultiheadAttention(hidden, heads, batch_first=True)
         self.gate = nn.Parameter(torch.tensor(0.1))
 
-    def forward(self, seg_BND: Tensor, vision_BTChw: Tensor) -> Tensor:
-        """[ST] embeddings (B,N,D) and features (B or 1,T,C,h,w) -> fused embeddings (B,N,D)."""
-        tokens = self.norm_kv(self.vision_tokens(vision_BTChw))
+    def forward(self, seg_BND: Tensor, s2_BTCgg: Tensor) -> Tensor:
+        """[ST] embeddings (B,N,D) and features (B or 1,T,C,g,g) -> fused embeddings (B,N,D)."""
+        tokens = self.norm_kv(self.vision_tokens(s2_BTCgg))
         tokens = _share(tokens, len(seg_BND))
         fused, _ = self.cross_attn(self.norm_q(seg_BND), tokens, tokens, need_weights=False)
         return seg_BND + self.gate * fused
 
-    def vision_tokens(self, vision_BTChw: Tensor) -> Tensor:
-        """Features (B,T,C,h,w) -> (B,T*grid*grid,D), ordered t, y, x, before norm_kv."""
-        reduced = _reduce(self.spatial_down, vision_BTChw, self.side_grid)
+    def vision_tokens(self, s2_BTCgg: Tensor) -> Tensor:
+        """Features (B,T,C,g,g) -> (B,T*grid*grid,D), ordered t, y, x, before norm_kv."""
+        reduced = _reduce(self.spatial_down, s2_BTCgg, self.side_grid)
         return self.vision_proj(self.spatial_norm(reduced))
 
 
@@ -64,53 +62,44 @@ class SecondFusion(nn.Module):
     copies and over the video. Only the rotary positions of the cross attention tell the copies
     apart: t is the index in the window, not a time.
 
-    Args:
-        hidden: LLM width D.
-        vision_dim, side_grid: channels and side of the segmenter's stride-16 level.
-        token_dim: width C of the prompts (the segmenter's), a multiple of heads.
+    Of the config it reads D (`llm.hidden`), C and g (`segmenter`), and `fusion`.
     """
 
-    def __init__(
-        self,
-        hidden: int,
-        vision_dim: int,
-        token_dim: int,
-        side_grid: int,
-        grid: int = 8,
-        heads: int = 8,
-        layers: int = 2,
-        dropout: float = 0.1,
-    ) -> None:
+    def __init__(self, config: VirstConfig) -> None:
+        """Raises ValueError: C / heads is odd or below 6, or g no grid times a power of two."""
         super().__init__()
-        _check_divisible("token_dim", token_dim, heads)
-        self.side_grid = side_grid
-        self.grid = grid
-        self.head_dim = token_dim // heads
+        fusion, dim = config.fusion, config.segmenter.dim
+        _check_divisible("segmenter.dim", dim, fusion.heads)
+        self.side_grid = config.segmenter.grid
+        self.grid = fusion.grid
+        self.head_dim = dim // fusion.heads
         if self.head_dim < 6 or self.head_dim % 2:
             # Below, no channel pair is left for the time, and all frames get the same prompt.
-            raise ValueError(f"token_dim / heads ({self.head_dim}) must be even and at least 6")
-        self.spatial_down = _spatial_down(vision_dim, token_dim, side_grid, grid)
-        self.memory_norm = nn.LayerNorm(token_dim)
-        self.seg_proj = nn.Linear(hidden, token_dim)
+            raise ValueError(
+                f"segmenter.dim / fusion.heads ({self.head_dim}) must be even and at least 6"
+            )
+        self.spatial_down = _spatial_down(config)
+        self.memory_norm = nn.LayerNorm(dim)
+        self.seg_proj = nn.Linear(config.llm.hidden, dim)
         self.decoder = nn.ModuleList(
-            _DecoderLayer(token_dim, heads, dropout) for _ in range(layers)
+            _DecoderLayer(dim, fusion.heads, fusion.dropout) for _ in range(fusion.layers)
         )
 
-    def forward(self, seg_BND: Tensor, vision_BTChw: Tensor) -> Tensor:
-        """[ST] hidden states (B,N,D) and features (B or 1,T,C,h,w) -> prompts (B,N,T,C)."""
-        x, memory, turns = self._start(seg_BND, vision_BTChw)
+    def forward(self, seg_BND: Tensor, s2_BTCgg: Tensor) -> Tensor:
+        """[ST] hidden states (B,N,D) and features (B or 1,T,C,g,g) -> prompts (B,N,T,C)."""
+        x, memory, turns = self._start(seg_BND, s2_BTCgg)
         for layer in self.decoder:
             x = layer(x, memory, turns)
         return x.unflatten(1, (seg_BND.shape[1], -1))
 
-    def look(self, seg_BND: Tensor, vision_BTChw: Tensor) -> tuple[Tensor, list[Tensor]]:
+    def look(self, seg_BND: Tensor, s2_BTCgg: Tensor) -> tuple[Tensor, list[Tensor]]:
         """The prompts of `forward`, and where each layer looked, (B,heads,N,T,T,grid*grid).
 
         A weight belongs to the copy of an [ST] token at a frame (first T) and a cell of a frame
         (second T, row-major cells); the weights of a copy sum to 1. What Figure 5 shows.
         """
-        x, memory, turns = self._start(seg_BND, vision_BTChw)
-        tokens, frames = seg_BND.shape[1], vision_BTChw.shape[1]
+        x, memory, turns = self._start(seg_BND, s2_BTCgg)
+        tokens, frames = seg_BND.shape[1], s2_BTCgg.shape[1]
         looks = []
         for layer in self.decoder:
             weights = layer.cross_weights(x, memory, turns)
@@ -118,12 +107,10 @@ class SecondFusion(nn.Module):
             x = layer(x, memory, turns)
         return x.unflatten(1, (tokens, -1)), looks
 
-    def _start(
-        self, seg_BND: Tensor, vision_BTChw: Tensor
-    ) -> tuple[Tensor, Tensor, tuple[Tensor, Tensor]]:
+    def _start(self, seg_BND: Tensor, s2_BTCgg: Tensor) -> tuple[Tensor, Tensor, Turns]:
         """First queries (B,N*T,C) ordered n, t; memory (B,T*grid*grid,C); angles of both."""
-        frames = vision_BTChw.shape[1]
-        memory = self.memory_norm(_reduce(self.spatial_down, vision_BTChw, self.side_grid))
+        frames = s2_BTCgg.shape[1]
+        memory = self.memory_norm(_reduce(self.spatial_down, s2_BTCgg, self.side_grid))
         queries = self.seg_proj(seg_BND).repeat_interleave(frames, dim=1)
         t, y, x = torch.meshgrid(
             *(torch.arange(n, device=memory.device) for n in (frames, self.grid, self.grid)),
@@ -133,23 +120,26 @@ class SecondFusion(nn.Module):
         # A query has a time and no place: at y = x = 0 the rotation is the identity.
         times = F.pad(torch.arange(frames, device=memory.device)[:, None], (0, 2))
         times = times.repeat(seg_BND.shape[1], 1)
-        turns = _angles(times, self.head_dim), _angles(cells, self.head_dim)
+        turns = _turn(times, self.head_dim), _turn(cells, self.head_dim)
         return queries, _share(memory, len(seg_BND)), turns
 
 
 class MlpFusion(nn.Module):
-    """Table 4's `second_fusion: mlp`: an MLP on each [ST] token, one prompt for all frames."""
+    """Table 4's `fusion.second: mlp`: an MLP on each [ST] token, one prompt for all frames."""
 
-    def __init__(self, hidden: int, token_dim: int) -> None:
+    def __init__(self, config: VirstConfig) -> None:
+        """Of the config it reads D (`llm.hidden`) and C (`segmenter.dim`)."""
         super().__init__()
-        self.mlp = nn.Sequential(
-            nn.Linear(hidden, hidden), nn.GELU(), nn.Linear(hidden, token_dim)
-        )
+        hidden, dim = config.llm.hidden, config.segmenter.dim
+        self.mlp = nn.Sequential(nn.Linear(hidden, hidden), nn.GELU(), nn.Linear(hidden, dim))
 
-    def forward(self, seg_BND: Tensor, vision_BTChw: Tensor) -> Tensor:
-        """As SecondFusion.forward; of the features only T is read. The result is a view over T."""
+    def forward(self, seg_BND: Tensor, s2_BTCgg: Tensor) -> Tensor:
+        """[ST] hidden states (B,N,D) and features (B or 1,T,C,g,g) -> prompts (B,N,T,C).
+
+        Of the features only T is read. The result is a view: the same prompt at each frame.
+        """
         prompts = self.mlp(seg_BND)
-        return prompts[:, :, None].expand(-1, -1, vision_BTChw.shape[1], -1)
+        return prompts[:, :, None].expand(-1, -1, s2_BTCgg.shape[1], -1)
 
 
 class _DecoderLayer(nn.Module):
@@ -165,12 +155,12 @@ class _DecoderLayer(nn.Module):
         self.norm3 = nn.LayerNorm(dim)
         self.dropout = nn.Dropout(dropout)
 
-    def forward(self, x: Tensor, memory: Tensor, turns: tuple[Tensor, Tensor]) -> Tensor:
+    def forward(self, x: Tensor, memory: Tensor, turns: Turns) -> Tensor:
         x = self._mix(x)
         x = self.norm2(x + self.dropout(self.cross_attn(x, memory, turns)))
         return self.norm3(x + self.dropout(self.ff(x)))
 
-    def cross_weights(self, x: Tensor, memory: Tensor, turns: tuple[Tensor, Tensor]) -> Tensor:
+    def cross_weights(self, x: Tensor, memory: Tensor, turns: Turns) -> Tensor:
         """The cross attention's weights (B,heads,queries,memory) for the input of forward."""
         return self.cross_attn.weights(self._mix(x), memory, turns)
 
@@ -191,83 +181,70 @@ class _RotaryAttention(nn.Module):
         self.v_proj = nn.Linear(dim, dim)
         self.o_proj = nn.Linear(dim, dim)
 
-    def forward(self, x: Tensor, memory: Tensor, turns: tuple[Tensor, Tensor]) -> Tensor:
+    def forward(self, x: Tensor, memory: Tensor, turns: Turns) -> Tensor:
         q, k = self._rotated(x, memory, turns)
         v = self._split(self.v_proj(memory))
         dropout = self.dropout if self.training else 0.0
         out = F.scaled_dot_product_attention(q, k, v, dropout_p=dropout)
         return self.o_proj(out.transpose(1, 2).flatten(2))
 
-    def weights(self, x: Tensor, memory: Tensor, turns: tuple[Tensor, Tensor]) -> Tensor:
+    def weights(self, x: Tensor, memory: Tensor, turns: Turns) -> Tensor:
         q, k = self._rotated(x, memory, turns)
         return torch.softmax(q @ k.mT / q.shape[-1] ** 0.5, dim=-1)
 
-    def _rotated(
-        self, x: Tensor, memory: Tensor, turns: tuple[Tensor, Tensor]
-    ) -> tuple[Tensor, Tensor]:
-        q = _rotate(self._split(self.q_proj(x)), turns[0])
-        return q, _rotate(self._split(self.k_proj(memory)), turns[1])
+    def _rotated(self, x: Tensor, memory: Tensor, turns: Turns) -> tuple[Tensor, Tensor]:
+        q = rotate_pairs(self._split(self.q_proj(x)), *turns[0])
+        return q, rotate_pairs(self._split(self.k_proj(memory)), *turns[1])
 
     def _split(self, x: Tensor) -> Tensor:
         return x.unflatten(-1, (self.heads, -1)).transpose(1, 2)
 
 
-def _angles(places_S3: Tensor, head_dim: int) -> Tensor:
-    """Places (t,y,x) -> float32 angles (S,head_dim/2) of the channel pairs, blocks t | y | x | 0.
+def _turn(places_L3: Tensor, head_dim: int) -> Turn:
+    """Places (t,y,x) -> the turns of the channel pairs, blocks t | y | x | 0.
 
     An axis gets a third of the pairs, rounded down; the pairs left over are not rotated.
     """
     pairs = head_dim // 2 // 3
-    exponents = torch.arange(pairs, device=places_S3.device, dtype=torch.float32) / pairs
-    angles = places_S3[..., None].float() * 10000.0**-exponents
-    return F.pad(angles.flatten(-2), (0, head_dim // 2 - 3 * pairs))
+    exponents = torch.arange(pairs, device=places_L3.device, dtype=torch.float32) / pairs
+    angles = places_L3[..., None].float() * 10000.0**-exponents
+    angles = F.pad(angles.flatten(-2), (0, head_dim // 2 - 3 * pairs))
+    return angles.cos(), angles.sin()
 
 
-def _rotate(x: Tensor, angles: Tensor) -> Tensor:
-    """Rotates the channel pairs (0,1), (2,3), ... of (..., S, head_dim), in float32 inside."""
-    even, odd = x.float().unflatten(-1, (-1, 2)).unbind(-1)
-    cos, sin = angles.cos(), angles.sin()
-    rotated = torch.stack((even * cos - odd * sin, odd * cos + even * sin), dim=-1)
-    return rotated.flatten(-2).to(x.dtype)
-
-
-def _spatial_down(vision_dim: int, token_dim: int, side_grid: int, grid: int) -> nn.Sequential:
-    """log2(side_grid / grid) stride-2 convolutions, each with a ReLU; with none, the identity.
+def _spatial_down(config: VirstConfig) -> nn.Sequential:
+    """log2(g / fusion.grid) convolutions of stride 2, each with a ReLU; with none, the identity.
 
     Raises:
-        ValueError: side_grid is not grid times a power of two, or there is no convolution to
-            change the width.
+        ValueError: g is not the grid times a power of two.
     """
+    side_grid, grid, dim = config.segmenter.grid, config.fusion.grid, config.segmenter.dim
     steps = (side_grid // grid).bit_length() - 1
     if steps < 0 or grid << steps != side_grid:
-        raise ValueError(f"side_grid ({side_grid}) must be grid ({grid}) times a power of two")
-    if steps == 0 and vision_dim != token_dim:
         raise ValueError(
-            f"vision_dim ({vision_dim}) must equal token_dim ({token_dim}) "
-            f"where side_grid equals grid ({grid})"
+            f"segmenter.side / 16 ({side_grid}) must be fusion.grid ({grid}) times a power of two"
         )
     layers: list[nn.Module] = []
-    for step in range(steps):
-        width = token_dim if step else vision_dim
-        layers += [nn.Conv2d(width, token_dim, 3, stride=2, padding=1), nn.ReLU(inplace=True)]
+    for _ in range(steps):
+        layers += [nn.Conv2d(dim, dim, 3, stride=2, padding=1), nn.ReLU(inplace=True)]
     return nn.Sequential(*layers)
 
 
-def _reduce(spatial_down: nn.Sequential, vision_BTChw: Tensor, side_grid: int) -> Tensor:
-    """Features (B,T,C,h,w) -> tokens (B,T*grid*grid,C'), ordered t, y, x."""
-    if vision_BTChw.shape[-2:] != (side_grid, side_grid):
+def _reduce(spatial_down: nn.Sequential, s2_BTCgg: Tensor, side_grid: int) -> Tensor:
+    """Features (B,T,C,g,g) -> tokens (B,T*grid*grid,C), ordered t, y, x."""
+    if s2_BTCgg.shape[-2:] != (side_grid, side_grid):
         raise ValueError(
-            f"features are {tuple(vision_BTChw.shape[-2:])}, not ({side_grid}, {side_grid})"
+            f"features are {tuple(s2_BTCgg.shape[-2:])}, not ({side_grid}, {side_grid})"
         )
-    maps = spatial_down(vision_BTChw.flatten(0, 1))
-    return maps.flatten(2).mT.unflatten(0, vision_BTChw.shape[:2]).flatten(1, 2)
+    maps = spatial_down(s2_BTCgg.flatten(0, 1))
+    return maps.flatten(2).mT.unflatten(0, s2_BTCgg.shape[:2]).flatten(1, 2)
 
 
-def _share(tokens_BSC: Tensor, batch: int) -> Tensor:
+def _share(tokens_BLC: Tensor, batch: int) -> Tensor:
     """Give the tokens of one video to all B sentences; other batches stay and must equal B."""
-    if len(tokens_BSC) not in (1, batch):
-        raise ValueError(f"{len(tokens_BSC)} videos for {batch} sentences; give one or {batch}")
-    return tokens_BSC.expand(batch, -1, -1)
+    if len(tokens_BLC) not in (1, batch):
+        raise ValueError(f"{len(tokens_BLC)} videos for {batch} sentences; give one or {batch}")
+    return tokens_BLC.expand(batch, -1, -1)
 
 
 def _check_divisible(name: str, width: int, heads: int) -> None:

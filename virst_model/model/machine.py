@@ -13,6 +13,7 @@ import torch
 from torch.utils.flop_counter import FlopCounterMode
 
 from virst_model.model.memory import Memory
+from virst_model.model.tracking import track_anchor, track_frame
 from virst_model.model.virst import Virst
 
 # Dense peak in TFLOP/s of bfloat16 (NVIDIA's data sheets), by a part of the device's name.
@@ -27,20 +28,23 @@ ATTENTIONS = (
 
 
 def machine(model: Virst) -> dict[str, object]:
-    """Processor or GPU, threads, versions and numbers."""
-    found = {
+    """Name -> value of what a measurement depends on, for JSON and for a line of text.
+
+    "device", "dtype", "torch" and "python"; on a CPU also "threads" of torch.
+    """
+    facts: dict[str, object] = {
         "device": device_name(model.device),
         "dtype": str(model.dtype).removeprefix("torch."),
         "torch": torch.__version__,
         "python": platform.python_version(),
     }
     if model.device.type == "cpu":
-        found["threads"] = torch.get_num_threads()
-    return found
+        facts["threads"] = torch.get_num_threads()
+    return facts
 
 
 def device_name(device: torch.device) -> str:
-    """The GPU's name, or the processor's."""
+    """The GPU's name, or the processor's, as the system has it; empty where it has none."""
     if device.type == "cuda":
         return torch.cuda.get_device_name(device)
     try:
@@ -54,7 +58,7 @@ def device_name(device: torch.device) -> str:
 def attention_flop(
     query: tuple[int, ...], key: tuple[int, ...], value: tuple[int, ...], *rest: Any, **kwargs: Any
 ) -> int:
-    """Of shapes (B, heads, S, width), where keys may have fewer heads than queries.
+    """Of shapes (B, heads, L, width), where keys may have fewer heads than queries.
 
     torch's own count refuses those, which some of its GPU kernels take as they are.
     """
@@ -82,9 +86,9 @@ def peak_mib(device: torch.device) -> float:
     if device.type == "cuda":
         return torch.cuda.max_memory_allocated(device) / 2**20
     status = Path("/proc/self/status")
-    found = re.search(r"VmHWM:\s+(\d+)", status.read_text()) if status.exists() else None
-    if found:
-        return int(found[1]) / 2**10
+    high_water = re.search(r"VmHWM:\s+(\d+)", status.read_text()) if status.exists() else None
+    if high_water:
+        return int(high_water[1]) / 2**10
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return peak / (2**20 if sys.platform == "darwin" else 2**10)
 
@@ -102,15 +106,12 @@ def work(model: Virst, window: int = 32) -> dict[str, float]:
         tokens = model.encode_clip([model.clip_pixels(image)] * 4)
     counted["clip"] = counter.get_total_flops() / 1e9
     with _counter() as counter:
-        prompts = model.ground([tokens] * (window // 4), [features] * window, "the red circle")
+        prompts_TNC = model.ground([tokens] * (window // 4), [features] * window, "the red circle")
     counted["grounding"] = counter.get_total_flops() / 1e9
     memory = Memory(model.config)
-    memory.write_anchor(
-        0, model.encode_memory(features, model.decode_anchor(features, prompts[0]))
-    )
+    track_anchor(model, 0, features, prompts_TNC[0], memory)
     with _counter() as counter:
-        decoded = model.propagate(features, [memory.read(1)])
-        model.encode_memory(features, decoded)
+        track_frame(model, 1, features, [memory])
     counted["frame"] = (encode + counter.get_total_flops()) / 1e9
     return counted
 

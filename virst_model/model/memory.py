@@ -19,7 +19,11 @@ class Memory:
     """
 
     def __init__(self, config: VirstConfig, capacity: int | None = 8) -> None:
-        """`capacity`: anchors kept, at least alpha; None keeps all (an offline video)."""
+        """`capacity`: anchors kept; None keeps all (an offline video).
+
+        Raises:
+            ValueError: a capacity below alpha.
+        """
         behaviour = config.behaviour
         if capacity is not None and capacity < behaviour.alpha:
             raise ValueError(f"capacity {capacity} is below alpha {behaviour.alpha}")
@@ -61,7 +65,7 @@ class Memory:
             del self._anchors[t]
 
     def reset(self) -> None:
-        """Forgets everything."""
+        """Forgets anchors and recent frames: nothing can be read before the next anchor."""
         self._anchors.clear()
         self.reset_fifo()
 

@@ -2,7 +2,7 @@
 
 The answer, with its ten [ST] tokens, is given and not generated: one forward pass (Sec. 3.2).
 A question in words (D.3) has an answer in words, which is generated. Template texts are those of
-the released code, so that released weights see what they know.
+the released code, so that released weights see what they know (docs/released.md, facts 6-8).
 """
 
 from dataclasses import dataclass
@@ -39,12 +39,15 @@ ANSWERS = (
 
 
 def plain_sentence(text: str) -> str:
-    """Lower-cased and with white space collapsed, as in the release's evaluation."""
+    """`text` lower-cased, its white space collapsed, as in the release's evaluation (fact 6)."""
     return " ".join(text.lower().split())
 
 
 def draw_wording(sentence: str, seed: int) -> tuple[int, int]:
-    """Question and answer templates by lot, the question first, as the release draws them."""
+    """Places of a question and an answer template by lot, as the release draws them (fact 6).
+
+    The same for the same seed; `sentence` only says which questions there are.
+    """
     rng = random.Random(seed)
     questions = LONG_QUESTIONS if sentence.rstrip().endswith("?") else QUESTIONS
     return rng.randrange(len(questions)), rng.randrange(len(ANSWERS))
@@ -105,37 +108,42 @@ class Prompter:
 
     @property
     def st_id(self) -> int:
-        """Id of the [ST] token."""
+        """Id of the [ST] token, which stands ten times in each answer (fact 7)."""
         return self._special[ST]
 
     def ask(self, sentence: str, question: int = 0, answer: int = 0) -> Prompt:
-        """The conversation about one sentence; one that ends in "?" is a question of its own."""
+        """The conversation about one sentence; one that ends in "?" is a question of its own.
+
+        Args:
+            sentence: as `plain_sentence` gives it.
+            question, answer: which of the templates; `draw_wording` draws them.
+        """
         templates = LONG_QUESTIONS if sentence.endswith("?") else QUESTIONS
         before, after = templates[question].split("{sentence}")
         text = before + sentence + after.replace("{modality}", self._modality)
         start, end = [self._special[START]], [self._special[END], *self._newline]
         system = self._plain("system\nYou are a helpful assistant.")
-        asked = start + system + end + start + self._plain(f"user\nReference {self._modality}: ")
-        given = self._plain(" \n" + text) + end
-        answered = start + self._answer(ANSWERS[answer]) + end
+        role = self._plain(f"user\nReference {self._modality}: ")
+        before_image = start + system + end + start + role
+        after_image = self._plain(" \n" + text) + end
+        reply = start + self._answer(ANSWERS[answer]) + end
         kept = {*start, *end}
-        labels = [t if t in kept else IGNORE for t in asked]
-        labels += [IGNORE] + [t if t in kept else IGNORE for t in given]
-        labels += [t if t != self.st_id else IGNORE for t in answered]
-        return Prompt(torch.tensor([*asked, IMAGE, *given, *answered]), torch.tensor(labels))
+        labels = [t if t in kept else IGNORE for t in before_image]
+        labels += [IGNORE] + [t if t in kept else IGNORE for t in after_image]
+        labels += [t if t != self.st_id else IGNORE for t in reply]
+        ids = [*before_image, IMAGE, *after_image, *reply]
+        return Prompt(torch.tensor(ids), torch.tensor(labels))
 
     def tell(self, question: str, answer: str) -> Prompt:
         """The conversation about a question whose answer is in words, to learn from."""
-        asked = question_ids(self._tokenizer, question)
+        before_reply = question_ids(self._tokenizer, question)
         role = len(self._plain("assistant\n"))
-        told = [*self._plain(answer), self._special[END], *self._newline]
+        reply = torch.tensor([*self._plain(answer), self._special[END], *self._newline])
         kept = torch.tensor([self._special[START], self._special[END], *self._newline])
-        learned = torch.isin(asked, kept)
+        learned = torch.isin(before_reply, kept)
         learned[-role:] = True
-        labels = torch.where(learned, asked, IGNORE)
-        return Prompt(
-            torch.cat([asked, torch.tensor(told)]), torch.cat([labels, torch.tensor(told)])
-        )
+        labels = torch.where(learned, before_reply, IGNORE)
+        return Prompt(torch.cat([before_reply, reply]), torch.cat([labels, reply]))
 
     def _answer(self, template: str) -> list[int]:
         before, after = template.split("{st}")

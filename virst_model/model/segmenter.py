@@ -22,6 +22,7 @@ from virst_model.model.features import (
     MemoryRead,
 )
 from virst_model.model.packages import PackageError
+from virst_model.model.rotary import rotate_pairs
 
 try:
     from sam2.modeling.backbones.hieradet import Hiera
@@ -69,13 +70,13 @@ class Segmenter(nn.Module):
         self.no_obj_ptr = _embedding(1, dim)
         self.no_obj_embed_spatial = _embedding(1, memory_dim)
 
-    def encode(self, images_B3SS: torch.Tensor) -> FrameFeatures:
+    def encode(self, images_B3ss: torch.Tensor) -> FrameFeatures:
         """Normalised square images -> features; raises ValueError for another side."""
-        if images_B3SS.shape[-1] != self.side:
-            raise ValueError(f"image side {images_B3SS.shape[-1]} is not the model's {self.side}")
-        levels = self.image_encoder(images_B3SS)["backbone_fpn"]
+        if images_B3ss.shape[-1] != self.side:
+            raise ValueError(f"image side {images_B3ss.shape[-1]} is not the model's {self.side}")
+        levels = self.image_encoder(images_B3ss)["backbone_fpn"]
         decoder = self.sam_mask_decoder
-        s0, s1, s2 = (level.to(images_B3SS.dtype) for level in levels)  # the FPN sums in float32
+        s0, s1, s2 = (level.to(images_B3ss.dtype) for level in levels)  # the FPN sums in float32
         return FrameFeatures(decoder.conv_s0(s0), decoder.conv_s1(s1), s2)
 
     def _apply(self, fn: Callable, recurse: bool = True) -> "Segmenter":
@@ -104,33 +105,44 @@ class Segmenter(nn.Module):
             features: B frames.
             prompts_BNC: the [ST] prompts; they replace SAM 2's sparse tokens.
             previous_logits: (B, h, w) of an earlier prompt on the same frame, taken as a dense
-                mask prompt (released: a second anchor on one frame of a padded video).
+                mask prompt (facts 1 and 30: a second anchor on one frame of a padded video).
             multimask: overrides the configured choice of mask tokens.
         """
-        pixels = features.s2 + self.no_mem_embed.transpose(1, 2).unsqueeze(-1)
-        return self._decode(features, pixels, prompts_BNC, previous_logits, multimask)
+        image_BCgg = features.s2 + self.no_mem_embed.transpose(1, 2).unsqueeze(-1)
+        return self._decode(features, image_BCgg, prompts_BNC, previous_logits, multimask)
 
     def decode_tracked(
         self, features: FrameFeatures, read: MemoryRead, multimask: bool | None = None
     ) -> Decoded:
-        """Masks from memory: eq. (12). `features` has B frames or one that all B reads share."""
+        """Masks of B reads from memory: eq. (12).
+
+        Args:
+            features: B frames, or one that all reads share.
+            read: what each remembers.
+            multimask: overrides the configured choice of mask tokens.
+        """
         count = read.maps.shape[0]
         if features.s2.shape[0] != count:
             features = FrameFeatures(
                 features.s0, features.s1, features.s2.expand(count, -1, -1, -1)
             )
-        pixels = self.attend(features.s2, read)
+        image_BCgg = self.attend(features.s2, read)
         # What SAM 2 feeds for "no prompt": an explicit padding point and the encoder's own.
         empty = self.sam_prompt_encoder.not_a_point_embed.weight.expand(count, 2, -1)
-        return self._decode(features, pixels, empty, None, multimask)
+        return self._decode(features, image_BCgg, empty, None, multimask)
 
     def encode_memory(self, features: FrameFeatures, decoded: Decoded) -> MemoryEntry:
-        """Encodes masks with the raw (not memory-conditioned) features of their frames."""
+        """What B masks leave in memory, eq. (17)-(19), with the raw features of their frames.
+
+        Args:
+            features: B frames, or one that all masks share; no memory added.
+            decoded: the masks; probabilities enter, nothing is binarised (fact 27).
+        """
         count = decoded.logits.shape[0]
         masks = F.interpolate(decoded.logits[:, None], (self.side, self.side), mode="bilinear")
         masks = masks.sigmoid() * MEMORY_SCALE + MEMORY_BIAS
-        pixels = features.s2.expand(count, -1, -1, -1)
-        maps = self.memory_encoder(pixels, masks.to(pixels.dtype), skip_mask_sigmoid=True)
+        s2_BCgg = features.s2.expand(count, -1, -1, -1)
+        maps = self.memory_encoder(s2_BCgg, masks.to(s2_BCgg.dtype), skip_mask_sigmoid=True)
         maps = maps["vision_features"].flatten(2).transpose(1, 2)
         absent = (decoded.object_score <= 0).to(maps.dtype)[:, None, None]
         return MemoryEntry(maps + absent * self.no_obj_embed_spatial, decoded.pointer)
@@ -138,7 +150,7 @@ class Segmenter(nn.Module):
     def _decode(
         self,
         features: FrameFeatures,
-        pixels: torch.Tensor,
+        image_BCgg: torch.Tensor,
         sparse: torch.Tensor,
         previous_logits: torch.Tensor | None,
         multimask: bool | None,
@@ -150,10 +162,10 @@ class Segmenter(nn.Module):
         else:
             dense = encoder.mask_downscaling(previous_logits.clamp(-32, 32)[:, None])
         masks, scores, tokens, object_score = self.sam_mask_decoder(
-            image_embeddings=pixels,
-            image_pe=encoder.get_dense_pe().to(pixels.dtype),
+            image_embeddings=image_BCgg,
+            image_pe=encoder.get_dense_pe().to(image_BCgg.dtype),
             sparse_prompt_embeddings=sparse,
-            dense_prompt_embeddings=dense.expand(pixels.shape[0], -1, self.grid, self.grid),
+            dense_prompt_embeddings=dense.expand(image_BCgg.shape[0], -1, self.grid, self.grid),
             multimask_output=multimask,
             repeat_image=False,
             high_res_features=[features.s0, features.s1],
@@ -171,8 +183,8 @@ class Segmenter(nn.Module):
             pointer=torch.where(present, pointer, self.no_obj_ptr),
         )
 
-    def attend(self, s2: torch.Tensor, read: MemoryRead) -> torch.Tensor:
-        """Memory attention over the valid slots only.
+    def attend(self, s2_BCgg: torch.Tensor, read: MemoryRead) -> torch.Tensor:
+        """Memory attention over the valid slots only: features (B, C, g, g), conditioned.
 
         SAM 2's own forward takes no mask, so its layers are run here: the same arithmetic, with a
         key mask, over slots of fixed number.
@@ -180,8 +192,8 @@ class Segmenter(nn.Module):
         tokens, positions, valid = self._memory_tokens(read)
         rotated = read.maps.shape[1] * read.maps.shape[2]
         attention = self.memory_attention
-        pixels_pos = self.image_encoder.neck.position_encoding(s2).to(s2.dtype)
-        x = (s2 + 0.1 * pixels_pos).flatten(2).transpose(1, 2)
+        positions_BCgg = self.image_encoder.neck.position_encoding(s2_BCgg).to(s2_BCgg.dtype)
+        x = (s2_BCgg + 0.1 * positions_BCgg).flatten(2).transpose(1, 2)
         mask = valid[:, None, None, :]
         for layer in attention.layers:
             y = layer.norm1(x)
@@ -193,10 +205,10 @@ class Segmenter(nn.Module):
             x = x + layer.dropout2(y)
             y = layer.linear2(layer.dropout(layer.activation(layer.linear1(layer.norm3(x)))))
             x = x + layer.dropout3(y)
-        return attention.norm(x).transpose(1, 2).unflatten(2, s2.shape[-2:])
+        return attention.norm(x).transpose(1, 2).unflatten(2, s2_BCgg.shape[-2:])
 
     def _memory_tokens(self, read: MemoryRead) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-        """Tokens (B, S, M), their positions, and bool (B, S); pointers come last."""
+        """Tokens (B, L, M), their positions, and bool (B, L); pointers come last."""
         batch, slots, cells, width = read.maps.shape
         fifo = self.maskmem_tpos_enc.shape[0] - 1
         # Anchors share the last temporal index; FIFO slot k (nearest first) has index k - 1.
@@ -245,10 +257,10 @@ def _rope_attention(
     cells = q.shape[2]
     cos, sin = _axial_tables(cells, q.shape[-1], q.device)
     maps = k[:, :, :rotated].unflatten(2, (-1, cells))
-    maps = _rotate(maps, cos, sin).flatten(2, 3)
+    maps = rotate_pairs(maps, cos, sin).flatten(2, 3)
     k = torch.cat([maps, k[:, :, rotated:]], dim=2)
     dropout = attention.dropout_p if attention.training else 0.0
-    out = F.scaled_dot_product_attention(_rotate(q, cos, sin), k, v, mask, dropout)
+    out = F.scaled_dot_product_attention(rotate_pairs(q, cos, sin), k, v, mask, dropout)
     return attention.out_proj(out.transpose(1, 2).flatten(2))
 
 
@@ -269,17 +281,11 @@ def _axial_tables(
     return angles.cos(), angles.sin()
 
 
-def _rotate(x: torch.Tensor, cos: torch.Tensor, sin: torch.Tensor) -> torch.Tensor:
-    even, odd = x.float().unflatten(-1, (-1, 2)).unbind(-1)
-    turned = torch.stack([even * cos - odd * sin, even * sin + odd * cos], dim=-1)
-    return turned.flatten(-2).to(x.dtype)
-
-
 def _embedding(*shape: int) -> nn.Parameter:
     return nn.Parameter(nn.init.trunc_normal_(torch.zeros(*shape), std=0.02))
 
 
-def _positions(dim: int) -> PositionEmbeddingSine:
+def _sine_positions(dim: int) -> PositionEmbeddingSine:
     # Without the warm-up, which is of pictures of 1024 and on a GPU wherever one is visible.
     return PositionEmbeddingSine(num_pos_feats=dim, normalize=True, warmup_cache=False)
 
@@ -294,7 +300,7 @@ def _image_encoder(config: SegmenterConfig) -> ImageEncoder:
         window_pos_embed_bkg_spatial_size=config.window_pos_embed_bkg,
     )
     neck = FpnNeck(
-        position_encoding=_positions(config.dim),
+        position_encoding=_sine_positions(config.dim),
         d_model=config.dim,
         backbone_channel_list=trunk.channel_list,
         fpn_top_down_levels=[2, 3],
@@ -328,7 +334,7 @@ def _memory_encoder(config: SegmenterConfig) -> MemoryEncoder:
         in_dim=config.dim,
         mask_downsampler=MaskDownSampler(config.dim, kernel_size=3, stride=2, padding=1),
         fuser=Fuser(block, num_layers=2),
-        position_encoding=_positions(config.memory_dim),
+        position_encoding=_sine_positions(config.memory_dim),
     )
 
 

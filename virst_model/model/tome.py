@@ -7,6 +7,8 @@ import torch
 from torch import Tensor, nn
 import torch.nn.functional as F
 
+from virst_model.config import TomeConfig
+
 
 class TomeProjector(nn.Module):
     """Halves the tokens until `tokens` are left; gradients flow through the means of merged ones.
@@ -15,37 +17,40 @@ class TomeProjector(nn.Module):
     were left alone, most similar first, then those that others were merged into.
 
     Args:
-        vision_dim: width C of the visual tokens, a multiple of heads.
+        config: what a clip is merged down to, and the heads of the clip encoder, on whose mean
+            similarity is measured.
+        vision_dim: width U of the visual tokens, a multiple of the heads.
         hidden: LLM width D.
-        heads: attention heads of the visual encoder; similarity is measured on their mean.
-        tokens: what a clip is merged down to.
+
+    Raises:
+        ValueError: U is no multiple of the heads.
     """
 
-    def __init__(self, vision_dim: int, hidden: int, heads: int, tokens: int = 64) -> None:
+    def __init__(self, config: TomeConfig, vision_dim: int, hidden: int) -> None:
         super().__init__()
-        if vision_dim % heads:
-            raise ValueError(f"vision_dim ({vision_dim}) must be divisible by heads ({heads})")
-        self.heads = heads
-        self.tokens = tokens
+        if vision_dim % config.heads:
+            raise ValueError(f"umt.dim ({vision_dim}) must be divisible by heads ({config.heads})")
+        self.heads = config.heads
+        self.tokens = config.tokens
         self.mlp = nn.Sequential(
             nn.Linear(vision_dim, hidden), nn.GELU(), nn.Linear(hidden, hidden)
         )
 
-    def forward(self, tokens_KLC: Tensor) -> Tensor:
+    def forward(self, tokens_KLU: Tensor) -> Tensor:
         """Visual tokens of K clips or images -> (K,tokens,D); fewer than that stay as many."""
-        return self.mlp(self.merge(tokens_KLC))
+        return self.mlp(self.merge(tokens_KLU))
 
-    def merge(self, tokens_KLC: Tensor) -> Tensor:
-        """(K,L,C) -> (K,min(L,tokens),C): means of merged tokens. Works in float32 inside."""
-        return self._means(tokens_KLC.float()).to(tokens_KLC.dtype)
+    def merge(self, tokens_KLU: Tensor) -> Tensor:
+        """(K,L,U) -> (K,min(L,tokens),U): means of merged tokens. Works in float32 inside."""
+        return self._means(tokens_KLU.float()).to(tokens_KLU.dtype)
 
     @torch.no_grad()
-    def share(self, tokens_KLC: Tensor, marked_KL: Tensor) -> Tensor:
+    def share(self, tokens_KLU: Tensor, marked_KL: Tensor) -> Tensor:
         """Of each token that `merge` would return, how much of it is marked, (K,tokens) 0..1."""
-        return self._means(tokens_KLC.float(), marked_KL[..., None].float())[..., -1]
+        return self._means(tokens_KLU.float(), marked_KL[..., None].float())[..., -1]
 
     def _means(self, tokens: Tensor, carried: Tensor | None = None) -> Tensor:
-        """(K,tokens,C and what is carried); only the tokens' own channels say who is alike."""
+        """(K,tokens,U and what is carried); only the tokens' own channels say who is alike."""
         # Sums with the count as last channel: the cosine does not see the scale, so one division
         # at the end is enough.
         width = tokens.shape[-1]
@@ -71,5 +76,5 @@ class TomeProjector(nn.Module):
         return left, into, nearest.gather(1, into)
 
 
-def _rows(index_KM: Tensor, like_KLC: Tensor) -> Tensor:
-    return index_KM[..., None].expand(-1, -1, like_KLC.shape[-1])
+def _rows(index_KL: Tensor, like_KLU: Tensor) -> Tensor:
+    return index_KL[..., None].expand(-1, -1, like_KLU.shape[-1])

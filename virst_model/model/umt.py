@@ -18,7 +18,7 @@ class Umt(nn.Module):
     """Encodes clips and images; attention sees all frames of a clip at once.
 
     Positions are a sinusoid table of base_frames x base_grid x base_grid places, resized to the
-    clip's size; they are no parameters. S = side, n = (side / patch)**2 tokens a frame.
+    clip's size; they are no parameters. n = (u / patch)**2 tokens a frame; U is `dim`.
     """
 
     def __init__(self, config: UmtConfig) -> None:
@@ -26,11 +26,10 @@ class Umt(nn.Module):
         side, patch, dim = config.side, config.patch, config.dim
         if side % patch:
             raise ValueError(f"side ({side}) must be divisible by patch ({patch})")
+        self.config = config
         self.side = side
-        self.dim = dim
         self.clip_frames = config.clip_frames
         self.grid = side // patch
-        self.base = (config.base_frames, config.base_grid)
         stem, inner = config.stem, int(dim * config.mlp_ratio)
         self.patch_embed = _Stem(patch, stem, dim) if stem else _PatchEmbed(patch, dim)
         blocks = (_Block(dim, config.heads, inner) for _ in range(config.depth))
@@ -38,26 +37,29 @@ class Umt(nn.Module):
         self.vision_layernorm = nn.LayerNorm(dim, eps=1e-12)
         self.apply(_init_weights)
 
-    def forward(self, clips_KTCHW: Tensor) -> Tensor:
-        """Normalised clips (K,clip_frames,3,S,S) -> tokens (K,clip_frames*n,dim), in t, y, x."""
-        if clips_KTCHW.shape[1] != self.clip_frames:
-            raise ValueError(f"clips have {clips_KTCHW.shape[1]} frames, not {self.clip_frames}")
-        return self._encode(clips_KTCHW, self.base[0])
+    def forward(self, clips_KT3uu: Tensor) -> Tensor:
+        """Normalised clips (K,clip_frames,3,u,u) -> tokens (K,clip_frames*n,U), in t, y, x.
 
-    def encode_image(self, images_K3SS: Tensor) -> Tensor:
-        """Normalised images (K,3,S,S) -> tokens (K,n,dim), in y, x."""
-        return self._encode(images_K3SS[:, None], 1)
+        Raises:
+            ValueError: another number of frames, or another side.
+        """
+        if clips_KT3uu.shape[1] != self.clip_frames:
+            raise ValueError(f"clips have {clips_KT3uu.shape[1]} frames, not {self.clip_frames}")
+        return self._encode(clips_KT3uu, self.config.base_frames)
 
-    def _encode(self, clips_KTCHW: Tensor, base_frames: int) -> Tensor:
-        if clips_KTCHW.shape[-2:] != (self.side, self.side):
+    def encode_image(self, images_K3uu: Tensor) -> Tensor:
+        """Normalised images (K,3,u,u) -> tokens (K,n,U), in y, x; ValueError for another side."""
+        return self._encode(images_K3uu[:, None], 1)
+
+    def _encode(self, clips_KT3uu: Tensor, base_frames: int) -> Tensor:
+        if clips_KT3uu.shape[-2:] != (self.side, self.side):
             raise ValueError(
-                f"frames are {tuple(clips_KTCHW.shape[-2:])}, not ({self.side}, {self.side})"
+                f"frames are {tuple(clips_KT3uu.shape[-2:])}, not ({self.side}, {self.side})"
             )
-        frames = clips_KTCHW.shape[1]
-        x = self.patch_embed(clips_KTCHW)
+        x = self.patch_embed(clips_KT3uu)
         # Made anew each time: next to the blocks it costs nothing, and there is no buffer to lose
         # when weights are loaded into a model that was built on the meta device.
-        table = _positions(frames, self.grid, self.dim, base_frames, self.base[1], x.device)
+        table = _position_table(self.config, clips_KT3uu.shape[1], base_frames, x.device)
         x = x + table.to(x.dtype)
         for block in self.blocks:
             x = block(x)
@@ -65,7 +67,7 @@ class Umt(nn.Module):
 
 
 class _PatchEmbed(nn.Module):
-    """Clips (K,T,3,S,S) -> patches (K,T*n,dim), each by itself."""
+    """Clips (K,T,3,u,u) -> patches (K,T*n,U), each by itself."""
 
     def __init__(self, patch: int, dim: int) -> None:
         super().__init__()
@@ -79,7 +81,7 @@ class _PatchEmbed(nn.Module):
 
 
 class _Stem(nn.Module):
-    """Clips (K,T,3,S,S) -> patches (K,T*n,dim), through convolutions that each halve the side.
+    """Clips (K,T,3,u,u) -> patches (K,T*n,U), through convolutions that each halve the side.
 
     All but the first see the frame before and the frame after. Not in the release: attention among
     patches of a small encoder that starts from nothing learns colours and then neither shape nor
@@ -111,7 +113,7 @@ class _Stem(nn.Module):
 
 
 class _Block(nn.Module):
-    """Pre-norm transformer block."""
+    """Pre-norm transformer block: tokens (K,L,U) -> (K,L,U)."""
 
     def __init__(self, dim: int, heads: int, inner: int) -> None:
         super().__init__()
@@ -162,14 +164,15 @@ def _init_weights(module: nn.Module) -> None:
             nn.init.zeros_(module.bias)
 
 
-def _positions(
-    frames: int, grid: int, dim: int, base_frames: int, base_grid: int, device: torch.device
+def _position_table(
+    config: UmtConfig, frames: int, base_frames: int, device: torch.device
 ) -> Tensor:
-    """Position table (frames*grid*grid,dim), float32, resized from the base table.
+    """Table of positions (frames*grid*grid,U), float32, resized from the base table.
 
     The base numbers its places in one row and is then read as (base_frames, base_grid, base_grid);
     it is resized in space first (bicubic), then in time (linear), as in the release.
     """
+    grid, base_grid, dim = config.side // config.patch, config.base_grid, config.dim
     table = _sinusoids(base_frames * base_grid**2, dim, device)
     if grid != base_grid:
         maps = table.view(base_frames, base_grid, base_grid, dim).permute(0, 3, 1, 2)
@@ -182,7 +185,7 @@ def _positions(
 
 
 def _sinusoids(places: int, dim: int, device: torch.device) -> Tensor:
-    """Table (places,dim): channels 2i, 2i+1 hold sine, cosine of place / 10000**(2i/dim)."""
+    """Table (places,U): channels 2i, 2i+1 hold sine, cosine of place / 10000**(2i/dim)."""
     # float64: in float32 an angle near 800 is off by some 1e-5.
     place = torch.arange(places, device=device, dtype=torch.float64)
     frequency = 10000.0 ** (-torch.arange(0, dim, 2, device=device, dtype=torch.float64) / dim)

@@ -1,4 +1,7 @@
-"""VIRST: the video language model, the fusion and the segmenter, and the way between them."""
+"""VIRST: the video language model, the fusion and the segmenter, and the way between them.
+
+What the release does: docs/released.md, facts 1, 4 and 12.
+"""
 
 from collections.abc import Callable, Sequence
 
@@ -28,6 +31,13 @@ class Virst(nn.Module):
     """Weights only: the state of a stream lives in `Session`, that of a track in `Memory`."""
 
     def __init__(self, config: VirstConfig, tokenizer: Tokenizer) -> None:
+        """Random weights; `checkpoints.load` fills them.
+
+        Raises:
+            PackageError: sam2 is not installed.
+            ValueError: sizes that do not fit together, or a tokenizer without a token or with more
+                entries than `llm.vocab`.
+        """
         super().__init__()
         # Here, so that a program without sam2 starts and can say in a line what to install.
         from virst_model.model.segmenter import Segmenter
@@ -42,41 +52,42 @@ class Virst(nn.Module):
         self.prompter = Prompter(tokenizer, config.behaviour.modality)
         self.vlm = build_vlm(config)
         self.segmenter = Segmenter(config.segmenter)
-        hidden, dim, grid = config.llm.hidden, config.segmenter.dim, config.segmenter.grid
-        fusion = config.fusion
-        self.initial_fusion = InitialFusion(hidden, dim, dim, grid, fusion.grid, fusion.heads)
-        if fusion.second == "attention":
-            self.second_fusion: nn.Module = SecondFusion(
-                hidden, dim, dim, grid, fusion.grid, fusion.heads, fusion.layers, fusion.dropout
-            )
-        elif fusion.second == "mlp":
-            self.second_fusion = MlpFusion(hidden, dim)
+        self.initial_fusion = InitialFusion(config)
+        if config.fusion.second == "attention":
+            self.second_fusion: nn.Module = SecondFusion(config)
+        elif config.fusion.second == "mlp":
+            self.second_fusion = MlpFusion(config)
         else:
-            raise ValueError(f"fusion.second is {fusion.second!r}; known are attention, mlp")
+            second = config.fusion.second
+            raise ValueError(f"fusion.second is {second!r}; known are attention, mlp")
         # The release has this layer and never uses it; it keeps its place in checkpoints.
-        self.occ_predictor = nn.Linear(dim, 1)
+        self.occ_predictor = nn.Linear(config.segmenter.dim, 1)
         # On the CPU also where the weights are made without memory: no file holds it.
         pixel_stats = torch.tensor([IMAGE_MEAN, IMAGE_STD], device="cpu").view(2, 3, 1, 1)
         self.register_buffer("_pixel_stats", pixel_stats, persistent=False)
 
     @property
     def device(self) -> torch.device:
-        """Where the weights are."""
+        """The device of the weights; inputs are moved there."""
         return self._pixel_stats.device
 
     @property
     def dtype(self) -> torch.dtype:
-        """What the weights are."""
+        """The floating-point type of the weights, to which inputs are cast."""
         return self.segmenter.no_mem_embed.dtype
 
     # One frame.
 
     def encode_frame(self, frame_HW3: np.ndarray, resize: str = "bilinear") -> FrameFeatures:
-        """SAM 2 features of a uint8 RGB frame of any size (B = 1); the one encoding of a frame."""
+        """SAM 2 features of a uint8 RGB frame of any size (B = 1); the one encoding of a frame.
+
+        Raises:
+            ValueError: as `frame_pixels`.
+        """
         return self.segmenter.encode(self.frame_pixels(frame_HW3, resize)[None])
 
     def frame_pixels(self, frame_HW3: np.ndarray, resize: str = "bilinear") -> torch.Tensor:
-        """The segmenter's input (3, S, S): `resize` with antialiasing, square, normalised.
+        """The segmenter's input (3, s, s): `resize` with antialiasing, square, normalised.
 
         Raises:
             ValueError: not uint8 RGB, or `resize` is neither "bilinear" nor "bicubic".
@@ -96,7 +107,11 @@ class Virst(nn.Module):
         )
 
     def clip_pixels(self, frame_HW3: np.ndarray) -> torch.Tensor:
-        """The clip encoder's input (3, S, S): bicubic with antialiasing, square, normalised."""
+        """The clip encoder's input (3, u, u): bicubic with antialiasing, square, normalised.
+
+        Raises:
+            ValueError: not uint8 RGB.
+        """
         check_frame(frame_HW3)
         return self._bicubic(frame_HW3, self.config.umt.side)
 
@@ -108,9 +123,9 @@ class Virst(nn.Module):
     def decode_anchor(
         self, features: FrameFeatures, prompts_NC: torch.Tensor, before: Decoded | None = None
     ) -> Decoded:
-        """An anchor's mask from its prompts alone (B = 1), eq. (10)-(12).
+        """An anchor's mask (B = 1) from its prompts alone, eq. (10)-(12).
 
-        `before` is the mask of other prompts on the same frame, if any: a mask prompt (release).
+        `before` is the mask of other prompts on the same frame, if any: a mask prompt (fact 1).
         """
         logits = None if before is None else before.logits.to(self.dtype)
         return self.segmenter.decode_prompted(features, prompts_NC[None], logits)
@@ -128,9 +143,9 @@ class Virst(nn.Module):
 
     # One grounding.
 
-    def encode_clip(self, pixels_T: Sequence[torch.Tensor]) -> torch.Tensor:
-        """`clip_pixels` of a clip's four frames, or of one image -> visual tokens (64, D)."""
-        return self.vlm.encode_clips(torch.stack(list(pixels_T))[None])[0]
+    def encode_clip(self, clip_pixels: Sequence[torch.Tensor]) -> torch.Tensor:
+        """`clip_pixels`, (3, u, u), of four frames or of one image -> visual tokens (64, D)."""
+        return self.vlm.encode_clips(torch.stack(list(clip_pixels))[None])[0]
 
     def ground(
         self,
@@ -154,24 +169,24 @@ class Virst(nn.Module):
         """
         if cancelled():
             raise Cancelled(text)
-        s2_TChw = torch.cat([f.s2 for f in features])
+        s2_TCgg = torch.cat([f.s2 for f in features])
         prompt = self.prompter.ask(plain_sentence(text), *wording)
-        states = self.st_states([torch.cat(list(clip_tokens))], s2_TChw[None], [prompt])[0]
+        states = self.st_states([torch.cat(list(clip_tokens))], s2_TCgg[None], [prompt])[0]
         if cancelled():
             raise Cancelled(text)
-        return self.second_fusion(states, s2_TChw[None])[0].transpose(0, 1)
+        return self.second_fusion(states, s2_TCgg[None])[0].transpose(0, 1)
 
     def st_states(
         self,
         visual: Sequence[torch.Tensor],
-        s2_BTChw: torch.Tensor,
+        s2_BTCgg: torch.Tensor,
         prompts: Sequence[Prompt],
     ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
         """The language model's pass over B conversations, right-padded to one length.
 
         Args:
             visual: visual tokens (L, D) of each conversation.
-            s2_BTChw: the frames that the Initial ST-Fusion sees; read only when it is on.
+            s2_BTCgg: the frames that the Initial ST-Fusion sees; read only when it is on.
             prompts: the conversations.
 
         Returns:
@@ -182,7 +197,7 @@ class Virst(nn.Module):
         places_BN = self.st_places(visual, prompts)
         row = torch.arange(len(places_BN), device=self.device)[:, None]
         if self.config.fusion.initial:
-            fused = self.initial_fusion(embeds_BLD[row, places_BN], s2_BTChw)
+            fused = self.initial_fusion(embeds_BLD[row, places_BN], s2_BTCgg)
             embeds_BLD = embeds_BLD.index_put((row, places_BN), fused.to(embeds_BLD.dtype))
         hidden = self.vlm.hidden(embeds_BLD, mask_BL)
         return hidden[row, places_BN], hidden, labels_BL
@@ -198,7 +213,12 @@ class Virst(nn.Module):
     def word_states(
         self, visual: Sequence[torch.Tensor], prompts: Sequence[Prompt]
     ) -> tuple[torch.Tensor, torch.Tensor]:
-        """As `st_states`, of conversations in words alone: hidden states and labels."""
+        """As `st_states`, of conversations in words alone: hidden states (B, L, D), labels (B, L).
+
+        Args:
+            visual: visual tokens (L, D) of each conversation.
+            prompts: the conversations, without [ST] tokens.
+        """
         embeds_BLD, mask_BL, labels_BL = self._merged(visual, prompts)
         return self.vlm.hidden(embeds_BLD, mask_BL), labels_BL
 
@@ -219,9 +239,9 @@ class Virst(nn.Module):
         # Causal attention never looks right, so padding needs a mask only where there is some.
         return embeds_BLD, None if bool(mask.all()) else mask, labels_BL
 
-    def _normalised(self, image_13SS: torch.Tensor) -> torch.Tensor:
+    def _normalised(self, image_13HW: torch.Tensor) -> torch.Tensor:
         mean, std = self._pixel_stats
-        return ((image_13SS[0].to(self.device).float() / 255 - mean) / std).to(self.dtype)
+        return ((image_13HW[0].to(self.device).float() / 255 - mean) / std).to(self.dtype)
 
 
 def check_frame(frame_HW3: np.ndarray) -> None:

@@ -19,18 +19,18 @@ class Vlm(nn.Module):
         self.projector = projector
         self.llm = llm
 
-    def encode_clips(self, clips_KTCHW: Tensor) -> Tensor:
-        """Normalised clips (K,4,3,S,S), or images as clips of one frame -> tokens (K,64,D)."""
-        return self.projector(self.see(clips_KTCHW))
+    def encode_clips(self, clips_KT3uu: Tensor) -> Tensor:
+        """Normalised clips (K,4,3,u,u), or images as clips of one frame -> tokens (K,64,D)."""
+        return self.projector(self.see(clips_KT3uu))
 
-    def see(self, clips_KTCHW: Tensor) -> Tensor:
-        """As `encode_clips`, what the clip encoder makes of them, before the projector.
+    def see(self, clips_KT3uu: Tensor) -> Tensor:
+        """As `encode_clips`, before the projector: the clip encoder's tokens (K,L,U).
 
         One frame takes the encoder's way for images, as in the release (T == 1).
         """
-        if clips_KTCHW.shape[1] == 1:
-            return self.umt.encode_image(clips_KTCHW[:, 0])
-        return self.umt(clips_KTCHW)
+        if clips_KT3uu.shape[1] == 1:
+            return self.umt.encode_image(clips_KT3uu[:, 0])
+        return self.umt(clips_KT3uu)
 
     def embed(self, ids_L: Tensor, visual_LD: Tensor) -> Tensor:
         """Token ids with one IMAGE -> embeddings (L',D), the visual tokens in its place.
@@ -57,12 +57,12 @@ class Vlm(nn.Module):
         return out.last_hidden_state
 
     def logits(self, hidden: Tensor) -> Tensor:
-        """States (...,D) -> next-token logits (...,vocabulary)."""
+        """States (...,D) -> next-token logits (...,V), not normalised."""
         return self.llm.lm_head(hidden)
 
 
 def build_llm(config: LlmConfig) -> Qwen2ForCausalLM:
-    """Qwen2 with random weights."""
+    """Qwen2 of transformers with random weights, in training mode, attention by torch's SDPA."""
     return Qwen2ForCausalLM(
         Qwen2Config(
             vocab_size=config.vocab,
@@ -82,10 +82,9 @@ def build_llm(config: LlmConfig) -> Qwen2ForCausalLM:
 
 
 def build_vlm(config: VirstConfig) -> Vlm:
-    """The configured VLM with random weights."""
-    tome = config.tome
+    """Clip encoder, projector and language model of a config, with random weights."""
     return Vlm(
         Umt(config.umt),
-        TomeProjector(config.umt.dim, config.llm.hidden, tome.heads, tome.tokens),
+        TomeProjector(config.tome, config.umt.dim, config.llm.hidden),
         build_llm(config.llm),
     )

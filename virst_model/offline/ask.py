@@ -83,8 +83,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         )
     clips = clip_tokens(model, frames, options.seed)
     try:
-        said = answer(model, clips, options.question, options.max_new_tokens)
+        words = answer(model, clips, options.question, options.max_new_tokens)
     except ValueError as error:
         raise UsageError(f"--question: {error}") from None
-    sys.stdout.write(f"{said}\n")
+    sys.stdout.write(f"{words}\n")
     return 0

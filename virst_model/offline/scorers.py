@@ -42,31 +42,31 @@ class ClipScorer:
         self._model.to(self._device)
         self._longest = self._model.config.text_config.max_position_embeddings
         self._sentences: dict[str, torch.Tensor] = {}
-        self._seen: np.ndarray | None = None
-        self._frame = torch.empty(0)
+        self._image_HW3: np.ndarray | None = None  # the last one, and its embedding
+        self._embedding = torch.empty(0)
 
     @torch.inference_mode()
     def __call__(self, image_HW3: np.ndarray, text: str) -> float:
         """The cosine of a frame (uint8 RGB) and a sentence; what CLIP cannot read is cut off."""
         if text not in self._sentences:
             self._sentences[text] = self._encode_text(text)
-        if image_HW3 is not self._seen:
-            self._seen, self._frame = image_HW3, self._encode_image(image_HW3)
-        return float(F.cosine_similarity(self._frame, self._sentences[text]))
+        if image_HW3 is not self._image_HW3:
+            self._image_HW3, self._embedding = image_HW3, self._encode_image(image_HW3)
+        return float(F.cosine_similarity(self._embedding, self._sentences[text]))
 
     def _encode_text(self, text: str) -> torch.Tensor:
-        said = self._tokenizer(
+        tokens = self._tokenizer(
             text, truncation=True, max_length=self._longest, return_tensors="pt"
         ).to(self._device)
-        found = self._model.text_model(
-            input_ids=said["input_ids"], attention_mask=said["attention_mask"]
+        states = self._model.text_model(
+            input_ids=tokens["input_ids"], attention_mask=tokens["attention_mask"]
         )
-        return self._model.text_projection(found.pooler_output)
+        return self._model.text_projection(states.pooler_output)
 
     def _encode_image(self, image_HW3: np.ndarray) -> torch.Tensor:
-        pixels = self._processor(images=image_HW3, return_tensors="pt")["pixel_values"]
-        found = self._model.vision_model(pixel_values=pixels.to(self._device))
-        return self._model.visual_projection(found.pooler_output)
+        images = self._processor(images=image_HW3, return_tensors="pt")["pixel_values"]
+        states = self._model.vision_model(pixel_values=images.to(self._device))
+        return self._model.visual_projection(states.pooler_output)
 
 
 def _load(folder: Path) -> tuple:
@@ -78,7 +78,7 @@ def _load(folder: Path) -> tuple:
         raise ClipError(folder, f"is a {kind or 'nameless'} model, not clip")
     here = {"local_files_only": True, "trust_remote_code": False}
     try:
-        model, told = CLIPModel.from_pretrained(
+        model, report = CLIPModel.from_pretrained(
             folder,
             use_safetensors=True,
             local_files_only=True,
@@ -88,8 +88,8 @@ def _load(folder: Path) -> tuple:
         processor = AutoImageProcessor.from_pretrained(folder, **here)
     except (OSError, ValueError, RuntimeError, KeyError, SafetensorError) as error:
         raise ClipError(folder, str(error)) from None
-    if told["missing_keys"]:
-        raise ClipError(folder, f"lacks {sorted(told['missing_keys'])[:3]}")
+    if report["missing_keys"]:
+        raise ClipError(folder, f"lacks {sorted(report['missing_keys'])[:3]}")
     return model.float().eval(), tokenizer, processor
 
 

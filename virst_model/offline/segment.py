@@ -60,13 +60,17 @@ class Overlay:
             self._video.write(canvas_HW3)
 
     def close(self) -> None:
-        """Finishes the file."""
+        """Finishes the file; without a frame there is none."""
         if self._video is not None:
             self._video.close()
 
 
 def write_image(path: Path, image: np.ndarray) -> None:
-    """Raises VideoError where it cannot be written, on a full disk for one."""
+    """Writes an image, uint8 BGR (H, W, 3) or grey (H, W), as its suffix says.
+
+    Raises:
+        VideoError: it cannot be written, on a full disk for one.
+    """
     try:
         path.write_bytes(cv2.imencode(path.suffix, image)[1].tobytes())
     except OSError as error:

@@ -16,6 +16,7 @@ from virst_model.model.anchors import anchor_candidates
 from virst_model.model.features import Decoded, FrameFeatures
 from virst_model.model.memory import Memory
 from virst_model.model.prompt import draw_wording
+from virst_model.model.tracking import track_anchor, track_frame
 from virst_model.model.virst import Virst
 from virst_model.offline.sampling import CLIP_FRAMES, IMAGE_SAMPLE, sample_frames
 from virst_model.stream.compose import compose
@@ -94,22 +95,23 @@ def _look(
         if not isinstance(frames, StillImage):
             sample = sample_frames(length, model.config.behaviour, seed)
         view = View(length, [], [], {}, {}, {})
-        pixels = {}
+        clip_pixels = {}
         stands = {}
         for wanted, index, image_HW3 in _readable(frames, sorted(set(sample.vlm))):
-            pixels[index] = model.clip_pixels(image_HW3)
+            clip_pixels[index] = model.clip_pixels(image_HW3)
             keep(index, image_HW3, view)
             stands |= dict.fromkeys(wanted, index)
         if frames.length >= length:
             break
     if not stands:
         raise VideoError(frames.path, "holds no frame that can be read")
-    shown = [stands.get(index, max(pixels)) for index in sample.vlm]
+    last = max(clip_pixels)
+    vlm = [stands.get(index, last) for index in sample.vlm]
     view.clips = [
-        model.encode_clip([pixels[index] for index in shown[start : start + CLIP_FRAMES]])
-        for start in range(0, len(shown), CLIP_FRAMES)
+        model.encode_clip([clip_pixels[index] for index in vlm[start : start + CLIP_FRAMES]])
+        for start in range(0, len(vlm), CLIP_FRAMES)
     ]
-    view.fused = [stands.get(index, max(pixels)) for index in sample.fused]
+    view.fused = [stands.get(index, last) for index in sample.fused]
     return view
 
 
@@ -241,9 +243,16 @@ def segment_video(
             features, source = view.tracked.pop(picture.source, None), picture.source
             if features is None:
                 features = model.encode_frame(picture.image_HW3, resize)
-        _advance(model, tracks, picture.index, features, view.length)
-        stamp_s = picture.index / frames.rate_hz
-        yield picture, compose(picture.index, stamp_s, tracks, *picture.image_HW3.shape[:2])
+        t = picture.index
+        following = [track for track in tracks if t not in track.anchors]
+        if following:
+            memories = [track.memory for track in following]
+            masks = track_frame(model, t, features, memories, view.length)
+            for track, decoded in zip(following, masks, strict=True):
+                track.decoded = decoded
+        for track in tracks:
+            track.decoded = track.anchors.get(t, track.decoded)
+        yield picture, compose(t, t / frames.rate_hz, tracks, *picture.image_HW3.shape[:2])
 
 
 @torch.inference_mode()
@@ -263,27 +272,12 @@ def start_track(model: Virst, view: View, query: Query, seed: int = 0) -> VideoT
         scores = [view.scores[index][query.id - 1] for index in view.fused]
     for place in anchor_candidates(behaviour.anchors, len(view.fused), seed, scores):
         index = view.fused[place]
-        before = track.anchors.get(index)
-        seen = view.tracked[index]
-        decoded = model.decode_anchor(seen, prompts_TNC[place], before)
-        track.anchors[index] = decoded
-        track.memory.write_anchor(index, model.encode_memory(seen, decoded))
+        track.anchors[index] = track_anchor(
+            model,
+            index,
+            view.tracked[index],
+            prompts_TNC[place],
+            track.memory,
+            before=track.anchors.get(index),
+        )
     return track
-
-
-def _advance(
-    model: Virst, tracks: list[VideoTrack], t: int, features: FrameFeatures, length: int
-) -> None:
-    """Gives each track its mask of frame `t`: the anchor's, or one from memory, as one batch."""
-    following = [track for track in tracks if t not in track.anchors]
-    if following:
-        reads = [track.memory.read(t, length) for track in following]
-        decoded = model.propagate(features, reads)
-        entries = model.encode_memory(features, decoded)
-        for i, track in enumerate(following):
-            one = slice(i, i + 1)
-            track.decoded = decoded.select(one)
-            track.memory.write(t, entries.select(one))
-    for track in tracks:
-        if t in track.anchors:
-            track.decoded = track.anchors[t]

@@ -9,6 +9,7 @@ import torch
 
 from virst_model.config import ST_TOKENS
 from virst_model.model.memory import Memory
+from virst_model.model.tracking import rehearse
 from virst_model.model.virst import Virst
 
 # Of the segmenter: an image encoder, two decoders and a memory encoder.
@@ -27,6 +28,7 @@ class Compiled:
         self._fast: Callable | None = torch.compile(method, backend=backend)
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        """What the method returns; raises what the method itself raises."""
         if self._fast is None:
             return self._plain(*args, **kwargs)
         try:
@@ -64,9 +66,5 @@ def _run_once(model: Virst) -> None:
     side, width = model.config.segmenter.side, model.config.segmenter.dim
     features = model.encode_frame(np.zeros((side, side, 3), np.uint8))
     prompts_NC = torch.zeros(ST_TOKENS, width, device=model.device, dtype=model.dtype)
-    anchor = model.decode_anchor(features, prompts_NC)
-    memory = Memory(model.config)
-    memory.write_anchor(0, model.encode_memory(features, anchor))
     for queries in (1, 2):
-        tracked = model.propagate(features, [memory.read(1)] * queries)
-        model.encode_memory(features, tracked)
+        rehearse(model, features, prompts_NC, Memory(model.config), queries)

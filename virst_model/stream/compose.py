@@ -49,15 +49,15 @@ def _logits(track: Track, height: int, width: int) -> np.ndarray | None:
 
 
 def _result(track: Track, mask_HW: np.ndarray) -> QueryResult:
-    shown = track.decoded if track.state == TRACKING else None
+    decoded = track.decoded if track.state == TRACKING else None
     bytes_HW = mask_HW.view(np.uint8)
     return QueryResult(
         id=track.query.id,
         label=track.query.label,
         text=track.query.text,
         state=track.state,
-        score=0.0 if shown is None else float(shown.score[0]),
-        presence=0.0 if shown is None else float(shown.object_score[0].sigmoid()),
+        score=0.0 if decoded is None else float(decoded.score[0]),
+        presence=0.0 if decoded is None else float(decoded.object_score[0].sigmoid()),
         mask_HW=mask_HW,
         box=tuple(cv2.boundingRect(bytes_HW)),
         area=cv2.countNonZero(bytes_HW),

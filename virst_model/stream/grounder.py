@@ -54,18 +54,18 @@ class Grounding:
 
     @property
     def frames(self) -> list[WindowFrame]:
-        """The real frames, oldest first."""
+        """The frames of the clips, oldest first; padding is none of them."""
         return [frame for clip in self.clips for frame in clip.frames]
 
 
 @dataclass(frozen=True)
-class Answer:
-    """What the VLM said.
+class GroundingResult:
+    """The VLM's answer to a grounding: prompts of the anchor candidates.
 
     Attributes:
         anchors: (frame, prompts (N, C)) of the anchor candidates, oldest first.
         first, last: times of the window's ends.
-        ms: how long it took.
+        ms: how long it took, in milliseconds.
     """
 
     anchors: tuple[tuple[WindowFrame, torch.Tensor], ...]
@@ -74,7 +74,7 @@ class Answer:
     ms: float
 
 
-def ground(model: Virst, grounding: Grounding) -> Answer:
+def ground(model: Virst, grounding: Grounding) -> GroundingResult:
     """Asks the VLM; looks for a cancel between the clips, the prefill and the fusion.
 
     The anchor candidates are those of `behaviour.anchors` among the window's frames, so that each
@@ -102,7 +102,7 @@ def ground(model: Virst, grounding: Grounding) -> Answer:
     except Exception as error:
         raise GroundingError(grounding.query, error) from error
     indices = _anchors(model.config.behaviour.anchors, frames)
-    return Answer(
+    return GroundingResult(
         anchors=tuple((frames[i], prompts_TNC[i]) for i in indices),
         first=frames[0].t,
         last=frames[-1].t,
@@ -127,26 +127,26 @@ def _clip_tokens(model: Virst, grounding: Grounding) -> list[torch.Tensor]:
         if clip.tokens is None:
             if grounding.cancelled.is_set():
                 raise Cancelled
-            clip.tokens = model.encode_clip([frame.pixels for frame in clip.frames])
+            clip.tokens = model.encode_clip([frame.clip_pixels for frame in clip.frames])
     tokens = [clip.tokens for clip in grounding.clips]
     frames = grounding.frames
     if _missing(frames):
-        tokens.append(model.encode_clip([frames[-1].pixels] * CLIP_FRAMES))
+        tokens.append(model.encode_clip([frames[-1].clip_pixels] * CLIP_FRAMES))
     return tokens
 
 
-# A finished grounding: the question, and how to read its answer (which may raise).
-Finished = tuple[Grounding, Callable[[], Answer]]
+# A finished grounding: the question, and how to read its result (which may raise).
+Finished = tuple[Grounding, Callable[[], GroundingResult]]
 
 
 class InlineGrounder:
-    """Grounds on the calling thread, when the answer is read: `delay_frames` after the start.
+    """Grounds on the calling thread, when the result is read: `delay_frames` after the start.
 
-    The snapshot decides the answer, not the moment, so this is the order of a thread that takes
+    The snapshot decides the result, not the moment, so this is the order of a thread that takes
     `delay_frames` processed frames; any number of groundings run at a time.
     """
 
-    free = True
+    free = True  # another grounding may start at any time
 
     def __init__(self, model: Virst, delay_frames: int) -> None:
         self._model = model
@@ -154,28 +154,28 @@ class InlineGrounder:
         self._running: deque[tuple[int, Grounding]] = deque()
 
     def start(self, grounding: Grounding, t: int) -> None:
-        """Starts a grounding at frame `t`."""
+        """Starts a grounding at frame `t`; it runs when its result is read."""
         self._running.append((t + self._delay_frames, grounding))
 
     def finished(self, t: int) -> list[Finished]:
-        """The groundings that have come to an end by frame `t`."""
+        """The groundings that have come to an end by frame `t`, each given once."""
         ready: list[Finished] = []
         while self._running and self._running[0][0] <= t:
             _, grounding = self._running.popleft()
             ready.append((grounding, partial(ground, self._model, grounding)))
         return ready
 
-    def answer(self, grounding: Grounding) -> Answer:
-        """The answer at once."""
+    def ground(self, grounding: Grounding) -> GroundingResult:
+        """The result at once; raises what `ground` of this module raises."""
         return ground(self._model, grounding)
 
     def close(self) -> None:
-        """Forgets what is on its way."""
+        """Forgets the groundings whose results were not read."""
         self._running.clear()
 
 
 class ThreadGrounder:
-    """One thread that answers one grounding at a time; a stream never waits for it."""
+    """One thread that runs one grounding at a time; a stream never waits for it."""
 
     def __init__(self, model: Virst, threads: int) -> None:
         """`threads`: torch's intra-op threads of the VLM; few, so that the tracker keeps its
@@ -187,7 +187,7 @@ class ThreadGrounder:
 
     @property
     def free(self) -> bool:
-        """Another grounding may start."""
+        """Whether another grounding may start: none is running or waits to be read."""
         return self._running is None
 
     def start(self, grounding: Grounding, t: int) -> None:
@@ -200,15 +200,15 @@ class ThreadGrounder:
         self._running = (grounding, self._submit(grounding))
 
     def finished(self, t: int) -> list[Finished]:
-        """The running grounding, if it has come to an end by now."""
+        """The running grounding, if it has come to an end by now, given once; at most one."""
         if self._running is None or not self._running[1].done():
             return []
         grounding, future = self._running
         self._running = None
         return [(grounding, future.result)]
 
-    def answer(self, grounding: Grounding) -> Answer:
-        """Waits for the thread's answer."""
+    def ground(self, grounding: Grounding) -> GroundingResult:
+        """Waits for the thread's result; raises what `ground` of this module raises."""
         return self._submit(grounding).result()
 
     def close(self) -> None:

@@ -11,6 +11,7 @@ import torch
 from virst_model.answer import Query, StepResult
 from virst_model.config import VirstConfig
 from virst_model.model.memory import Memory
+from virst_model.model.tracking import rehearse, track_frame
 from virst_model.model.virst import Virst, check_frame
 from virst_model.stream.compose import compose
 from virst_model.stream.grounder import Grounding, InlineGrounder, ThreadGrounder, check_stream
@@ -175,7 +176,7 @@ class Session:
         check_frame(frame_HW3)
         self._restart_after_a_cut(frame_HW3, stamp_s)
         t = self._t
-        self._take_answers(t)
+        self._take_results(t)
         self._t += 1
         self._counts["frames"] += 1
         sampled = self._window.offer(t, stamp_s, frame_HW3)
@@ -186,7 +187,7 @@ class Session:
             return None
         self._window.encode(self._model, ENCODES_A_FRAME)
         self._start_groundings(t)
-        self._take_answers(t)
+        self._take_results(t)
         for track in self._tracks.values():
             self._counts["contradictions"] += track.advance(t, self._window)
         self._follow(t, frame_HW3, sampled)
@@ -205,13 +206,10 @@ class Session:
         frame = WindowFrame(0, 0.0, np.zeros((height, width, 3), np.uint8))
         frame.encode(self._model)
         clip = Clip([frame] * CLIP_FRAMES)
-        answer = self._grounder.answer(Grounding(Query(0, text, 1), (clip,)))
-        _, prompts_NC = answer.anchors[0]
-        decoded = self._model.decode_anchor(frame.features, prompts_NC)
+        result = self._grounder.ground(Grounding(Query(0, text, 1), (clip,)))
+        _, prompts_NC = result.anchors[0]
         memory = Memory(self._config, ANCHORS)
-        memory.write_anchor(0, self._model.encode_memory(frame.features, decoded))
-        decoded = self._model.propagate(frame.features, [memory.read(1)])
-        self._model.encode_memory(frame.features, decoded)
+        rehearse(self._model, frame.features, prompts_NC, memory, queries=1)
 
     def _new_track(self, query: Query) -> Track:
         return Track(
@@ -246,18 +244,18 @@ class Session:
                 break
             self._grounder.start(track.ask(self._window, t), t)
 
-    def _take_answers(self, t: int) -> None:
+    def _take_results(self, t: int) -> None:
         """Hands finished groundings to their tracks; drops those that nobody wants, unread."""
-        for grounding, answer in self._grounder.finished(t):
+        for grounding, read_result in self._grounder.finished(t):
             track = self._tracks.get(grounding.query.id)
             if track is None or track.grounding is not grounding:
                 self._counts["stale"] += 1
                 continue
-            track.grounding = None  # also where the answer is an error: it will be asked again
-            finished = answer()
-            track.take(finished)
+            track.grounding = None  # also where the result is an error: it will be asked again
+            result = read_result()
+            track.take(result)
             self._counts["groundings"] += 1
-            self._grounding_ms.append(finished.ms)
+            self._grounding_ms.append(result.ms)
             self._grounding_ms_p50 = statistics.median(self._grounding_ms)
 
     def _follow(self, t: int, frame_HW3: np.ndarray, sampled: WindowFrame | None) -> None:
@@ -266,11 +264,9 @@ class Session:
         if not following:
             return
         features = sampled.features if sampled else self._model.encode_frame(frame_HW3)
-        decoded = self._model.propagate(features, [track.memory.read(t) for track in following])
-        entries = self._model.encode_memory(features, decoded)
-        for i, track in enumerate(following):
-            one = slice(i, i + 1)
-            track.follow(t, decoded.select(one), entries.select(one), sampled is not None)
+        masks = track_frame(self._model, t, features, [track.memory for track in following])
+        for track, decoded in zip(following, masks, strict=True):
+            track.show(t, decoded, sampled is not None)
 
 
 def _with_alpha(config: VirstConfig, alpha: int | None) -> VirstConfig:

@@ -8,8 +8,9 @@ import torch
 from virst_model.answer import LOST, SEARCHING, TRACKING, Query
 from virst_model.model.features import Decoded, MemoryEntry
 from virst_model.model.memory import Memory
+from virst_model.model.tracking import track_frame
 from virst_model.model.virst import Virst
-from virst_model.stream.grounder import Answer, Grounding
+from virst_model.stream.grounder import Grounding, GroundingResult
 from virst_model.stream.window import CLIP_FRAMES, Window, WindowFrame, next_size
 
 # A re-grounding that agrees less than this with the track contradicts it.
@@ -42,7 +43,7 @@ class Pace:
 
 @dataclass(frozen=True)
 class Anchor:
-    """A decoded anchor and its memory, B = 1."""
+    """A decoded anchor and its memory, B = 1; `t` is the frame's time in the stream."""
 
     t: int
     decoded: Decoded
@@ -50,23 +51,24 @@ class Anchor:
 
     @property
     def present(self) -> bool:
-        """The object is visible on it."""
+        """Whether the object is visible on it: its object score is above 0."""
         return _present(self.decoded)
 
 
-class Arrival:
-    """An answer of the VLM whose anchors are decoded, newest first, over some camera frames."""
+class PendingAnchors:
+    """The anchors of a grounding, decoded newest first over some camera frames."""
 
-    def __init__(self, answer: Answer, alpha: int) -> None:
-        self.first, self.last = answer.first, answer.last
-        self._todo = deque(reversed(answer.anchors))
+    def __init__(self, result: GroundingResult, alpha: int) -> None:
+        """`alpha`: so many that show the object are enough to swap them in."""
+        self.first, self.last = result.first, result.last
+        self._todo = deque(reversed(result.anchors))
         self._alpha = alpha
         self.present: list[Anchor] = []
         self.swapped = False
 
     @property
     def ended(self) -> bool:
-        """All anchors are decoded."""
+        """Whether all anchors are decoded, those without the object among them."""
         return not self._todo
 
     @property
@@ -115,7 +117,7 @@ class Track:
         self.asked_t: int | None = None
         self._asked_size = 0
         self._asked_completed = 0
-        self._arrival: Arrival | None = None
+        self._pending: PendingAnchors | None = None
         self._absent_groundings = 0
         self._replayed_t: int | None = None  # None: no catch-up
         self._past_masks: dict[int, torch.Tensor] = {}  # (h, w) of sampled frames, by time
@@ -133,7 +135,7 @@ class Track:
         return window.completed >= self._asked_completed + reground_every
 
     def ask(self, window: Window, t: int) -> Grounding:
-        """A question about all that the window has."""
+        """Takes down a question about all complete clips that the window has at frame `t`."""
         clips = window.snapshot()
         self.grounding = Grounding(self.query, clips)
         self.asked_t = t
@@ -147,23 +149,23 @@ class Track:
             self.grounding.cancelled.set()
             self.grounding = None
 
-    def take(self, answer: Answer) -> None:
-        """The answer; it takes the place of an earlier one that is still arriving."""
+    def take(self, result: GroundingResult) -> None:
+        """Brings in the anchors of `result`, in place of earlier ones that are still pending."""
         self.grounding = None
-        self._arrival = Arrival(answer, self._alpha)
+        self._pending = PendingAnchors(result, self._alpha)
 
     # Following the object.
 
     def advance(self, t: int, window: Window) -> bool:
-        """The work beside frame `t`: arriving anchors, their swap, and the catch-up.
+        """The work beside frame `t`: pending anchors, their swap, and the catch-up.
 
         Returns:
             Whether an answer has just contradicted the track.
         """
         self.decoded = None
         contradicted = False
-        if self._arrival is not None:
-            contradicted = self._bring_in(self._arrival, t, window)
+        if self._pending is not None:
+            contradicted = self._bring_in(self._pending, t, window)
         if self._replayed_t is not None:
             self._catch_up(t, window)
         return contradicted
@@ -177,47 +179,47 @@ class Track:
         """
         return self.state == TRACKING and self.decoded is None
 
-    def follow(self, t: int, decoded: Decoded, entry: MemoryEntry, sampled: bool) -> None:
-        """Takes frame `t` as tracked, B = 1; `sampled`: the window has it, too."""
+    def show(self, t: int, decoded: Decoded, sampled: bool) -> None:
+        """Takes the mask of frame `t`, B = 1, which memory has; `sampled`: so has the window."""
         self.decoded = decoded
-        self.memory.write(t, entry)
         if sampled:
             self._remember(t, decoded)
 
-    def _bring_in(self, arrival: Arrival, t: int, window: Window) -> bool:
+    def _bring_in(self, pending: PendingAnchors, t: int, window: Window) -> bool:
         contradicted = False
-        fresh = arrival.decode(self._model, self._pace.anchors)
-        if arrival.swapped:
+        fresh = pending.decode(self._model, self._pace.anchors)
+        if pending.swapped:
             for anchor in fresh:
                 self.memory.write_anchor(anchor.t, anchor.entry)
-        elif arrival.ready:
-            arrival.swapped = True
-            if arrival.present:
-                contradicted = self._swap(arrival, t, window)
+        elif pending.ready:
+            pending.swapped = True
+            if pending.present:
+                contradicted = self._swap(pending, t, window)
             else:
                 self._miss()
-        if arrival.ended:
-            self._arrival = None
+        if pending.ended:
+            self._pending = None
         return contradicted
 
-    def _swap(self, arrival: Arrival, t: int, window: Window) -> bool:
+    def _swap(self, pending: PendingAnchors, t: int, window: Window) -> bool:
         """Follows the new anchors; the FIFO stays unless they contradict the track (True)."""
         self._absent_groundings = 0
         known = self.state != LOST and bool(self.memory.anchor_times)
-        agrees = known and self._agrees(arrival.present)
+        agrees = known and self._agrees(pending.present)
         if agrees:
-            self.memory.drop_anchors(arrival.first, arrival.last)
+            self.memory.drop_anchors(pending.first, pending.last)
         else:
             # Older anchors are of another object, too, and would be read while new ones are few.
             self.memory.reset()
             self._past_masks.clear()
-            for anchor in reversed(arrival.present):
+            for anchor in reversed(pending.present):
                 self._remember(anchor.t, anchor.decoded)
-        for anchor in arrival.present:
+        for anchor in pending.present:
             self.memory.write_anchor(anchor.t, anchor.entry)
-        newest = arrival.present[0]
+        newest = pending.present[0]
         if newest.t == t:
-            self.follow(t, newest.decoded, newest.entry, sampled=True)
+            self.memory.write(t, newest.entry)
+            self.show(t, newest.decoded, sampled=True)
         if self.state != TRACKING and not agrees:
             self._start_catch_up(newest.t, t, window)
         return known and not agrees
@@ -248,9 +250,7 @@ class Track:
         """Replays the next cached frames; tracks from frame `t` on once none is left."""
         missed = _between(window, self._replayed_t, t)
         for frame in missed[: self._pace.replays]:
-            decoded = self._model.propagate(frame.features, [self.memory.read(frame.t)])
-            entry = self._model.encode_memory(frame.features, decoded)
-            self.memory.write(frame.t, entry)
+            (decoded,) = track_frame(self._model, frame.t, frame.features, [self.memory])
             self._remember(frame.t, decoded)
             self._replayed_t = frame.t
         if len(missed) <= self._pace.replays:

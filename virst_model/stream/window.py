@@ -14,28 +14,30 @@ CLIP_FRAMES = 4
 
 @dataclass
 class WindowFrame:
-    """A sampled frame: pixels until it is encoded, what the model made of them afterwards.
+    """A sampled frame: an image until it is encoded, what the model made of them afterwards.
 
     Written by the tracker thread only, and never again once it is encoded.
 
     Attributes:
-        image_HW3: the camera's pixels; None once encoded.
+        t: frame number.
+        stamp_s: the camera's.
+        image_HW3: uint8 RGB, the camera's; None once encoded.
         features: SAM 2 features, B = 1; None until encoded.
-        pixels: the VLM's input (3, S, S); None until encoded.
+        clip_pixels: the clip encoder's input (3, u, u); None until encoded.
     """
 
     t: int
     stamp_s: float
     image_HW3: np.ndarray | None
     features: FrameFeatures | None = None
-    pixels: torch.Tensor | None = None
+    clip_pixels: torch.Tensor | None = None
 
     def encode(self, model: Virst) -> None:
         """Encodes the frame, once for all who need it, and lets go of the image."""
         if self.image_HW3 is None:
             return
         self.features = model.encode_frame(self.image_HW3)
-        self.pixels = model.clip_pixels(self.image_HW3)
+        self.clip_pixels = model.clip_pixels(self.image_HW3)
         self.image_HW3 = None
 
 
@@ -52,12 +54,12 @@ class Clip:
 
     @property
     def complete(self) -> bool:
-        """All four frames are there."""
+        """Whether all four frames are there; no more are added then."""
         return len(self.frames) == CLIP_FRAMES
 
     @property
     def encoded(self) -> bool:
-        """All four frames are there and encoded: a grounding may use the clip."""
+        """Whether all four frames are there and encoded: a grounding may use the clip."""
         return self.complete and all(frame.features is not None for frame in self.frames)
 
 
@@ -75,7 +77,7 @@ class Window:
         self.reset()
 
     def reset(self) -> None:
-        """Forgets all frames and the sampling grid."""
+        """Forgets all frames and the sampling grid: the next frame is sampled."""
         self._clips.clear()
         self._last_stamp_s: float | None = None
         self._due_s: float | None = None

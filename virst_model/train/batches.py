@@ -11,8 +11,8 @@ class Batch:
     """S videos, each seen at F times, and B sentences about them.
 
     Attributes:
-        pixels: (S, F, 3, side, side) normalised, at the segmenter's side.
-        clips: (S, K, 4, 3, u, u) normalised clips, at the clip encoder's side; of an image
+        pixels: (S, F, 3, s, s) normalised.
+        clips: (S, K, 4, 3, u, u) normalised clips, K of each video; of an image
             (S, 1, 1, 3, u, u).
         window: indices of F that the fusion sees, in order; a frame may be there twice.
         anchors: positions in `window` whose masks are decoded from prompts; different frames.
@@ -23,10 +23,10 @@ class Batch:
         texts: B sentences, or questions where there are `answers`.
         wordings: of each, which question and which answer template.
         kinds: of each, what sort of sentence it is, for the log.
-        truth: (B, F, side, side) uint8 0/1; None where answers are in words.
+        truth: (B, F, s, s) uint8 0/1; None where answers are in words.
         answers: B answers in words, or None; with them F is 0.
         clip_frames: indices of F in each of the K clips; empty where they are not known.
-        shapes, colours, motions: (S, F, side/4, side/4) class numbers, 0 background, for the
+        shapes, colours, motions: (S, F, h, w) class numbers, 0 background, for the
             auxiliary heads; motions are those within a frame's clip. None without heads.
     """
 

@@ -104,16 +104,16 @@ def iou(decoded: Decoded, truth_BHW: torch.Tensor) -> torch.Tensor:
     return torch.where(union > 0, both / union.clamp(min=1), 1.0)
 
 
-def _encode(model: Virst, pixels_B3SS: torch.Tensor) -> FrameFeatures:
+def _encode(model: Virst, pixels_B3ss: torch.Tensor) -> FrameFeatures:
     """Features of many frames, some at once."""
-    some = max(1, ENCODED_PIXELS // pixels_B3SS[0, 0].numel())
-    parts = [model.segmenter.encode(part) for part in pixels_B3SS.split(some)]
+    some = max(1, ENCODED_PIXELS // pixels_B3ss[0, 0].numel())
+    parts = [model.segmenter.encode(part) for part in pixels_B3ss.split(some)]
     return parts[0] if len(parts) == 1 else _join(parts)
 
 
 @contextlib.contextmanager
 def _image_tokens(model: Virst) -> Iterator[list[torch.Tensor]]:
-    """What the mask decoder makes of its image tokens, (B, cells, C) a call."""
+    """What the mask decoder makes of its image tokens, (B, L, C) a call."""
     cells: list[torch.Tensor] = []
     transformer = model.segmenter.sam_mask_decoder.transformer
     hook = transformer.register_forward_hook(lambda *call: cells.append(call[2][1]))
@@ -162,9 +162,9 @@ def _watched(
 
 
 def _clip_truths(batch: Batch, grid: int) -> tuple[Terms, torch.Tensor]:
-    """Of each patch of the clips, class numbers (S * K, L) at its centre, and where it is filled.
+    """Of each patch of all K clips, class numbers (K, L) at its centre, and where it is filled.
 
-    The latter is (S * K, L, 4 * CELLS**2) 0/1, of the patch's cells in all frames of the clip.
+    The latter is (K, L, 4 * CELLS**2) 0/1, of the patch's cells in all frames of the clip.
     """
     frames = torch.tensor(batch.clip_frames, device=batch.shapes.device)
     truths = {"shape": batch.shapes, "colour": batch.colours, "motion": batch.motions}
@@ -181,9 +181,9 @@ def _clip_truths(batch: Batch, grid: int) -> tuple[Terms, torch.Tensor]:
     return classes, filled.repeat(1, frames.shape[1], 1)
 
 
-def _projected(model: Virst, batch: Batch, seen_SLC: torch.Tensor) -> torch.Tensor:
+def _projected(model: Virst, batch: Batch, seen_KLU: torch.Tensor) -> torch.Tensor:
     """Visual tokens (S, L, D) of each scene's clips, from the clip encoder's."""
-    return model.vlm.projector(seen_SLC).unflatten(0, (len(batch.clips), -1)).flatten(1, 2)
+    return model.vlm.projector(seen_KLU).unflatten(0, (len(batch.clips), -1)).flatten(1, 2)
 
 
 def _answer_loss(model: Virst, batch: Batch) -> torch.Tensor:
@@ -201,33 +201,33 @@ def _answer_loss(model: Virst, batch: Batch) -> torch.Tensor:
 def _prompts(
     model: Virst,
     batch: Batch,
-    seen_SLC: torch.Tensor,
+    seen_KLU: torch.Tensor,
     features: FrameFeatures,
     window: list[int],
     objective: Objective,
     heads: Heads | None,
 ) -> tuple[torch.Tensor, Terms]:
     """Prompts (B, N, T, C) of the window's frames, and the loss terms on the way to them."""
-    s2_STChw = features.s2.unflatten(0, (len(batch.pixels), -1))[:, window]
-    s2_BTChw = s2_STChw[batch.scene]
+    s2_STCgg = features.s2.unflatten(0, (len(batch.pixels), -1))[:, window]
+    s2_BTCgg = s2_STCgg[batch.scene]
     asked = [
         model.prompter.ask(text, *wording)
         for text, wording in zip(batch.texts, batch.wordings, strict=True)
     ]
-    visual = list(_projected(model, batch, seen_SLC)[batch.scene])
+    visual = list(_projected(model, batch, seen_KLU)[batch.scene])
     terms = {}
     with reading(model) if objective.read else contextlib.nullcontext() as noted:
-        states, hidden, labels = model.st_states(visual, s2_BTChw, asked)
+        states, hidden, labels = model.st_states(visual, s2_BTCgg, asked)
     if objective.read:
         weights = noted.weights(model.st_places(visual, asked))
-        share = target_share(model, batch, seen_SLC)
+        share = target_share(model, batch, seen_KLU)
         terms["read"] = read_loss(weights, share, asked[0].image_at)
     if heads is not None and objective.look:
-        prompts_BNTC, looks = model.second_fusion.look(states, s2_BTChw)
+        prompts_BNTC, looks = model.second_fusion.look(states, s2_BTCgg)
         truth_BTHW = batch.truth[:, batch.window]
         terms["look"] = look_loss(looks, truth_BTHW, model.config.fusion.grid)
     else:
-        prompts_BNTC = model.second_fusion(states, s2_BTChw)
+        prompts_BNTC = model.second_fusion(states, s2_BTCgg)
     terms["ce"] = token_loss(model.vlm.logits, hidden, labels)
     if heads is not None:
         words = [model.tokenizer.encode(f" {text}").ids for text in batch.texts]

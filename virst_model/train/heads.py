@@ -42,7 +42,7 @@ class Heads(nn.Module):
         return _class_losses(scores, truths, "")
 
     def clip_losses(
-        self, tokens_KLC: torch.Tensor, truths: dict[str, torch.Tensor], filled: torch.Tensor
+        self, tokens_KLU: torch.Tensor, truths: dict[str, torch.Tensor], filled: torch.Tensor
     ) -> dict[str, torch.Tensor]:
         """What the clip encoder's tokens know of their places.
 
@@ -50,8 +50,8 @@ class Heads(nn.Module):
         frames, without which no motion is seen: which cells of the place are `filled` in which
         frame, (K, L, frames * CELLS**2) 0/1.
         """
-        terms = _class_losses(self.clip(tokens_KLC).mT, truths, "clip_")
-        scores = self.filled(tokens_KLC)
+        terms = _class_losses(self.clip(tokens_KLU).mT, truths, "clip_")
+        scores = self.filled(tokens_KLU)
         return terms | {"clip_filled": F.binary_cross_entropy_with_logits(scores, filled)}
 
     def words_loss(self, states_BND: torch.Tensor, words: Sequence[Sequence[int]]) -> torch.Tensor:
@@ -67,14 +67,14 @@ class Heads(nn.Module):
             self.present(states_BND.mean(dim=1))[:, 0], truth_B
         )
 
-    def match_loss(self, cells_BSC: torch.Tensor, truth_BHW: torch.Tensor) -> torch.Tensor:
+    def match_loss(self, cells_BLC: torch.Tensor, truth_BHW: torch.Tensor) -> torch.Tensor:
         """BCE and Dice of a mask read from the mask decoder's image tokens alone.
 
         The decoder's masks are products with an eighth of its width; that is few numbers to
         learn from which of many objects is meant. This asks its attention directly.
         """
-        grid = round(cells_BSC.shape[1] ** 0.5)
-        maps = self.match(cells_BSC).transpose(1, 2).unflatten(2, (grid, grid))
+        grid = round(cells_BLC.shape[1] ** 0.5)
+        maps = self.match(cells_BLC).transpose(1, 2).unflatten(2, (grid, grid))
         logits = F.pixel_shuffle(maps, 4)[:, 0]
         truth = F.adaptive_avg_pool2d(truth_BHW.float(), logits.shape[-1])
         seen = (truth.flatten(1).amax(1) > 0).float()
@@ -104,12 +104,12 @@ def look_loss(looks: list[torch.Tensor], truth_BTHW: torch.Tensor, grid: int) ->
     pixels find each other sooner this way than through the mask decoder alone.
     """
     share = F.adaptive_avg_pool2d(truth_BTHW.float(), grid).flatten(2)
-    target_BTS = (2 * share).clamp(max=1)
+    target_BTL = (2 * share).clamp(max=1)
     seen_BT = (share.amax(dim=2) > 0.05).float()
     loss = share.new_zeros(())
     for look in looks:
-        half = look[:, : look.shape[1] // 2].mean(dim=(1, 2))  # (B, T, T, S)
-        own_BTS = half.diagonal(dim1=1, dim2=2).transpose(1, 2)
-        paid_BT = (own_BTS * target_BTS).sum(dim=2)
+        half = look[:, : look.shape[1] // 2].mean(dim=(1, 2))  # (B, T, T, L)
+        own_BTL = half.diagonal(dim1=1, dim2=2).transpose(1, 2)
+        paid_BT = (own_BTL * target_BTL).sum(dim=2)
         loss = loss - ((paid_BT + 1e-4).log() * seen_BT).sum() / seen_BT.sum().clamp(min=1)
     return loss / len(looks)

@@ -51,32 +51,32 @@ def reading(model: Virst) -> Iterator[Reading]:
             hook.remove()
 
 
-def target_share(model: Virst, batch: Batch, tokens_SLC: Tensor) -> Tensor:
-    """Of each sentence's visual tokens, how much of it is the target, (B, visual tokens).
+def target_share(model: Virst, batch: Batch, tokens_KLU: Tensor) -> Tensor:
+    """Of each sentence's visual tokens, how much of it is the target, (B, L).
 
     Args:
-        tokens_SLC: the clip encoder's tokens of the clips of all videos, (S * K, L, C).
+        tokens_KLU: the clip encoder's tokens of the clips of all videos, (K, L, U).
     """
     frames = torch.tensor(batch.clip_frames, device=batch.truth.device)  # (K, 4)
     clips, grid = len(frames), model.vlm.umt.grid
     truth = batch.truth[:, frames].flatten(0, 2).float()
     marked = F.adaptive_avg_pool2d(truth, grid).view(len(batch.texts), clips, -1)
-    tokens = tokens_SLC.unflatten(0, (-1, clips))[batch.scene]
+    tokens = tokens_KLU.unflatten(0, (-1, clips))[batch.scene]
     share = model.vlm.projector.share(tokens.flatten(0, 1), marked.flatten(0, 1))
     return share.unflatten(0, (-1, clips)).flatten(1)
 
 
-def read_loss(weights: Sequence[Tensor], share_BV: Tensor, visual_at: int) -> Tensor:
+def read_loss(weights: Sequence[Tensor], share_BL: Tensor, visual_at: int) -> Tensor:
     """-log of what the [ST] tokens pay to the visual tokens of the target; half of the heads.
 
     Sentences whose target fills no token do not count.
     """
-    target_BV = (2 * share_BV).clamp(max=1)
-    seen_B = (share_BV.amax(dim=1) > SEEN).float()
-    loss = share_BV.new_zeros(())
+    target_BL = (2 * share_BL).clamp(max=1)
+    seen_B = (share_BL.amax(dim=1) > SEEN).float()
+    loss = share_BL.new_zeros(())
     for weight in weights:
-        half = weight[:, : weight.shape[1] // 2, :, visual_at : visual_at + share_BV.shape[1]]
-        paid_B = (half.mean(dim=(1, 2)) * target_BV).sum(dim=1)
+        half = weight[:, : weight.shape[1] // 2, :, visual_at : visual_at + share_BL.shape[1]]
+        paid_B = (half.mean(dim=(1, 2)) * target_BL).sum(dim=1)
         loss = loss - ((paid_B + 1e-4).log() * seen_B).sum() / seen_B.sum().clamp(min=1)
     return loss / len(weights)
 

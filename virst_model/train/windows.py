@@ -108,7 +108,7 @@ def _clips(sample: Sample, model: Virst) -> torch.Tensor:
 
 
 def _resized(masks_QTHW: np.ndarray, side: int) -> torch.Tensor:
-    """(Q, T, side, side) uint8; the nearest pixel, so that a mask stays one."""
+    """(Q, T, s, s) uint8; the nearest pixel, so that a mask stays one."""
     out = np.empty((*masks_QTHW.shape[:2], side, side), np.uint8)
     for place in np.ndindex(*masks_QTHW.shape[:2]):
         mask = masks_QTHW[place].astype(np.uint8)

@@ -1,0 +1,68 @@
+"""One step of a track: the model's calls in their order, and the memory that they write.
+
+Source: arXiv 2603.27060 Sec. 3.4, eq. (10)-(12), (17)-(19); docs/released.md, facts 1 and 22.
+"""
+
+from collections.abc import Sequence
+
+import torch
+
+from virst_model.model.features import Decoded, FrameFeatures
+from virst_model.model.memory import Memory
+from virst_model.model.virst import Virst
+
+
+def track_anchor(
+    model: Virst,
+    t: int,
+    features: FrameFeatures,
+    prompts_NC: torch.Tensor,
+    memory: Memory,
+    before: Decoded | None = None,
+) -> Decoded:
+    """Segments anchor `t` (B = 1) from its prompts alone and puts it into the bank.
+
+    `before` is the mask of other prompts on the same frame, if any: a mask prompt (fact 1).
+    """
+    decoded = model.decode_anchor(features, prompts_NC, before)
+    memory.write_anchor(t, model.encode_memory(features, decoded))
+    return decoded
+
+
+def track_frame(
+    model: Virst,
+    t: int,
+    features: FrameFeatures,
+    memories: Sequence[Memory],
+    video_length: int | None = None,
+) -> list[Decoded]:
+    """Segments frame `t` (B = 1) from each memory, as one batch, and puts it into their FIFOs.
+
+    Args:
+        memories: of Q >= 1 tracks; each holds an anchor.
+        video_length: frames of an offline video; None for a stream.
+
+    Returns:
+        Each track's mask, B = 1; views of one batch.
+
+    Raises:
+        RuntimeError: a memory holds no anchor.
+    """
+    decoded = model.propagate(features, [memory.read(t, video_length) for memory in memories])
+    entries = model.encode_memory(features, decoded)
+    rows = [slice(row, row + 1) for row in range(len(memories))]
+    for memory, row in zip(memories, rows, strict=True):
+        memory.write(t, entries.select(row))
+    return [decoded.select(row) for row in rows]
+
+
+def rehearse(
+    model: Virst, features: FrameFeatures, prompts_NC: torch.Tensor, memory: Memory, queries: int
+) -> None:
+    """Runs what every frame runs once its features are there: an anchor, and `queries` tracks.
+
+    For what is slow the first time: compilers, and kernels that are chosen by trying. `memory`
+    has the track's options and nobody else's use.
+    """
+    track_anchor(model, 0, features, prompts_NC, memory)
+    track_frame(model, 1, features, [memory] * queries)
