@@ -5,9 +5,10 @@ from argparse import (
     ArgumentDefaultsHelpFormatter,
     ArgumentParser,
     ArgumentTypeError,
+    Namespace,
     RawDescriptionHelpFormatter,
 )
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 import math
 import re
 from typing import Any, NoReturn
@@ -41,6 +42,11 @@ class Parser(ArgumentParser):
     def error(self, message: str) -> NoReturn:
         """What argparse calls for an argument that it cannot take."""
         raise UsageError(f"{message} (--help lists what there is)")
+
+    def changed(self, options: Namespace, names: Iterable[str]) -> list[str]:
+        """Of the options `names` those that are not as by default, as a person writes them."""
+        changed = [name for name in names if getattr(options, name) != self.get_default(name)]
+        return [f"--{name.replace('_', '-')}" for name in changed]
 
 
 def whole(least: int, most: int | None = None) -> Callable[[str], int]:

@@ -80,14 +80,23 @@ def read(folder: str | os.PathLike[str]) -> tuple[dict[str, Any], dict[str, torc
         WeightsError: the folder or a file is missing, unreadable or damaged.
     """
     folder = Path(folder)
-    if not folder.is_dir():
-        reason = "is not a folder" if folder.exists() else "no such folder"
-        raise WeightsError(folder, reason)
-    config = read_json(folder / CONFIG)
+    config = read_config(folder)
     state: dict[str, torch.Tensor] = {}
     for path in weight_files(folder):
         state |= read_weights(path)
     return config, state
+
+
+def read_config(folder: Path) -> dict[str, Any]:
+    """The values of a folder's config.json.
+
+    Raises:
+        WeightsError: the folder or the file is missing, unreadable or damaged.
+    """
+    if not folder.is_dir():
+        reason = "is not a folder" if folder.exists() else "no such folder"
+        raise WeightsError(folder, reason)
+    return read_json(folder / CONFIG)
 
 
 def weight_files(folder: Path) -> list[Path]:

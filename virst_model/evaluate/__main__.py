@@ -44,8 +44,9 @@ from virst_model.synthetic.stories.acts import TICK_S
 
 # Expressions of an object in Ref-DAVIS17, one a person.
 FOUR, OF_FOUR = 4, "ref-davis17"
-# Options that say nothing of scenes or stories.
-OF_A_DATASET = ("root", "protocol", "annotators")
+# Options that say nothing of scenes or stories, and those that say nothing of a data set.
+OF_A_DATASET = ("root", "protocol", "annotators", "cases")
+OF_SCENES = ("stories", "videos", "frames", "height", "width")
 LEAST_SIDE = 16  # of a synthetic video, in pixels
 
 
@@ -94,13 +95,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
     What it prints ends with where the results lie.
     """
-    options = _parser().parse_args(arguments)
+    parser = _parser()
+    options = parser.parse_args(arguments)
     set_up_logging()
     torch.set_num_threads(options.threads)
+    of_others = parser.changed(options, OF_SCENES if options.dataset else OF_A_DATASET)
+    if of_others:
+        advice = "leave it out, or --dataset" if options.dataset else "of which --dataset?"
+        raise UsageError(f"{of_others[0]}: {advice}")
     if options.dataset:
         text = _evaluate_dataset(options)
-    elif alone := [name for name in OF_A_DATASET if getattr(options, name)]:
-        raise UsageError(f"--{alone[0]}: of which --dataset?")
     elif options.stories:
         text = _evaluate_stories(options)
     else:

@@ -9,6 +9,7 @@ import torch
 from virst_model.checkpoints.load import load as load_weights
 from virst_model.checkpoints.load import save
 from virst_model.checkpoints.switches import with_behaviour
+from virst_model.config import VirstConfig
 from virst_model.errors import UsageError
 from virst_model.evaluate.slots import LEFT_OUT, SLOTS, Training
 from virst_model.model.anchors import STRATEGIES
@@ -61,15 +62,23 @@ def fusion_rows(training: Training, load: Load) -> Iterator[Line]:
         yield name, load(row.run(SLOTS[:2]))
 
 
+def check_start(config: VirstConfig) -> None:
+    """Raises UsageError where Table 4 cannot start from weights of `config`."""
+    second = config.fusion.second
+    if second != "attention":
+        raise UsageError(
+            f"--start: Table 4 starts from a second fusion of attention, not {second}"
+        )
+
+
 def _write_variant(start: Path, initial: bool, second: str, folder: Path) -> None:
     """The weights with other fusions; an MLP begins with random ones, the same each time.
 
     In float32, whatever a row is scored in: a training goes on from what its start holds.
     """
     model = load_weights(start, dtype=torch.float32)
+    check_start(model.config)
     own = model.config.fusion
-    if own.second != "attention":
-        raise UsageError(f"--start: Table 4 starts from a second fusion of attention, not {own}")
     model.config = replace(model.config, fusion=replace(own, initial=initial, second=second))
     if second == "mlp":
         with torch.random.fork_rng(devices=[]):

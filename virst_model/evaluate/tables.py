@@ -26,10 +26,11 @@ import torch
 
 from virst_model.arguments import THREADS, Parser, whole
 from virst_model.checkpoints.folder import CONFIG, read_json
-from virst_model.checkpoints.load import TINY
+from virst_model.checkpoints.load import TINY, stored_config
 from virst_model.checkpoints.options import (
     add_model_options,
     add_switches,
+    check_switches,
     load_switched,
     set_up_logging,
     switched,
@@ -60,6 +61,10 @@ TITLES = {
     11: "FPS of the whole pipeline",
 }
 TRAINED = (4, 8, 9)
+# Options that say nothing of rows that are not trained.
+OF_TRAINED = ("preset", "steps", "train_data")
+# Options that set otherwise what the rows of Table 4 differ in.
+FUSIONS = ("initial_fusion", "second_fusion")
 # Table 10.
 SWEPT_ALPHAS = tuple(range(1, 9))
 STORIES = 40  # unless --videos says otherwise
@@ -244,18 +249,45 @@ def _parser() -> Parser:
     return parser
 
 
+def _check_table(parser: Parser, options: argparse.Namespace) -> None:
+    """Raises UsageError where an option says nothing of the table, or contradicts it."""
+    number, trained = options.table, options.trained is not None
+    what_is = "what --trained names was" if trained else f"nothing of Table {number} is"
+    refused = [
+        (number != 8, ("trained",), "only Table 8 is of a training that was run"),
+        (trained or number not in TRAINED, OF_TRAINED, f"{what_is} trained"),
+        (number == 4, FUSIONS, "the rows of Table 4 have fusions of their own"),
+        (options.dataset is not None, ("kinds",), "are those of stories, not of a data set"),
+    ]
+    for applies, names, reason in refused:
+        changed = parser.changed(options, names) if applies else []
+        if changed:
+            raise UsageError(f"{changed[0]}: {reason}; leave it out")
+    if options.preset == "7b" and options.model is None:
+        raise UsageError("--preset 7b: needs --start DIR, weights of that size")
+
+
+def _check_weights(options: argparse.Namespace) -> None:
+    """Raises UsageError where the weights that the rows start from have not the fusion for them.
+
+    They say so themselves once they are loaded, which is after a row's training.
+    """
+    start = options.model or TINY
+    config = stored_config(options.trained / rows.TRUNKS / "weights" if options.trained else start)
+    check_switches(options, config)
+    if options.table == 4:
+        rows.check_start(config)
+
+
 @program
 def main(arguments: Sequence[str] | None = None) -> int:
     """The program; 2 where an option cannot be used or a row not be trained, said in one line."""
-    options = _parser().parse_args(arguments)
+    parser = _parser()
+    options = parser.parse_args(arguments)
     set_up_logging()
     torch.set_num_threads(options.threads)
-    if options.preset == "7b" and options.model is None:
-        raise UsageError("--preset 7b: needs --start DIR, weights of that size")
-    fusions = [name for name in ("initial_fusion", "second_fusion") if getattr(options, name)]
-    if options.table == 4 and fusions:
-        name = fusions[0].replace("_", "-")
-        raise UsageError(f"--{name}: the rows of Table 4 have fusions of their own; leave it out")
+    _check_table(parser, options)
+    _check_weights(options)
     judge, where = (_on_dataset if options.dataset else _on_stories)(options)
     lines, told = _lines(options)
     title = f"Table {options.table}, {TITLES[options.table]} ({where}; {told})"
