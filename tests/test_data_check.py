@@ -9,8 +9,8 @@ import pytest
 from virst_model.data.__main__ import main
 from virst_model.data.catalogue import CATALOGUE, WEIGHTS, locate, open_dataset
 from virst_model.data.check import Finding, check
-from virst_model.data.record import DataError
 from virst_model.data.write_stories import Shot, write_stories
+from virst_model.errors import FileError
 
 
 def finding(root, dataset: str, split: str) -> Finding:
@@ -154,5 +154,5 @@ def test_reason_seg_may_lie_without_its_inner_folder(tmp_path):
     ],
 )
 def test_what_cannot_be_opened_is_refused_with_what_can(tmp_path, name, split, reason):
-    with pytest.raises(DataError, match=reason):
+    with pytest.raises(FileError, match=reason):
         open_dataset(name, tmp_path, split)

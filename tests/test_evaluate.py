@@ -10,7 +10,8 @@ from PIL import Image
 import pytest
 from streams import real_model, smallest
 
-from virst_model.data.record import DataError, Expression, Record
+from virst_model.data.record import Expression, Record
+from virst_model.errors import FileError
 from virst_model.evaluate.attention import patch_attention
 from virst_model.evaluate.page import Case, write_page
 from virst_model.evaluate.predict import Pass, predict
@@ -182,7 +183,7 @@ def test_a_missing_prediction_scores_zero_and_is_marked(record, tmp_path):
 
 def test_a_missing_truth_is_an_error_that_names_the_expression(record, tmp_path):
     untold = Expression("7", "the cat")
-    with pytest.raises(DataError, match=r"source/video: expression 7 has no truth"):
+    with pytest.raises(FileError, match=r"source/video: expression 7 has no truth"):
         score(record, untold, Predictions(tmp_path))
 
 
@@ -191,13 +192,13 @@ def test_masks_of_another_size_are_an_error_with_both_sizes(record, tmp_path):
     expression = record.expressions[0]
     answered(predictions, record, expression, [np.zeros((5, 5), bool)] * FRAMES)
 
-    with pytest.raises(DataError, match=r"\(5, 5\), the truth \(24, 32\)"):
+    with pytest.raises(FileError, match=r"\(5, 5\), the truth \(24, 32\)"):
         score(record, expression, predictions)
 
 
 def test_names_cannot_lead_out_of_the_folder(record, tmp_path):
     outside = Record("../../elsewhere", record.frames, record.expressions)
-    with pytest.raises(DataError, match="leads out of the folder"):
+    with pytest.raises(FileError, match="leads out of the folder"):
         Predictions(tmp_path / "out").begin(outside, record.expressions[0])
 
 
@@ -207,7 +208,7 @@ def test_a_damaged_answer_is_an_error_that_names_the_file(record, tmp_path):
     answered(predictions, record, expression, perfect(record))
     path = tmp_path / "answers" / "source" / "video" / "0.json"
     path.write_text("{")
-    with pytest.raises(DataError, match=r"0\.json: is no answer"):
+    with pytest.raises(FileError, match=r"0\.json: is no answer"):
         predictions.answer(record, expression)
 
 

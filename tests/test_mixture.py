@@ -14,8 +14,9 @@ import pytest
 
 from virst_model.data.catalogue import RVOS, SEMANTIC, VIDEO_QA
 from virst_model.data.mixture import Mixture, Source, open_mixture
-from virst_model.data.record import DataError, Expression, Record
+from virst_model.data.record import Expression, Record
 from virst_model.data.sample import LOG_UNIFORM, SPACINGS, Sample
+from virst_model.errors import FileError
 from virst_model.synthetic.shown import draw_shown
 from virst_model.train import scene_samples
 from virst_model.train.scene_samples import DURATION_S, SceneSamples
@@ -215,7 +216,7 @@ def test_where_nothing_can_be_read_the_last_error_is_raised(tmp_path):
     record = make_video(tmp_path, 2)
     for path in record.frames:
         path.unlink()
-    with pytest.raises(DataError, match="No such file"):
+    with pytest.raises(FileError, match="No such file"):
         mixture_of(record).draw(0, 4)
 
 
@@ -302,15 +303,15 @@ def test_a_named_set_is_drawn_as_often_as_the_others_of_its_category_on_average(
 
 def test_a_named_set_that_is_not_there_is_an_error(tmp_path):
     videos.make_mevis(tmp_path)
-    with pytest.raises(DataError, match="no own here: it would lie in own"):
+    with pytest.raises(FileError, match="no own here: it would lie in own"):
         open_mixture(tmp_path, sets=("mevis", "own"))
-    with pytest.raises(DataError, match="no data set is called owm; ade20k, "):
+    with pytest.raises(FileError, match="no data set is called owm; ade20k, "):
         open_mixture(tmp_path, sets=("owm",))
 
 
 def test_a_ratio_below_zero_is_refused(tmp_path):
     videos.make_mevis(tmp_path)
-    with pytest.raises(DataError, match="ratio of mevis is -1, must be above 0"):
+    with pytest.raises(FileError, match="ratio of mevis is -1, must be above 0"):
         open_mixture(tmp_path, ratios={"mevis": -1})
 
 
@@ -333,12 +334,12 @@ def test_a_ratio_of_zero_leaves_a_data_set_out(tmp_path):
 
 
 def test_a_ratio_of_an_unknown_data_set_is_refused(tmp_path):
-    with pytest.raises(DataError, match="no data set is called refcocoo; ade20k, "):
+    with pytest.raises(FileError, match="no data set is called refcocoo; ade20k, "):
         open_mixture(tmp_path, ratios={"refcocoo": 1})
 
 
 def test_a_root_without_data_is_refused(tmp_path):
-    with pytest.raises(DataError, match="no data set has a record to train on"):
+    with pytest.raises(FileError, match="no data set has a record to train on"):
         open_mixture(tmp_path)
 
 
@@ -348,5 +349,5 @@ def test_a_damaged_data_set_is_an_error_and_an_incomplete_one_is_left_out(tmp_pa
     (tmp_path / "ade20k/objectInfo150.txt").unlink()
     assert [s.name for s in open_mixture(tmp_path).sources] == ["refcoco"]
     (tmp_path / "refer_seg/refcoco/instances.json").write_text("{")
-    with pytest.raises(DataError, match=r"instances\.json: is not JSON"):
+    with pytest.raises(FileError, match=r"instances\.json: is not JSON"):
         open_mixture(tmp_path)

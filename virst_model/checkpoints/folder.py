@@ -13,7 +13,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 import torch
 
-from virst_model.errors import InputError
+from virst_model.errors import FileError
 
 CONFIG = "config.json"
 WEIGHTS = "model.safetensors"
@@ -31,21 +31,13 @@ _DTYPES = {
 }
 
 
-class WeightsError(InputError):
-    """A folder of weights cannot be used. `str()` is one line: the path, why, what to do."""
+class WeightsError(FileError):
+    """A folder of weights cannot be used."""
 
     advice = (
         f"; give a folder with {CONFIG} and {WEIGHTS} that training or an import wrote, "
         "or no folder for the packaged model"
     )
-
-    def __init__(self, path: str | os.PathLike[str], reason: str) -> None:
-        self.path = Path(path)
-        self.reason = " ".join(reason.split())
-        super().__init__(path, reason)
-
-    def __str__(self) -> str:
-        return f"{self.path}: {self.reason}{self.advice}"
 
 
 def save_state(

@@ -12,9 +12,8 @@ import sys
 
 from virst_model.arguments import Parser, whole, width_by_height
 from virst_model.data.check import check, describe, is_good
-from virst_model.data.record import DataError
 from virst_model.data.write_stories import Shot, write_stories
-from virst_model.errors import UsageError, program
+from virst_model.errors import FileError, UsageError, program
 from virst_model.synthetic.scenes import SPLITS
 from virst_model.synthetic.stories.acts import TICK_S
 
@@ -44,7 +43,7 @@ def _add_check(commands: argparse._SubParsersAction) -> None:
 def _check(options: argparse.Namespace) -> int:
     """0 where at least one data set is there and nothing is damaged, else 1."""
     if not options.root.is_dir():
-        raise DataError(options.root, "no such folder; ROOT is the folder of the data sets")
+        raise FileError(options.root, "no such folder; ROOT is the folder of the data sets")
     findings = check(options.root)
     sys.stdout.writelines(f"{line}\n" for line in describe(findings))
     return 0 if is_good(findings) else 1

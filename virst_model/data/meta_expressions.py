@@ -57,7 +57,7 @@ def read_videos(path: Path, kinds: Mapping[int, str], spaced: bool) -> list[Vide
         spaced: texts have "_" for spaces.
 
     Raises:
-        DataError: the file is missing, damaged or of another form.
+        FileError: the file is missing, damaged or of another form.
     """
     content = read_json(path)
     with form_of(path):

@@ -24,8 +24,9 @@ from virst_model.data.catalogue import (
     locate,
     open_dataset,
 )
-from virst_model.data.record import DataError, Record
+from virst_model.data.record import Record
 from virst_model.data.sample import SEGMENTS, Draw, Sample, draw_sample, has_truth
+from virst_model.errors import FileError
 
 # Records in a row that may fail before it is the data set that is at fault.
 ATTEMPTS = 100
@@ -84,7 +85,7 @@ class Mixture:
         record stands in for one that cannot be read.
 
         Raises:
-            DataError: none of ATTEMPTS records in a row can be read; the last one's.
+            FileError: none of ATTEMPTS records in a row can be read; the last one's.
         """
         draw = Draw(frames, self._sentences, spacing)
         rng = np.random.default_rng([self._seed, number])
@@ -93,12 +94,12 @@ class Mixture:
             record = source.records[int(rng.integers(len(source.records)))]
             try:
                 return draw_sample(source.name, record, draw, rng)
-            except DataError as error:
+            except FileError as error:
                 last = error
                 self._skip(error)
         raise last
 
-    def _skip(self, error: DataError) -> None:
+    def _skip(self, error: FileError) -> None:
         reason = re.sub(r"[0-9]+", "#", error.reason)  # another size is no other reason
         with self._lock:
             self.skipped[reason] += 1
@@ -124,20 +125,20 @@ def open_mixture(
             a ratio has the mean of the others of its category, or 1.
 
     Raises:
-        DataError: a data set is damaged or not there, or there is none.
+        FileError: a data set is damaged or not there, or there is none.
     """
     if not Path(root).is_dir():
-        raise DataError(root, "no such folder; it would hold the data sets (docs/datasets.md)")
+        raise FileError(root, "no such folder; it would hold the data sets (docs/datasets.md)")
     ratios = dict(ratios or {})
     for name in (*sets, *ratios):
         if name not in CATALOGUE:
-            raise DataError(root, f"no data set is called {name}; {', '.join(CATALOGUE)} are")
+            raise FileError(root, f"no data set is called {name}; {', '.join(CATALOGUE)} are")
     chosen = choose_sets(root, sets, ratios)
     found: dict[str, list[Record]] = {}
     for name in tqdm(chosen, "data sets", disable=None):
         try:
             found[name] = open_dataset(name, root, CATALOGUE[name].splits[0]).records
-        except DataError as error:
+        except FileError as error:
             if name in sets or not is_missing(error):
                 raise
             _log.warning("%s is left out: %s", name, error)
@@ -146,7 +147,7 @@ def open_mixture(
         return Mixture(sources, seed, sentences)
     except ValueError as error:
         said = f"{error}; `virst data check {root}` says what is there"
-        raise DataError(root, said) from None
+        raise FileError(root, said) from None
 
 
 def choose_sets(

@@ -15,10 +15,11 @@ import re
 import numpy as np
 
 from virst_model.data.frame_cache import cached_frames
-from virst_model.data.picture import fitting, picture_size, read_picture
-from virst_model.data.record import DataError, Expression, Record, Records
+from virst_model.data.picture import fitting, picture_size
+from virst_model.data.record import Expression, Record, Records
 from virst_model.data.sentences import SPLITS, OwnSentence, read_sentences
-from virst_model.frames import IMAGE_SUFFIXES
+from virst_model.errors import FileError
+from virst_model.frames import IMAGE_SUFFIXES, read_image
 
 # All numbers in the name of a frame or mask: cam2_0007.jpg and cam2_000007.png go together.
 _Number = tuple[int, ...]
@@ -32,11 +33,11 @@ def load_own(root: str | Path, split: str) -> Records:
     an object, has all its frames. Frames of video files are written to `root`/frames first, once.
 
     Raises:
-        DataError: anything is missing, misnamed or damaged; names the file and the row.
+        FileError: anything is missing, misnamed or damaged; names the file and the row.
     """
     root = Path(root)
     if split not in SPLITS:
-        raise DataError(root, f"has no split {split!r}; it has {', '.join(SPLITS)}")
+        raise FileError(root, f"has no split {split!r}; it has {', '.join(SPLITS)}")
     table, sentences = read_sentences(root)
     files = _list_videos(root / "videos")
     said: dict[str, list[OwnSentence]] = defaultdict(list)
@@ -63,7 +64,7 @@ def _record(
             if one not in objects:
                 there = ", ".join(objects) or "none"
                 reason = f"{sentence.where}: no folder masks/{name}/{one}; there is {there}"
-                raise DataError(table, reason)
+                raise FileError(table, reason)
     marked = {number for masks in objects.values() for number in masks} or frames.keys()
     numbers = [number for number in frames if number in marked]
     if len(numbers) < len(frames):
@@ -82,21 +83,21 @@ def _read_union(pictures: tuple[Path, ...], masks: list[list[Path]], frame: int)
     """What is not black in any of the frame's mask files."""
     union = np.zeros(picture_size(pictures[frame]), bool)
     for path in masks[frame]:
-        union |= fitting(read_picture(path).any(axis=2), pictures[frame])
+        union |= fitting(read_image(path).any(axis=2), pictures[frame])
     return union
 
 
 def _list_videos(folder: Path) -> dict[str, Path]:
     """Name -> video file or folder of frames."""
     if not folder.is_dir():
-        raise DataError(folder, "no such folder; videos, or folders of their frames, belong there")
+        raise FileError(folder, "no such folder; videos, or folders of their frames, belong there")
     files: dict[str, Path] = {}
     for path in sorted(folder.iterdir()):
         name = path.name if path.is_dir() else path.stem
         if path.name.startswith("."):
             continue
         if name in files:
-            raise DataError(path, f"is called {name} as {files[name].name} is; rename one of them")
+            raise FileError(path, f"is called {name} as {files[name].name} is; rename one of them")
         files[name] = path
     return files
 
@@ -108,7 +109,7 @@ def _find(sentence: OwnSentence, files: dict[str, Path], table: Path) -> str:
     named = [name for name, path in files.items() if path.name == sentence.video]
     if not named:
         there = ", ".join(files) or "none"
-        raise DataError(table, f"{sentence.where}: no video {sentence.video!r}; there is {there}")
+        raise FileError(table, f"{sentence.where}: no video {sentence.video!r}; there is {there}")
     return named[0]
 
 
@@ -116,7 +117,7 @@ def _check_split(about: list[OwnSentence], table: Path) -> None:
     first = about[0]
     other = next((sentence for sentence in about if sentence.split != first.split), None)
     if other is not None:
-        raise DataError(
+        raise FileError(
             table,
             f"{other.where}: {other.video!r} is in {other.split} here and in {first.split} in "
             f"{first.where}; a video must be in one",
@@ -129,7 +130,7 @@ def _list_frames(root: Path, name: str, file: Path) -> dict[_Number, Path]:
         return _by_number(cached_frames(file, root / "frames" / name))
     frames = [path for path in file.iterdir() if path.suffix.lower() in IMAGE_SUFFIXES]
     if not frames:
-        raise DataError(file, f"holds no images ({', '.join(IMAGE_SUFFIXES)})")
+        raise FileError(file, f"holds no images ({', '.join(IMAGE_SUFFIXES)})")
     return _by_number(frames)
 
 
@@ -141,11 +142,11 @@ def _list_masks(folder: Path, frames: dict[_Number, Path]) -> dict[str, dict[_Nu
             continue
         masks = _by_number([path for path in one.iterdir() if path.suffix.lower() == ".png"])
         if not masks:
-            raise DataError(one, "holds no masks (.png)")
+            raise FileError(one, "holds no masks (.png)")
         for number, path in masks.items():
             if number not in frames:
                 example = next(iter(frames.values()))
-                raise DataError(
+                raise FileError(
                     path, f"there is no frame of that number; frames are named as {example.name}"
                 )
         objects[one.name] = masks
@@ -157,8 +158,8 @@ def _by_number(paths: list[Path]) -> dict[_Number, Path]:
     for path in sorted(paths):
         number = tuple(int(digits) for digits in re.findall(r"[0-9]+", path.stem))
         if not number:
-            raise DataError(path, "has no number in its name; frames and masks are named by it")
+            raise FileError(path, "has no number in its name; frames and masks are named by it")
         if number in found:
-            raise DataError(path, f"has the same number as {found[number].name}; delete one")
+            raise FileError(path, f"has the same number as {found[number].name}; delete one")
         found[number] = path
     return dict(sorted(found.items()))

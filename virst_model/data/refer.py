@@ -15,7 +15,8 @@ from pathlib import Path
 from virst_model.data.coco import Segmentation, form_of, is_empty, read_json, read_union
 from virst_model.data.pickles import load_plain
 from virst_model.data.picture import names_in
-from virst_model.data.record import DataError, Expression, MaskReader, Record, Records
+from virst_model.data.record import Expression, MaskReader, Record, Records
+from virst_model.errors import FileError
 
 # Who split the data set is part of the file's name.
 REFS = {"refcoco": "refs(unc).p", "refcoco+": "refs(unc).p", "refcocog": "refs(umd).p"}
@@ -46,7 +47,7 @@ def load_refer(root: str | Path, name: str, split: str) -> Records:
         split: train, val, testA or testB; of refcocog train, val or test.
 
     Raises:
-        DataError: a file is missing or damaged, or has no such split.
+        FileError: a file is missing or damaged, or has no such split.
         KeyError: `name` is another data set.
     """
     root = Path(root)
@@ -83,7 +84,7 @@ def _read_refs(path: Path, split: str) -> dict[int, list[_Ref]]:
     with form_of(path):
         splits = sorted({str(ref["split"]) for ref in refs})
         if split not in splits:
-            raise DataError(path, f"has no split {split!r}; it has {', '.join(splits)}")
+            raise FileError(path, f"has no split {split!r}; it has {', '.join(splits)}")
         described: dict[int, list[_Ref]] = defaultdict(list)
         for ref in refs:
             if ref["split"] == split:

@@ -13,8 +13,9 @@ from functools import partial
 from pathlib import Path
 
 from virst_model.data.meta_expressions import Video, read_videos
-from virst_model.data.record import DataError, Expression, MaskReader, Record, Records
+from virst_model.data.record import Expression, MaskReader, Record, Records
 from virst_model.data.truth import MaskDict, Palettes, Truth, Unusable, missing, read_foregrounds
+from virst_model.errors import FileError
 
 
 @dataclass(frozen=True)
@@ -156,18 +157,18 @@ def load(name: str, root: str | Path, split: str) -> Records:
         root: the data set's own folder.
 
     Raises:
-        DataError: there is no such split, or an annotation file or the whole folder of frames is
+        FileError: there is no such split, or an annotation file or the whole folder of frames is
             missing or damaged.
     """
     root, data_set = Path(root), DATA_SETS[name]
     if split not in data_set.splits:
         known = ", ".join(data_set.splits)
-        raise DataError(root, f"{name} has no split {split!r}; it has {known}")
+        raise FileError(root, f"{name} has no split {split!r}; it has {known}")
     place = data_set.splits[split]
     videos = _read_split(root, place, data_set)
     frames = next((root / one for one in place.frames if (root / one).is_dir()), None)
     if frames is None:
-        raise DataError(root / place.frames[0], f"no such folder; {name}'s frames should be there")
+        raise FileError(root / place.frames[0], f"no such folder; {name}'s frames should be there")
     truth = _open_truth(root, place, videos)
     foregrounds = _open_foregrounds(root, place, frames, videos)
     found = Records()
@@ -196,21 +197,21 @@ def _read_split(root: Path, place: _Split, data_set: _DataSet) -> list[Video]:
 
 
 def _open_truth(root: Path, place: _Split, videos: list[Video]) -> Truth | None:
-    """None where it was not published. Raises DataError."""
+    """None where it was not published. Raises FileError."""
     for source in place.truth:
         if (root / source.path).exists():
             return source.open(root, videos)
     if place.truth and place.published:
         first, *rest = place.truth
         also = "".join(f", nor {root / one.path}" for one in rest)
-        raise DataError(root / first.path, f"no such file or folder{also}; masks should be there")
+        raise FileError(root / first.path, f"no such file or folder{also}; masks should be there")
     return None
 
 
 def _open_foregrounds(
     root: Path, place: _Split, frames: Path, videos: list[Video]
 ) -> dict[str, MaskReader]:
-    """Of no video where there is no file of them. Raises DataError."""
+    """Of no video where there is no file of them. Raises FileError."""
     if not place.foreground or not (root / place.foreground).exists():
         return {}
     return read_foregrounds(root / place.foreground, videos, partial(_pictures, frames))

@@ -5,8 +5,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from virst_model.data.picture import read_picture
-from virst_model.data.record import DataError, Expression, Record
+from virst_model.data.record import Expression, Record
+from virst_model.errors import FileError
+from virst_model.frames import read_image
 
 IMAGE, VIDEO = "image", "video"
 SEGMENTS, LOG_UNIFORM = "segments", "log_uniform"
@@ -74,7 +75,7 @@ def draw_sample(dataset: str, record: Record, draw: Draw, rng: np.random.Generat
     answers in words are about the whole video.
 
     Raises:
-        DataError: a frame or a mask cannot be read, or they are not of one size.
+        FileError: a frame or a mask cannot be read, or they are not of one size.
     """
     said = [e for e in record.expressions if _is_taught(e)]
     in_words = all(e.mask is None for e in said)
@@ -86,7 +87,7 @@ def draw_sample(dataset: str, record: Record, draw: Draw, rng: np.random.Generat
     if not decidable:
         times = _draw_times(len(record.frames), frames, WHOLE, rng)
     said = _pick(decidable or said, draw.sentences, rng)
-    pictures = {time: read_picture(record.frames[time]) for time in sorted(set(times))}
+    pictures = {time: read_image(record.frames[time]) for time in sorted(set(times))}
     _check_sizes(record, pictures.values())
     return Sample(
         dataset=dataset,
@@ -133,7 +134,7 @@ def _pick(
 def _check_sizes(record: Record, pictures: Iterable[np.ndarray]) -> None:
     sizes = sorted({picture.shape[:2] for picture in pictures})
     if len(sizes) > 1:
-        raise DataError(
+        raise FileError(
             record.frames[0].parent, f"frames of several sizes, {sizes[0]}, {sizes[1]}"
         )
 
@@ -153,6 +154,6 @@ def _read_masks(
             mask = expression.mask(time)
             if mask.shape != size:
                 reason = f"mask of {mask.shape} for a picture of {size}"
-                raise DataError(record.frames[time], reason)
+                raise FileError(record.frames[time], reason)
             mask_THW[place] = mask
     return masks[:, [places[time] for time in times]]

@@ -23,7 +23,8 @@ import numpy as np
 from virst_model.data.class_index import index_classes
 from virst_model.data.coco import Segmentation, form_of, is_empty, read_json, read_union
 from virst_model.data.picture import fitting, names_in, read_labels
-from virst_model.data.record import DataError, Expression, Record, Records
+from virst_model.data.record import Expression, Record, Records
+from virst_model.errors import FileError
 
 # Of a name in PACO: "car_(automobile)", "mouse_(computer_equipment):left_button".
 _MEANT_SENSE = re.compile(r"_?\([^)]*\)")
@@ -37,7 +38,7 @@ def load_ade20k(root: str | Path, split: str) -> Records:
         split: training or validation.
 
     Raises:
-        DataError: a folder or objectInfo150.txt is missing or damaged.
+        FileError: a folder or objectInfo150.txt is missing or damaged.
     """
     root = Path(root)
     names = _read_names(root / "objectInfo150.txt", r"(\d+)\s.*\t\s*([^\t,;]+)[^\t]*")
@@ -52,7 +53,7 @@ def load_coco_stuff(root: str | Path, split: str) -> Records:
         split: train2017 or val2017.
 
     Raises:
-        DataError: a folder or labels.txt is missing or damaged.
+        FileError: a folder or labels.txt is missing or damaged.
     """
     root = Path(root)
     lines = _read_names(root / "labels.txt", r"(\d+): (.+)")
@@ -69,7 +70,7 @@ def load_paco_lvis(root: str | Path, split: str) -> Records:
         split: train, val or test.
 
     Raises:
-        DataError: a file or folder is missing or damaged.
+        FileError: a file or folder is missing or damaged.
     """
     root = Path(root)
     annotations = root / "annotations" / f"paco_lvis_v1_{split}.json"
@@ -84,7 +85,7 @@ def load_pascal_part(root: str | Path, split: str) -> Records:
         split: train or val.
 
     Raises:
-        DataError: a file or folder is missing or damaged.
+        FileError: a file or folder is missing or damaged.
     """
     root = Path(root)
     return _instances(root / f"{split}.json", root / "VOCdevkit/VOC2010/JPEGImages")
@@ -103,11 +104,11 @@ def _read_names(path: Path, line: str) -> dict[int, str]:
         text = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         reason = getattr(error, "strerror", None) or "is no text"
-        raise DataError(path, f"{reason}; the names of the classes are in it") from None
+        raise FileError(path, f"{reason}; the names of the classes are in it") from None
     matches = [re.fullmatch(line, one.rstrip()) for one in text.splitlines()]
     names = {int(match[1]): match[2].strip() for match in matches if match}
     if not names:
-        raise DataError(path, "names no classes; get the file again from the data set's site")
+        raise FileError(path, "names no classes; get the file again from the data set's site")
     return names
 
 

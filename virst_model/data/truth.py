@@ -14,7 +14,8 @@ from virst_model.data.coco import form_of, read_json, read_union
 from virst_model.data.meta_expressions import Sentence, Video
 from virst_model.data.pickles import load_plain
 from virst_model.data.picture import fitting, names_in, picture_size, read_labels
-from virst_model.data.record import DataError, MaskReader
+from virst_model.data.record import MaskReader
+from virst_model.errors import FileError
 
 # A frame's run-length code {size, counts}, or None where the object is absent.
 Code = dict | None
@@ -46,7 +47,7 @@ class MaskDict:
     numbered: Callable[[Iterable[str]], Iterable[str]] | None = None
 
     def open(self, root: Path, videos: list[Video]) -> _Codes:
-        """Keeps of a file of gigabytes what the sentences name. Raises DataError."""
+        """Keeps of a file of gigabytes what the sentences name. Raises FileError."""
         path = root / self.path
         content = load_plain(path) if path.suffix == ".pkl" else read_json(path)
         if self.numbered is None:
@@ -55,7 +56,7 @@ class MaskDict:
             anno_ids = _number(videos, self.numbered)
         with form_of(path):
             if self.numbered is not None and len(content) != len(anno_ids):
-                raise DataError(
+                raise FileError(
                     path,
                     f"holds masks of {len(content)} sentences, but there are {len(anno_ids)}: it "
                     "was made for other sentences; get both from one source",
@@ -81,7 +82,7 @@ def read_foregrounds(
 ) -> dict[str, MaskReader]:
     """Video id -> all objects of its frames, of ReVOS's `mask_dict_foreground.json`.
 
-    Videos that the file lacks, or has another number of frames of, are lacking. Raises DataError.
+    Videos that the file lacks, or has another number of frames of, are lacking. Raises FileError.
     """
     content = read_json(path)
     with form_of(path):
@@ -130,7 +131,7 @@ def missing(folder: Path, names: Iterable[str], suffix: str) -> bool:
     """Whether any of the files is not there."""
     try:
         present = names_in(folder, "frames")
-    except DataError:
+    except FileError:
         return True
     return not present.issuperset(f"{name}{suffix}" for name in names)
 

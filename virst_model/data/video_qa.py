@@ -13,7 +13,8 @@ from pathlib import Path, PurePosixPath
 from virst_model.data.coco import form_of, read_json
 from virst_model.data.names import contained
 from virst_model.data.picture import names_in
-from virst_model.data.record import DataError, Expression, Record, Records
+from virst_model.data.record import Expression, Record, Records
+from virst_model.errors import FileError
 from virst_model.frames import natural
 
 SPLITS = ("train",)
@@ -32,15 +33,15 @@ def load_video_qa(root: str | Path, split: str) -> Records:
     in `Records.skipped`.
 
     Raises:
-        DataError: `split` is not "train", or no file of conversations or no folder of frames is
+        FileError: `split` is not "train", or no file of conversations or no folder of frames is
             there, or a file is damaged.
     """
     root = Path(root)
     if split not in SPLITS:
-        raise DataError(root, f"has no split {split!r}; it has {', '.join(SPLITS)}")
+        raise FileError(root, f"has no split {split!r}; it has {', '.join(SPLITS)}")
     paths = sorted(root.glob(CONVERSATIONS))
     if not paths:
-        raise DataError(root, f"holds no conversations ({CONVERSATIONS})")
+        raise FileError(root, f"holds no conversations ({CONVERSATIONS})")
     return _load(paths, root / "JPEGImages")
 
 
@@ -48,7 +49,7 @@ def load_synthetic_questions(root: str | Path, split: str) -> Records:
     """The conversations about synthetic videos, `root`/`split`/questions.json, in the same form.
 
     Raises:
-        DataError: that file or the folder of frames beside it is missing, or the file is damaged.
+        FileError: that file or the folder of frames beside it is missing, or the file is damaged.
     """
     folder = Path(root) / split
     return _load([folder / "questions.json"], folder / "JPEGImages")

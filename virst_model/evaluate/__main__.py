@@ -31,8 +31,7 @@ from virst_model.checkpoints.options import (
     writable,
 )
 from virst_model.data.catalogue import CATALOGUE, default_split, open_dataset
-from virst_model.data.record import DataError
-from virst_model.errors import UsageError, program
+from virst_model.errors import FileError, UsageError, program
 from virst_model.evaluate import scenes, stories
 from virst_model.evaluate.predict import MODES, Pass
 from virst_model.evaluate.protocols import protocol
@@ -136,7 +135,7 @@ def _evaluate_dataset(options: argparse.Namespace) -> str:
         raise UsageError(f"--protocol: {error}") from None
     records = open_dataset(options.dataset, options.root, split)
     if not records.records:
-        raise DataError(options.root, f"nothing of the split {split} can be used")
+        raise FileError(options.root, f"nothing of the split {split} can be used")
     settings = {"dataset": options.dataset, "split": split, **how.settings()}
     settings |= {name: str(value) for name, value in switched(options).items()}
     check_run(options.out, settings | {"model": str(options.model or "tiny")})

@@ -14,7 +14,8 @@ import shutil
 import cv2
 import numpy as np
 
-from virst_model.data.record import DataError, Expression, Record
+from virst_model.data.record import Expression, Record
+from virst_model.errors import FileError
 
 
 @dataclass(frozen=True)
@@ -47,7 +48,7 @@ class Predictions:
         except FileNotFoundError:
             return None
         except (OSError, ValueError, KeyError, TypeError) as error:
-            raise DataError(path, f"is no answer ({error}); delete it to do it again") from None
+            raise FileError(path, f"is no answer ({error}); delete it to do it again") from None
 
     def mask(self, record: Record, expression: Expression, index: int) -> np.ndarray | None:
         """bool (H, W) of a frame; None where there is none."""
@@ -82,12 +83,12 @@ class Predictions:
 
 
 def write_mask(folder: Path, frame: Path, mask_HW: np.ndarray) -> None:
-    """A bool mask as a 0/255 PNG with its frame's name; DataError where it cannot be written."""
+    """A bool mask as a 0/255 PNG with its frame's name; FileError where it cannot be written."""
     path = folder / f"{frame.stem}.png"
     try:
         path.write_bytes(cv2.imencode(".png", mask_HW.astype(np.uint8) * 255)[1].tobytes())
     except OSError as error:
-        raise DataError(path, f"cannot be written ({error.strerror})") from None
+        raise FileError(path, f"cannot be written ({error.strerror})") from None
 
 
 def share(records: Sequence[Record], process: int, processes: int) -> Iterator[Record]:
@@ -99,5 +100,5 @@ def _inside(name: str) -> PurePosixPath:
     """A data set's name as a path below our folder, whatever the data set says."""
     path = PurePosixPath(name)
     if path.is_absolute() or ".." in path.parts or not path.parts:
-        raise DataError(name, "is a name that leads out of the folder of results")
+        raise FileError(name, "is a name that leads out of the folder of results")
     return path

@@ -39,7 +39,7 @@ def rate(model: Virst, tasks: Iterable[Task], scorer: Scorer | None = None) -> R
         "sentences" and "frames" that were run, "FPS", and "peak MiB" (`machine.peak_mib`).
 
     Raises:
-        VideoError: a video cannot be read.
+        FileError: a video cannot be read.
     """
     sentences, frames, seconds = 0, 0, 0.0
     for video, text in tasks:

@@ -9,7 +9,8 @@ from pathlib import Path
 from accelerate import PartialState
 from tqdm import tqdm
 
-from virst_model.data.record import DataError, Expression, Record, Records
+from virst_model.data.record import Expression, Record, Records
+from virst_model.errors import FileError
 from virst_model.evaluate.attention import patch_attention
 from virst_model.evaluate.page import Case, write_page
 from virst_model.evaluate.predict import Pass, predict
@@ -34,7 +35,7 @@ def run(
     In one of several processes: every process predicts its share, the first one scores.
 
     Raises:
-        DataError: a frame or a truth cannot be used, or `out` cannot be written.
+        FileError: a frame or a truth cannot be used, or `out` cannot be written.
     """
     rules = protocol(dataset, how.protocol)
     records = rules.asked(records)
@@ -91,16 +92,16 @@ def _write_results(
 
 
 def check_run(out: Path, settings: dict) -> None:
-    """Writes what a folder's results are of; DataError where it holds those of another run."""
+    """Writes what a folder's results are of; FileError where it holds those of another run."""
     path = out / "run.json"
     try:
         out.mkdir(parents=True, exist_ok=True)
         if path.exists():
             before = json.loads(path.read_text(encoding="utf-8"))
             if before != settings:
-                raise DataError(out, f"holds results of another run ({before}); use another --out")
+                raise FileError(out, f"holds results of another run ({before}); use another --out")
         path.write_text(json.dumps(settings) + "\n", encoding="utf-8")
     except OSError as error:
-        raise DataError(path, f"cannot be written ({error.strerror})") from None
+        raise FileError(path, f"cannot be written ({error.strerror})") from None
     except ValueError as error:
-        raise DataError(path, f"is damaged ({error}); use another --out") from None
+        raise FileError(path, f"is damaged ({error}); use another --out") from None

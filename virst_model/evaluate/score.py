@@ -6,7 +6,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from virst_model.data.record import DataError, Expression, MaskReader, Record
+from virst_model.data.record import Expression, MaskReader, Record
+from virst_model.errors import FileError
 from virst_model.evaluate.metrics import accuracy, boundary, region, robustness
 from virst_model.evaluate.predictions import Predictions
 
@@ -63,10 +64,10 @@ def score(
     are in neither mask, as LISA's IoU and, for the boundary, DAVIS' void pixels have it.
 
     Raises:
-        DataError: there is no truth, or it does not fit the predicted masks.
+        FileError: there is no truth, or it does not fit the predicted masks.
     """
     if expression.mask is None:
-        raise DataError(record.id, f"expression {expression.id} has no truth to compare with")
+        raise FileError(record.id, f"expression {expression.id} has no truth to compare with")
     answer = predictions.answer(record, expression)
     truth = np.stack([expression.mask(t) for t in range(len(record.frames))])
     found = np.zeros_like(truth)
@@ -75,7 +76,7 @@ def score(
         if mask_HW is None:
             continue
         if mask_HW.shape != truth.shape[1:]:
-            raise DataError(
+            raise FileError(
                 record.frames[t],
                 f"the mask of {expression.id} is {mask_HW.shape}, the truth {truth.shape[1:]}",
             )

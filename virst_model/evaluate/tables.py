@@ -36,8 +36,8 @@ from virst_model.checkpoints.options import (
     switched,
 )
 from virst_model.data.catalogue import CATALOGUE, default_split, open_dataset
-from virst_model.data.record import DataError, Records
-from virst_model.errors import UsageError, program
+from virst_model.data.record import Records
+from virst_model.errors import FileError, UsageError, program
 from virst_model.evaluate import rates, rows
 from virst_model.evaluate.predict import Pass
 from virst_model.evaluate.run import check_run, run
@@ -138,7 +138,7 @@ def _on_dataset(options: argparse.Namespace) -> tuple[Judge, str]:
     found = open_dataset(options.dataset, options.root, split)
     records = Records(found.records[: options.videos], found.skipped)
     if not records.records:
-        raise DataError(options.root, f"nothing of the split {split} can be used")
+        raise FileError(options.root, f"nothing of the split {split} can be used")
     told = {"dataset": options.dataset, "split": split, "videos": options.videos}
     told |= {"model": str(options.model or "tiny"), "steps": options.steps, **switched(options)}
     told |= {
