@@ -14,7 +14,7 @@ import pytest
 from virst_model.data.own import load_own
 from virst_model.data.record import Record
 from virst_model.errors import FileError
-from virst_model.frames import read_image
+from virst_model.frames import open_frames, read_image
 
 
 @pytest.fixture
@@ -46,6 +46,17 @@ def test_a_record_has_the_frames_that_a_mask_was_drawn_for(own):
         f"{number}.jpg" for number in (0, 2, 4, 6, 8, 10)
     ]
     assert load_own(own, "train").skipped == {"frame without a mask": 5}
+
+
+def test_frames_are_in_the_order_that_the_folder_has_as_a_video(tmp_path):
+    names = ["a_2", "a_10", "b_1"]  # as text, a_10 comes first; by the numbers alone, b_1
+    miniatures.save_frames(tmp_path / "own/videos/yard", names)
+    (tmp_path / "own/sentences.csv").write_text("video,sentence,objects\nyard,the dog,")
+
+    (record,) = load_own(tmp_path / "own", "train").records
+
+    assert [path.stem for path in record.frames] == names
+    assert [frame.name for frame in open_frames(tmp_path / "own/videos/yard")] == names
 
 
 def test_a_sentence_about_several_objects_means_all_of_them(own):

@@ -1,6 +1,6 @@
-"""Frames of a video file, of a folder of images or of one image: in order, as often as asked."""
+"""Frames of a video file, a folder of images, an image or pictures in memory: in order, anew."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 import logging
@@ -85,6 +85,19 @@ class StillImage(ImageFiles):
         super().__init__(path, [image])
 
 
+class ImageArrays:
+    """Pictures in memory as a video; names are the frame numbers in five digits."""
+
+    def __init__(self, images: Sequence[np.ndarray], rate_hz: float) -> None:
+        """`images` are uint8 RGB (H, W, 3), one a frame; one array may be several frames."""
+        self.path, self.length, self.rate_hz = "pictures", len(images), rate_hz
+        self._images = images
+
+    def __iter__(self) -> Iterator[Frame]:
+        for index, image in enumerate(self._images):
+            yield Frame(index, f"{index:05d}", lambda image=image: image)
+
+
 class VideoFile:
     """What OpenCV can read; names are the frame numbers in five digits.
 
@@ -155,10 +168,7 @@ def open_frames(path: str | os.PathLike[str]) -> Frames:
     path = Path(path)
     try:
         if path.is_dir():
-            images = [p for p in path.iterdir() if p.suffix.lower() in IMAGE_SUFFIXES]
-            if not images:
-                raise FileError(path, f"holds no images ({', '.join(IMAGE_SUFFIXES)})")
-            return ImageFiles(path, sorted(images, key=natural))
+            return ImageFiles(path, list_images(path))
         if not path.exists():
             raise FileError(path, "no such file or folder")
         path.open("rb").close()
@@ -167,6 +177,23 @@ def open_frames(path: str | os.PathLike[str]) -> Frames:
     if path.suffix.lower() in IMAGE_SUFFIXES:
         return StillImage(path, path)
     return VideoFile(path)
+
+
+def list_images(folder: Path, suffixes: Sequence[str] = IMAGE_SUFFIXES) -> list[Path]:
+    """The images of a folder, not of those below it, in the order of the numbers in their names.
+
+    Whoever takes a folder for a video, or for its masks, has this order.
+
+    Raises:
+        FileError: it holds none, or is no folder that can be read.
+    """
+    try:
+        images = [path for path in folder.iterdir() if path.suffix.lower() in suffixes]
+    except OSError as error:
+        raise FileError(folder, error.strerror or str(error)) from None
+    if not images:
+        raise FileError(folder, f"holds no images ({', '.join(suffixes)})")
+    return sorted(images, key=natural)
 
 
 def natural(path: Path) -> list[tuple[int, int, str]]:

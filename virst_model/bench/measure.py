@@ -1,7 +1,6 @@
 """Measures a model on a stream of camera frames and on whole videos."""
 
-from collections.abc import Iterator, Sequence
-import dataclasses
+from collections.abc import Sequence
 from dataclasses import dataclass
 import time
 
@@ -10,7 +9,7 @@ import torch
 
 from virst_model.answer import TRACKING, Query
 from virst_model.bench.parts import Stopwatch, listening
-from virst_model.frames import Frame
+from virst_model.frames import ImageArrays
 from virst_model.model.machine import peak_mib
 from virst_model.model.virst import Virst
 from virst_model.offline.video import segment_video
@@ -179,10 +178,9 @@ def parts(model: Virst, load: Load, options: SessionOptions) -> dict[str, dict[s
 
 def offline(model: Virst, load: Load) -> dict[str, float]:
     """A whole video of `load.frames` frames, from the first look to the last mask."""
-    video = _Video(pictures(load), load)
-    for _ in segment_video(
-        model, _Video(pictures(load), dataclasses.replace(load, frames=8)), DEMO_QUERIES[:1]
-    ):
+    images = pictures(load)
+    video = ImageArrays([images[t % len(images)] for t in range(load.frames)], load.rate_hz)
+    for _ in segment_video(model, ImageArrays(images[:8], load.rate_hz), DEMO_QUERIES[:1]):
         pass
     _settle(model)
     texts = [query.text for query in queries(load.queries)]
@@ -192,21 +190,6 @@ def offline(model: Virst, load: Load) -> dict[str, float]:
     _settle(model)
     seconds = time.perf_counter() - start_s
     return {"offline_fps": load.frames / seconds, "offline_s": seconds}
-
-
-class _Video:
-    """Pictures in memory as a video."""
-
-    path = "pictures"
-
-    def __init__(self, images: Sequence[np.ndarray], load: Load) -> None:
-        self._images = images
-        self.length, self.rate_hz = load.frames, load.rate_hz
-
-    def __iter__(self) -> Iterator[Frame]:
-        for index in range(self.length):
-            image = self._images[index % len(self._images)]
-            yield Frame(index, f"{index:05d}", lambda image=image: image)
 
 
 def memory(model: Virst) -> dict[str, float]:

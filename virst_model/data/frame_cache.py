@@ -8,7 +8,7 @@ from PIL import Image
 from tqdm import tqdm
 
 from virst_model.errors import FileError
-from virst_model.frames import natural, open_frames
+from virst_model.frames import list_images, open_frames
 
 # In the folder: how many bytes the video had. Times change where a data set is copied.
 _SIZE = "video_size.txt"
@@ -33,15 +33,16 @@ def cached_frames(video: Path, folder: Path) -> list[Path]:
         size = folder / _SIZE
         if size.exists() and size.read_text() != str(video.stat().st_size):
             raise FileError(folder, f"{video} was another when it was made; delete the folder")
-        frames = sorted(folder.glob("*.jpg"), key=natural)
     except OSError as error:
         raise FileError(
             folder,
             f"cannot be written ({error.strerror or error}); frames of {video} belong there",
         ) from None
-    if not frames:
-        raise FileError(folder, f"holds no frames of {video}; delete the folder")
-    return frames
+    try:
+        return list_images(folder, (".jpg",))
+    except FileError as error:
+        reason = f"{error.reason}; frames of {video} belong there: delete the folder"
+        raise FileError(folder, reason) from None
 
 
 def _extract(video: Path, folder: Path) -> None:

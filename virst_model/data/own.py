@@ -19,7 +19,7 @@ from virst_model.data.picture import fitting, picture_size
 from virst_model.data.record import Expression, Record, Records
 from virst_model.data.sentences import SPLITS, OwnSentence, read_sentences
 from virst_model.errors import FileError
-from virst_model.frames import IMAGE_SUFFIXES, read_image
+from virst_model.frames import list_images, natural, read_image
 
 # All numbers in the name of a frame or mask: cam2_0007.jpg and cam2_000007.png go together.
 _Number = tuple[int, ...]
@@ -92,7 +92,7 @@ def _list_videos(folder: Path) -> dict[str, Path]:
     if not folder.is_dir():
         raise FileError(folder, "no such folder; videos, or folders of their frames, belong there")
     files: dict[str, Path] = {}
-    for path in sorted(folder.iterdir()):
+    for path in sorted(folder.iterdir(), key=natural):
         name = path.name if path.is_dir() else path.stem
         if path.name.startswith("."):
             continue
@@ -125,41 +125,37 @@ def _check_split(about: list[OwnSentence], table: Path) -> None:
 
 
 def _list_frames(root: Path, name: str, file: Path) -> dict[_Number, Path]:
-    """By number, ascending."""
+    """By number, in the order that the folder has as a video (`frames.list_images`)."""
     if not file.is_dir():
         return _by_number(cached_frames(file, root / "frames" / name))
-    frames = [path for path in file.iterdir() if path.suffix.lower() in IMAGE_SUFFIXES]
-    if not frames:
-        raise FileError(file, f"holds no images ({', '.join(IMAGE_SUFFIXES)})")
-    return _by_number(frames)
+    return _by_number(list_images(file))
 
 
 def _list_masks(folder: Path, frames: dict[_Number, Path]) -> dict[str, dict[_Number, Path]]:
     """Object -> number of the frame -> mask file; none where there is no folder."""
     objects = {}
-    for one in sorted(folder.iterdir()) if folder.is_dir() else ():
-        if not one.is_dir():
+    for path in sorted(folder.iterdir(), key=natural) if folder.is_dir() else ():
+        if not path.is_dir():
             continue
-        masks = _by_number([path for path in one.iterdir() if path.suffix.lower() == ".png"])
-        if not masks:
-            raise FileError(one, "holds no masks (.png)")
-        for number, path in masks.items():
+        masks = _by_number(list_images(path, (".png",)))
+        for number, mask in masks.items():
             if number not in frames:
                 example = next(iter(frames.values()))
                 raise FileError(
-                    path, f"there is no frame of that number; frames are named as {example.name}"
+                    mask, f"there is no frame of that number; frames are named as {example.name}"
                 )
-        objects[one.name] = masks
+        objects[path.name] = masks
     return objects
 
 
 def _by_number(paths: list[Path]) -> dict[_Number, Path]:
-    found: dict[_Number, Path] = {}
-    for path in sorted(paths):
+    """Number -> path, in the order of `paths`."""
+    numbered: dict[_Number, Path] = {}
+    for path in paths:
         number = tuple(int(digits) for digits in re.findall(r"[0-9]+", path.stem))
         if not number:
             raise FileError(path, "has no number in its name; frames and masks are named by it")
-        if number in found:
-            raise FileError(path, f"has the same number as {found[number].name}; delete one")
-        found[number] = path
-    return dict(sorted(found.items()))
+        if number in numbered:
+            raise FileError(path, f"has the same number as {numbered[number].name}; delete one")
+        numbered[number] = path
+    return numbered

@@ -15,7 +15,7 @@ from virst_model.data.names import contained
 from virst_model.data.picture import names_in
 from virst_model.data.record import Expression, Record, Records
 from virst_model.errors import FileError
-from virst_model.frames import natural
+from virst_model.frames import list_images
 
 SPLITS = ("train",)
 # Captions, which VIRST trains on; the other files hold short answers (oe) and choices (mc).
@@ -102,5 +102,8 @@ def _pairs(messages: list[dict]) -> Iterator[tuple[str, str | None]]:
 
 
 def _pictures(folder: Path) -> tuple[Path, ...]:
-    """Empty where there is no such folder."""
-    return tuple(sorted(folder.glob("*.jpg"), key=natural))
+    """Empty where there is no such folder, or nothing in it."""
+    try:
+        return tuple(list_images(folder, (".jpg",)))
+    except FileError:
+        return ()

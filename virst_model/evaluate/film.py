@@ -1,12 +1,12 @@
 """Synthetic videos in memory, and a model that watches them."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
 from virst_model.answer import SEARCHING, Query
 from virst_model.evaluate.metrics import region
-from virst_model.frames import Frame
+from virst_model.frames import ImageArrays
 from virst_model.model.virst import Virst
 from virst_model.offline.video import Scorer, segment_video
 from virst_model.stream.session import Session, SessionOptions
@@ -21,21 +21,21 @@ class Film:
     """What was filmed of a scene or a story.
 
     Attributes:
+        length: frames.
         times: of each frame, in s.
         images: uint8 RGB (H, W, 3) of each frame.
+        video: the images as a video.
         ids_THW: uint8, the ids of what is visible.
     """
 
     def __init__(self, render: Render, frames: int, fps: float, size: tuple[int, int]) -> None:
-        self.path, self.length, self.rate_hz = "film", frames, fps
+        """`frames` pictures, `fps` a second, of `size` (H, W)."""
+        self.length = frames
         self.times = [t / fps for t in range(frames)]
         shots = [render(t, *size) for t in self.times]
         self.images = [image for image, _ in shots]
+        self.video = ImageArrays(self.images, fps)
         self.ids_THW = np.stack([ids for _, ids in shots])
-
-    def __iter__(self) -> Iterator[Frame]:
-        for index, image in enumerate(self.images):
-            yield Frame(index, f"{index:05d}", lambda image=image: image)
 
 
 def whole(
@@ -43,7 +43,7 @@ def whole(
 ) -> np.ndarray:
     """Masks (Q, T, H, W) bool of a film that is looked at whole."""
     masks = np.zeros((len(texts), *film.ids_THW.shape), bool)
-    for picture, result in segment_video(model, film, texts, scorer=scorer):
+    for picture, result in segment_video(model, film.video, texts, scorer=scorer):
         for place, one in enumerate(result.results):
             masks[place, picture.index] = one.mask_HW
     return masks

@@ -18,8 +18,8 @@ Task = tuple[Frames, str]
 
 def story_tasks(run: StoryRun) -> Iterator[Task]:
     """Every sentence about every story."""
-    for film, said in films(run):
-        yield from ((film, sentence.text) for sentence in said)
+    for film, sentences in films(run):
+        yield from ((film.video, sentence.text) for sentence in sentences)
 
 
 def record_tasks(records: Iterable[Record]) -> Iterator[Task]:
