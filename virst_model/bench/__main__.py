@@ -100,7 +100,7 @@ def bench(
     return found
 
 
-def table(found: dict) -> str:
+def bench_table(found: dict) -> str:
     """For people: a column for each number of queries, then the parts, then memory."""
     counts = list(found["queries"])
     names = [n for n in found["queries"][counts[0]] if n != "parts"]
@@ -178,7 +178,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     found = bench(model, load, modes, options.queries, options.compile)
     if options.json:
         options.json.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
-    sys.stdout.write(table(found))
+    sys.stdout.write(bench_table(found))
     return 0
 
 

@@ -17,7 +17,7 @@ from virst_model.stream.session import Session, SessionOptions
 from virst_model.synthetic.scenes import DEMO_QUERIES, demo_scene
 
 # Pictures that a stream repeats, back and forth: drawing them is no part of the time.
-PICTURES = 48
+REPEATED_PICTURES = 48
 
 
 @dataclass(frozen=True)
@@ -38,10 +38,13 @@ class Load:
     queries: int = 1
 
 
-def pictures(load: Load) -> list[np.ndarray]:
+def stream_pictures(load: Load) -> list[np.ndarray]:
     """The stream's pictures, uint8 RGB; the same for the same load."""
     scene = demo_scene()
-    once = [scene.render(i / load.rate_hz, load.height, load.width)[0] for i in range(PICTURES)]
+    once = [
+        scene.render(i / load.rate_hz, load.height, load.width)[0]
+        for i in range(REPEATED_PICTURES)
+    ]
     return once + once[-2:0:-1]
 
 
@@ -67,7 +70,7 @@ def streaming(model: Virst, load: Load, options: SessionOptions) -> dict[str, fl
         first_mask_ms: from a new query on a full window to its first mask, at the camera's rate.
         grounding_ms: median of a grounding.
     """
-    images = pictures(load)
+    images = stream_pictures(load)
     with torch.inference_mode(), Session(model, options) as session:
         session.warm_up(load.height, load.width)
         session.set_queries(queries(load.queries))
@@ -148,7 +151,7 @@ def parts(model: Virst, load: Load, options: SessionOptions) -> dict[str, dict[s
     Measured on a full window over whole periods of re-grounding (`load.frames` or a little more),
     without a thread beside it, waiting for the device at each part.
     """
-    images = pictures(load)
+    images = stream_pictures(load)
     watch = Stopwatch(model.device)
     full = round(options.window_size * options.window_period_s * load.rate_hz) + 1
     period = max(1, round(options.reground_every * options.window_period_s * load.rate_hz))
@@ -178,7 +181,7 @@ def parts(model: Virst, load: Load, options: SessionOptions) -> dict[str, dict[s
 
 def offline(model: Virst, load: Load) -> dict[str, float]:
     """A whole video of `load.frames` frames, from the first look to the last mask."""
-    images = pictures(load)
+    images = stream_pictures(load)
     video = ImageArrays([images[t % len(images)] for t in range(load.frames)], load.rate_hz)
     for _ in segment_video(model, ImageArrays(images[:8], load.rate_hz), DEMO_QUERIES[:1]):
         pass

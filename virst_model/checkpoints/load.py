@@ -11,7 +11,7 @@ from torch.overrides import TorchFunctionMode
 from transformers.models.qwen2.modeling_qwen2 import Qwen2RotaryEmbedding
 
 from virst_model.checkpoints.device import choose_device
-from virst_model.checkpoints.folder import CONFIG, WeightsError, read, read_config, save_state
+from virst_model.checkpoints.folder import CONFIG_FILE, WeightsError, read, read_config, save_state
 from virst_model.config import VirstConfig
 from virst_model.model.virst import Virst
 
@@ -81,7 +81,7 @@ def _configure(folder: Path, values: dict[str, Any]) -> VirstConfig:
     try:
         return VirstConfig.from_dict(values)
     except ValueError as error:
-        raise WeightsError(folder / CONFIG, str(error)) from None
+        raise WeightsError(folder / CONFIG_FILE, str(error)) from None
 
 
 def _read_model(folder: Path) -> Virst:
@@ -92,16 +92,16 @@ def _read_model(folder: Path) -> Virst:
         model = empty(config, tokenizer)
     except (ArithmeticError, AssertionError, IndexError, RuntimeError, ValueError) as error:
         reason = f"its sizes do not fit together ({error})"
-        raise WeightsError(folder / CONFIG, reason) from None
+        raise WeightsError(folder / CONFIG_FILE, reason) from None
     try:
         missing, unexpected = model.load_state_dict(state, strict=False, assign=True)
     except RuntimeError as error:  # a shape
-        reason = f"the weights are not those of {CONFIG}: {error}"
+        reason = f"the weights are not those of {CONFIG_FILE}: {error}"
         raise WeightsError(folder, reason) from None
     if missing or unexpected:
         raise WeightsError(
             folder,
-            f"the weights are not those of {CONFIG}: missing {missing[:3]}, "
+            f"the weights are not those of {CONFIG_FILE}: missing {missing[:3]}, "
             f"unexpected {unexpected[:3]} ({len(missing)} and {len(unexpected)} in all)",
         )
     return model

@@ -26,11 +26,11 @@ from tokenizers import (
 import torch
 
 from virst_model.checkpoints.folder import (
-    CONFIG,
-    INDEX,
-    WEIGHTS,
+    CONFIG_FILE,
+    INDEX_FILE,
+    WEIGHTS_FILE,
     WeightsError,
-    read_json,
+    read_object,
     read_weights,
     weight_files,
 )
@@ -244,9 +244,9 @@ def llm_settings(folder: Path, like: LlmConfig) -> LlmConfig:
     Raises:
         WeightsError: the file is unreadable.
     """
-    if not (folder / CONFIG).exists():
+    if not (folder / CONFIG_FILE).exists():
         return like
-    said = read_json(folder / CONFIG)
+    said = read_object(folder / CONFIG_FILE)
     names = {
         "heads": "num_attention_heads",
         "rope_theta": "rope_theta",
@@ -301,7 +301,7 @@ def _add_special(tokenizer: Tokenizer, path: Path) -> None:
     """Adds the tokens of a JSON object of numbers by token, which must become those numbers."""
     if not path.exists():
         return
-    for token, number in sorted(read_json(path).items(), key=lambda pair: pair[1]):
+    for token, number in sorted(read_object(path).items(), key=lambda pair: pair[1]):
         tokenizer.add_special_tokens([_special(token)])
         if tokenizer.token_to_id(token) != number:
             found = tokenizer.token_to_id(token)
@@ -367,9 +367,9 @@ def _safetensors(path: Path) -> dict[str, torch.Tensor]:
 
 def _videochat_files(folder: Path) -> list[Path]:
     """None where the folder holds no weights: a full checkpoint needs none."""
-    if (folder / INDEX).exists():
+    if (folder / INDEX_FILE).exists():
         return weight_files(folder)
-    return [path for path in (folder / WEIGHTS,) if path.exists()]
+    return [path for path in (folder / WEIGHTS_FILE,) if path.exists()]
 
 
 def _count(shapes: Mapping[str, tuple[int, ...]], prefix: str) -> int:

@@ -38,7 +38,7 @@ RVOS = "rvos"
 VIDEO_QA = "video_qa"
 
 # How often a category is drawn (paper A.2).
-WEIGHTS = {SEMANTIC: 4, REFERRING_IMAGE: 3, REASONING_IMAGE: 1, RVOS: 12, VIDEO_QA: 1}
+CATEGORY_WEIGHTS = {SEMANTIC: 4, REFERRING_IMAGE: 3, REASONING_IMAGE: 1, RVOS: 12, VIDEO_QA: 1}
 
 # Folders of ROOT that data sets may be gathered in; the released code has its own.
 GATHERED_IN = ("", "LISA", "LISA/sem_seg", "sem_seg", "RVOS_ROOT")
@@ -49,7 +49,7 @@ class Dataset:
     """An entry of the catalogue.
 
     Attributes:
-        category: of WEIGHTS.
+        category: of CATEGORY_WEIGHTS.
         folders: what its folder may be called.
         splits: the data set's own words; the first is the one to train on.
         load: (its folder, split) -> Records; raises FileError.

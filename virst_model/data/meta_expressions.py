@@ -13,7 +13,7 @@ from virst_model.frames import natural
 
 
 @dataclass(frozen=True)
-class Sentence:
+class MetaExpression:
     """A sentence about a video.
 
     Attributes:
@@ -46,7 +46,7 @@ class Video:
     id: str
     names: tuple[str, ...]
     places: tuple[int, ...]
-    sentences: tuple[Sentence, ...]
+    sentences: tuple[MetaExpression, ...]
 
 
 def read_videos(path: Path, kinds: Mapping[int, str], spaced: bool) -> list[Video]:
@@ -70,7 +70,7 @@ def _video(id: str, entry: dict, kinds: Mapping[int, str], spaced: bool) -> Vide
     sentences = []
     for number, said in entry["expressions"].items():
         text, obj_id, anno_ids = _text(said["exp"]), said.get("obj_id"), said.get("anno_id")
-        sentence = Sentence(
+        sentence = MetaExpression(
             contained(number),
             text.replace("_", " ") if spaced else text,
             kinds.get(said["type_id"], "") if kinds else said.get("kind", ""),

@@ -18,8 +18,8 @@ from tqdm import tqdm
 
 from virst_model.data.catalogue import (
     CATALOGUE,
+    CATEGORY_WEIGHTS,
     VIDEO_QA,
-    WEIGHTS,
     is_missing,
     locate,
     open_dataset,
@@ -35,7 +35,7 @@ _log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
-class Source:
+class Component:
     """A data set in a mixture; `ratio` (above 0) is its share among those of its category."""
 
     name: str
@@ -52,23 +52,23 @@ class Mixture:
     """Sources, drawn from by number. `draw` may be called by several threads at once.
 
     Attributes:
-        sources: those that have something to train on, with nothing else in them.
-        shares: of each source, how often it is drawn; they sum up to 1.
+        components: those that have something to train on, with nothing else in them.
+        shares: of each component, how often it is drawn; they sum up to 1.
         skipped: records that could not be read so far, by reason.
     """
 
-    def __init__(self, sources: Sequence[Source], seed: int = 0, sentences: int = 3) -> None:
+    def __init__(self, components: Sequence[Component], seed: int = 0, sentences: int = 3) -> None:
         """At most `sentences` of a record are asked at once.
 
-        Raises ValueError where no source has anything to train on.
+        Raises ValueError where no component has anything to train on.
         """
-        self.sources = tuple(taught for taught in map(_taught, sources) if taught.records)
-        if not self.sources:
+        self.components = tuple(taught for taught in map(_taught, components) if taught.records)
+        if not self.components:
             raise ValueError("no data set has a record to train on")
-        for category in WEIGHTS:
-            if all(source.category != category for source in self.sources):
+        for category in CATEGORY_WEIGHTS:
+            if all(component.category != category for component in self.components):
                 _log.warning("no data of the category %s: the others are drawn more", category)
-        self.shares = _shares(self.sources)
+        self.shares = _shares(self.components)
         self.skipped: Counter[str] = Counter()
         self._seed, self._sentences = seed, sentences
         self._lock = threading.Lock()
@@ -76,7 +76,7 @@ class Mixture:
     @property
     def in_words(self) -> bool:
         """Whether a model learns to answer in words from it."""
-        return any(source.category == VIDEO_QA for source in self.sources)
+        return any(component.category == VIDEO_QA for component in self.components)
 
     def draw(self, number: int, frames: int, spacing: str = SEGMENTS) -> Sample:
         """Sample `number` (0, 1, ...) with `frames` frames: the same whenever it is drawn.
@@ -90,10 +90,10 @@ class Mixture:
         draw = Draw(frames, self._sentences, spacing)
         rng = np.random.default_rng([self._seed, number])
         for _ in range(ATTEMPTS):
-            source = self.sources[int(rng.choice(len(self.sources), p=self.shares))]
-            record = source.records[int(rng.integers(len(source.records)))]
+            component = self.components[int(rng.choice(len(self.components), p=self.shares))]
+            record = component.records[int(rng.integers(len(component.records)))]
             try:
-                return draw_sample(source.name, record, draw, rng)
+                return draw_sample(component.name, record, draw, rng)
             except FileError as error:
                 last = error
                 self._skip(error)
@@ -143,8 +143,10 @@ def open_mixture(
                 raise
             _log.warning("%s is left out: %s", name, error)
     try:
-        sources = [Source(n, CATALOGUE[n].category, rs, chosen[n]) for n, rs in found.items()]
-        return Mixture(sources, seed, sentences)
+        components = [
+            Component(n, CATALOGUE[n].category, rs, chosen[n]) for n, rs in found.items()
+        ]
+        return Mixture(components, seed, sentences)
     except ValueError as error:
         said = f"{error}; `virst data check {root}` says what is there"
         raise FileError(root, said) from None
@@ -170,14 +172,14 @@ def _mean_ratio(name: str, among: Sequence[str], ratios: Mapping[str, float]) ->
     return sum(ratios[n] for n in others) / len(others) if others else 1.0
 
 
-def _taught(source: Source) -> Source:
-    return replace(source, records=[r for r in source.records if has_truth(r)])
+def _taught(component: Component) -> Component:
+    return replace(component, records=[r for r in component.records if has_truth(r)])
 
 
-def _shares(sources: Sequence[Source]) -> np.ndarray:
+def _shares(components: Sequence[Component]) -> np.ndarray:
     """(S,): the category's weight among those that are there, times the share within it."""
     total = Counter()
-    for source in sources:
-        total[source.category] += source.ratio
-    shares = [WEIGHTS[s.category] * s.ratio / total[s.category] for s in sources]
+    for component in components:
+        total[component.category] += component.ratio
+    shares = [CATEGORY_WEIGHTS[s.category] * s.ratio / total[s.category] for s in components]
     return np.array(shares) / np.sum(shares)

@@ -17,7 +17,7 @@ import numpy as np
 from virst_model.data.frame_cache import cached_frames
 from virst_model.data.picture import fitting, picture_size
 from virst_model.data.record import Expression, Record, Records
-from virst_model.data.sentences import SPLITS, OwnSentence, read_sentences
+from virst_model.data.sentences import OWN_SPLITS, OwnSentence, read_sentences
 from virst_model.errors import FileError
 from virst_model.frames import list_images, natural, read_image
 
@@ -36,8 +36,8 @@ def load_own(root: str | Path, split: str) -> Records:
         FileError: anything is missing, misnamed or damaged; names the file and the row.
     """
     root = Path(root)
-    if split not in SPLITS:
-        raise FileError(root, f"has no split {split!r}; it has {', '.join(SPLITS)}")
+    if split not in OWN_SPLITS:
+        raise FileError(root, f"has no split {split!r}; it has {', '.join(OWN_SPLITS)}")
     table, sentences = read_sentences(root)
     files = _list_videos(root / "videos")
     said: dict[str, list[OwnSentence]] = defaultdict(list)

@@ -20,7 +20,7 @@ from virst_model.errors import FileError
 
 # Who split the data set is part of the file's name.
 REFS = {"refcoco": "refs(unc).p", "refcoco+": "refs(unc).p", "refcocog": "refs(umd).p"}
-PICTURES = Path("images/mscoco/images/train2014")
+TRAIN2014 = Path("images/mscoco/images/train2014")
 
 
 @dataclass(frozen=True)
@@ -32,7 +32,7 @@ class _Ref:
 
 
 @dataclass(frozen=True)
-class _Picture:
+class _CocoImage:
     """A COCO picture; `size` is (H, W)."""
 
     name: str
@@ -54,14 +54,14 @@ def load_refer(root: str | Path, name: str, split: str) -> Records:
     described = _read_refs(root / name / REFS[name], split)
     wanted = {ref.ann_id for refs in described.values() for ref in refs}
     pictures, segmentations = _read_instances(root / name / "instances.json", wanted)
-    present = names_in(root / PICTURES, "COCO's train2014 pictures")
+    present = names_in(root / TRAIN2014, "COCO's train2014 pictures")
     found = Records()
     for image_id, refs in sorted(described.items()):
         picture = pictures.get(image_id)
         if picture is None or picture.name not in present:
             found.skipped["picture is not there"] += 1
             continue
-        path = root / PICTURES / picture.name
+        path = root / TRAIN2014 / picture.name
         expressions: list[Expression] = []
         for ref in refs:
             segmentation = segmentations.get(ref.ann_id)
@@ -95,12 +95,12 @@ def _read_refs(path: Path, split: str) -> dict[int, list[_Ref]]:
 
 def _read_instances(
     path: Path, wanted: set[int]
-) -> tuple[dict[int, _Picture], dict[int, Segmentation]]:
+) -> tuple[dict[int, _CocoImage], dict[int, Segmentation]]:
     """Pictures by their id; segmentations of the `wanted` annotations by theirs."""
     instances = read_json(path)
     with form_of(path):
         pictures = {
-            image["id"]: _Picture(
+            image["id"]: _CocoImage(
                 str(image["file_name"]), (int(image["height"]), int(image["width"]))
             )
             for image in instances["images"]

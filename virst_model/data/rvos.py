@@ -109,8 +109,8 @@ DATA_SETS = {
 
 
 def load_mevis(root: str | Path, split: str) -> Records:
-    """MeViS: train, valid_u, or valid (no truth). `load` says more, also for the others."""
-    return load("MeViS", root, split)
+    """MeViS: train, valid_u, or valid (no truth). `load_split` says more, also for the others."""
+    return load_split("MeViS", root, split)
 
 
 def load_revos(root: str | Path, split: str) -> Records:
@@ -118,30 +118,30 @@ def load_revos(root: str | Path, split: str) -> Records:
 
     Records of valid have a foreground where `mask_dict_foreground.json` is there.
     """
-    return load("ReVOS", root, split)
+    return load_split("ReVOS", root, split)
 
 
 def load_ref_youtube_vos(root: str | Path, split: str) -> Records:
     """Ref-YouTube-VOS: train, valid (no truth, or that of one's own), or test (no truth)."""
-    return load("Ref-YouTube-VOS", root, split)
+    return load_split("Ref-YouTube-VOS", root, split)
 
 
 def load_ref_davis17(root: str | Path, split: str) -> Records:
     """Ref-DAVIS17: train or valid."""
-    return load("Ref-DAVIS17", root, split)
+    return load_split("Ref-DAVIS17", root, split)
 
 
 def load_lv_vis(root: str | Path, split: str) -> Records:
     """LV-VIS in VISA's form: train. Sentences are class names."""
-    return load("LV-VIS", root, split)
+    return load_split("LV-VIS", root, split)
 
 
 def load_synthetic(root: str | Path, split: str) -> Records:
     """Synthetic videos: train, valid or test, all with kinds of sentences and deciding frames."""
-    return load("synthetic", root, split)
+    return load_split("synthetic", root, split)
 
 
-def load(name: str, root: str | Path, split: str) -> Records:
+def load_split(name: str, root: str | Path, split: str) -> Records:
     """A split of the data set `name`: a record a video, in the order of its file.
 
     Ids are those of the data set; ReVOS's videos have slashes in theirs. Frames are in the order

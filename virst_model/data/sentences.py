@@ -8,8 +8,8 @@ from pathlib import Path
 from virst_model.data.coco import read_json
 from virst_model.errors import FileError
 
-TABLES = ("sentences.csv", "sentences.json")
-SPLITS = ("train", "valid")
+TABLE_FILES = ("sentences.csv", "sentences.json")
+OWN_SPLITS = ("train", "valid")
 _COLUMNS = ("video", "sentence", "objects")
 _OPTIONAL = ("split",)
 # Between the objects of a cell.
@@ -24,7 +24,7 @@ class OwnSentence:
         where: the row, for messages: "line 3" or "entry 2".
         video: as it is written, with or without the suffix of its file.
         objects: none where the sentence is about nothing that is there.
-        split: one of SPLITS; train where the row has none.
+        split: one of OWN_SPLITS; train where the row has none.
     """
 
     where: str
@@ -40,10 +40,10 @@ def read_sentences(root: Path) -> tuple[Path, list[OwnSentence]]:
     Raises:
         FileError: there is none or both, or a row is not as docs/datasets.md says; names the row.
     """
-    paths = [root / name for name in TABLES if (root / name).exists()]
+    paths = [root / name for name in TABLE_FILES if (root / name).exists()]
     if len(paths) != 1:
         reason = "has both" if paths else "has none of"
-        raise FileError(root, f"{reason} {' and '.join(TABLES)}; must have one of them")
+        raise FileError(root, f"{reason} {' and '.join(TABLE_FILES)}; must have one of them")
     path = paths[0]
     rows = _csv_rows(path) if path.suffix == ".csv" else _json_rows(path)
     return path, [_sentence(path, where, row) for where, row in rows]
@@ -104,13 +104,13 @@ def _check_columns(path: Path, where: str, names: list[str]) -> None:
 
 def _sentence(path: Path, where: str, row: dict) -> OwnSentence:
     """Raises FileError."""
-    cells = [row["video"], row["sentence"], row.get("split") or SPLITS[0], *row["objects"]]
+    cells = [row["video"], row["sentence"], row.get("split") or OWN_SPLITS[0], *row["objects"]]
     for cell in cells:
         if not isinstance(cell, str):
             raise FileError(path, f"{where}: {cell!r} must be text")
     video, text, split, *objects = (cell.strip() for cell in cells)
     if not text:
         raise FileError(path, f"{where}: has no sentence")
-    if split not in SPLITS:
-        raise FileError(path, f"{where}: split is {split!r}, must be {' or '.join(SPLITS)}")
+    if split not in OWN_SPLITS:
+        raise FileError(path, f"{where}: split is {split!r}, must be {' or '.join(OWN_SPLITS)}")
     return OwnSentence(where, video, text, tuple(objects), split)

@@ -11,7 +11,7 @@ from typing import Protocol
 import numpy as np
 
 from virst_model.data.coco import form_of, read_json, read_union
-from virst_model.data.meta_expressions import Sentence, Video
+from virst_model.data.meta_expressions import MetaExpression, Video
 from virst_model.data.pickles import load_plain
 from virst_model.data.picture import fitting, names_in, picture_size, read_labels
 from virst_model.data.record import MaskReader
@@ -28,7 +28,9 @@ class Unusable(Exception):
 class Truth(Protocol):
     """Gives the masks of sentences."""
 
-    def reader(self, video: Video, sentence: Sentence, pictures: tuple[Path, ...]) -> MaskReader:
+    def reader(
+        self, video: Video, sentence: MetaExpression, pictures: tuple[Path, ...]
+    ) -> MaskReader:
         """`pictures` are the video's frames, as its `names` are. Raises Unusable."""
 
 
@@ -102,7 +104,9 @@ class _Codes:
     anno_ids: Mapping[tuple[str, str], tuple[str, ...] | None]
     tracks: Mapping[str, list[Code]]
 
-    def reader(self, video: Video, sentence: Sentence, pictures: tuple[Path, ...]) -> MaskReader:
+    def reader(
+        self, video: Video, sentence: MetaExpression, pictures: tuple[Path, ...]
+    ) -> MaskReader:
         anno_ids = self.anno_ids[video.id, sentence.id]
         if anno_ids is None:
             raise Unusable("sentence that names no object")
@@ -118,7 +122,9 @@ class _Codes:
 class _LabelPictures:
     folder: Path
 
-    def reader(self, video: Video, sentence: Sentence, pictures: tuple[Path, ...]) -> MaskReader:
+    def reader(
+        self, video: Video, sentence: MetaExpression, pictures: tuple[Path, ...]
+    ) -> MaskReader:
         if sentence.obj_id is None:
             raise Unusable("sentence that names no object")
         folder = self.folder / video.id

@@ -17,7 +17,7 @@ from virst_model.data.record import Expression, Record, Records
 from virst_model.errors import FileError
 from virst_model.frames import list_images
 
-SPLITS = ("train",)
+QA_SPLITS = ("train",)
 # Captions, which VIRST trains on; the other files hold short answers (oe) and choices (mc).
 CONVERSATIONS = "*cap*.json"
 # Stands for the video in the first question; a prompt puts its own there.
@@ -37,8 +37,8 @@ def load_video_qa(root: str | Path, split: str) -> Records:
             there, or a file is damaged.
     """
     root = Path(root)
-    if split not in SPLITS:
-        raise FileError(root, f"has no split {split!r}; it has {', '.join(SPLITS)}")
+    if split not in QA_SPLITS:
+        raise FileError(root, f"has no split {split!r}; it has {', '.join(QA_SPLITS)}")
     paths = sorted(root.glob(CONVERSATIONS))
     if not paths:
         raise FileError(root, f"holds no conversations ({CONVERSATIONS})")

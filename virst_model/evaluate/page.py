@@ -31,7 +31,7 @@ Attention = Callable[[Record, Expression], dict[int, np.ndarray]]
 
 
 @dataclass(frozen=True)
-class Case:
+class ScoredExpression:
     """An expression with its score and where its pictures are."""
 
     score: Score
@@ -43,7 +43,7 @@ def write_page(
     path: Path,
     title: str,
     rows: dict[str, Row],
-    cases: Sequence[Case],
+    cases: Sequence[ScoredExpression],
     predictions: Predictions,
     attention: Attention,
     most: int = 40,
@@ -82,7 +82,9 @@ def _table(rows: dict[str, Row]) -> str:
     return f"<table><tr><th></th>{head}</tr>{body}</table>"
 
 
-def _section(rank: int, case: Case, predictions: Predictions, attention: Attention) -> str:
+def _section(
+    rank: int, case: ScoredExpression, predictions: Predictions, attention: Attention
+) -> str:
     one = case.score
     said = "never answered" if one.first is None else f"first answer at frame {one.first}"
     said = "no prediction" if one.missing else said
@@ -95,7 +97,7 @@ def _section(rank: int, case: Case, predictions: Predictions, attention: Attenti
     return f"<section>{head}{_picture(_sheet(case, predictions, attention))}{_plot(one)}</section>"
 
 
-def _sheet(case: Case, predictions: Predictions, attention: Attention) -> np.ndarray:
+def _sheet(case: ScoredExpression, predictions: Predictions, attention: Attention) -> np.ndarray:
     """Evenly spaced frames with masks, and below them the attention of the nearest seen frame."""
     frames = case.record.frames
     chosen = np.unique(np.linspace(0, len(frames) - 1, COLUMNS).round().astype(int)).tolist()
@@ -123,7 +125,9 @@ def _sheet(case: Case, predictions: Predictions, attention: Attention) -> np.nda
     )
 
 
-def _marked(bgr_HW3: np.ndarray, case: Case, t: int, predictions: Predictions) -> np.ndarray:
+def _marked(
+    bgr_HW3: np.ndarray, case: ScoredExpression, t: int, predictions: Predictions
+) -> np.ndarray:
     found_HW = predictions.mask(case.record, case.expression, t)
     out = bgr_HW3.copy()
     if found_HW is not None:
@@ -174,7 +178,7 @@ def _plot(one: Score, width: int = 1200, height: int = 90) -> str:
     )
 
 
-def _list(cases: Sequence[Case]) -> str:
+def _list(cases: Sequence[ScoredExpression]) -> str:
     lines = "".join(
         f"<li>{100 * case.score.jf:.1f} &mdash; {html.escape(case.score.text)} "
         f"<small>{html.escape(case.score.record)}</small></li>"

@@ -6,7 +6,7 @@ from dataclasses import dataclass, fields
 from virst_model.answer import SEARCHING, Query, StepResult
 from virst_model.data.record import Expression, Record
 from virst_model.errors import FileError
-from virst_model.evaluate.predictions import Answer, Predictions, write_mask
+from virst_model.evaluate.predictions import Outcome, Predictions, write_mask
 from virst_model.frames import Frames, ImageFiles, StillImage
 from virst_model.model.virst import Virst
 from virst_model.offline.video import MAX_QUERIES, Scorer, segment_video
@@ -103,7 +103,7 @@ def _predict(
     if count < len(record.frames):
         raise FileError(record.id, f"{count} answers for {len(record.frames)} frames")
     for expression, answered in zip(expressions, first, strict=True):
-        predictions.end(record, expression, Answer(count, answered))
+        predictions.end(record, expression, Outcome(count, answered))
 
 
 def _whole(

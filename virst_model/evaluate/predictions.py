@@ -19,7 +19,7 @@ from virst_model.errors import FileError
 
 
 @dataclass(frozen=True)
-class Answer:
+class Outcome:
     """What is known of an expression that is done.
 
     Attributes:
@@ -39,12 +39,12 @@ class Predictions:
         self.masks = folder / "Annotations"
         self._answers = folder / "answers"
 
-    def answer(self, record: Record, expression: Expression) -> Answer | None:
+    def outcome(self, record: Record, expression: Expression) -> Outcome | None:
         """What is known of it; None where it is not done."""
         path = self._answer_file(record, expression)
         try:
             said = json.loads(path.read_text(encoding="utf-8"))
-            return Answer(said["frames"], said["first"])
+            return Outcome(said["frames"], said["first"])
         except FileNotFoundError:
             return None
         except (OSError, ValueError, KeyError, TypeError) as error:
@@ -58,7 +58,7 @@ class Predictions:
 
     def missing(self, record: Record) -> list[Expression]:
         """The expressions of a record that are not done."""
-        return [e for e in record.expressions if self.answer(record, e) is None]
+        return [e for e in record.expressions if self.outcome(record, e) is None]
 
     def begin(self, record: Record, expression: Expression) -> Path:
         """An empty folder for the masks of an expression; what a killed run left goes."""
@@ -67,7 +67,7 @@ class Predictions:
         folder.mkdir(parents=True)
         return folder
 
-    def end(self, record: Record, expression: Expression, answer: Answer) -> None:
+    def end(self, record: Record, expression: Expression, answer: Outcome) -> None:
         """Says that all masks of an expression are there."""
         path = self._answer_file(record, expression)
         path.parent.mkdir(parents=True, exist_ok=True)

@@ -23,7 +23,7 @@ FUSIONS = ((False, "mlp"), (True, "mlp"), (False, "attention"), (True, "attentio
 # Stages of each row of Table 8.
 AFTER_EACH_STAGE = tuple(SLOTS[:count] for count in (1, 2, 3))
 # What the recipe trunks.yaml leaves of stage 0, below the folder of a training.
-TRUNKS = Path("trunks/tracking")
+TRUNKS_FOLDER = Path("trunks/tracking")
 
 # A row's name, and the model that it is about.
 Line = tuple[str, Virst]
@@ -102,6 +102,6 @@ def left_out_rows(training: Training, load: Load) -> Iterator[Line]:
 
 def trained_rows(trained: Path, load: Load) -> Iterator[Line]:
     """Table 8 of a training that was run: what each stage left under its own folder."""
-    yield "none", load(trained / TRUNKS / "weights")
+    yield "none", load(trained / TRUNKS_FOLDER / "weights")
     for stages in AFTER_EACH_STAGE:
         yield " + ".join(stages), load(trained / stages[-1] / "weights")

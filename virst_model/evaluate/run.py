@@ -12,7 +12,7 @@ from tqdm import tqdm
 from virst_model.data.record import Expression, Record, Records
 from virst_model.errors import FileError
 from virst_model.evaluate.attention import patch_attention
-from virst_model.evaluate.page import Case, write_page
+from virst_model.evaluate.page import ScoredExpression, write_page
 from virst_model.evaluate.predict import Pass, predict
 from virst_model.evaluate.predictions import Predictions, share
 from virst_model.evaluate.protocols import pack, protocol
@@ -53,7 +53,7 @@ def run(
     if all(one.mask is None for _, one in pairs):
         return {}  # a split whose truth only the server has
     cases = [
-        Case(
+        ScoredExpression(
             score(record, one, predictions, record.foreground, rules.ignored(record)), record, one
         )
         for record, one in tqdm(pairs, unit="expression", desc="score", leave=False)
@@ -83,7 +83,11 @@ def _note(note: str, how: Pass) -> str:
 
 
 def _write_results(
-    out: Path, rows: dict[str, Row], said: dict, records: Records, cases: Sequence[Case]
+    out: Path,
+    rows: dict[str, Row],
+    said: dict,
+    records: Records,
+    cases: Sequence[ScoredExpression],
 ) -> None:
     said |= {"skipped": dict(records.skipped), "table": rows}
     said["expressions"] = [dataclasses.asdict(case.score) for case in cases]

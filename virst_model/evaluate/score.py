@@ -68,7 +68,7 @@ def score(
     """
     if expression.mask is None:
         raise FileError(record.id, f"expression {expression.id} has no truth to compare with")
-    answer = predictions.answer(record, expression)
+    answer = predictions.outcome(record, expression)
     truth = np.stack([expression.mask(t) for t in range(len(record.frames))])
     found = np.zeros_like(truth)
     for t in range(len(record.frames) if answer else 0):

@@ -25,7 +25,7 @@ import sys
 import torch
 
 from virst_model.arguments import THREADS, Parser, whole
-from virst_model.checkpoints.folder import CONFIG, read_json
+from virst_model.checkpoints.folder import CONFIG_FILE, read_object
 from virst_model.checkpoints.load import TINY, stored_config
 from virst_model.checkpoints.options import (
     add_model_options,
@@ -68,7 +68,7 @@ FUSIONS = ("initial_fusion", "second_fusion")
 # Table 10.
 SWEPT_ALPHAS = tuple(range(1, 9))
 STORIES = 40  # unless --videos says otherwise
-CASES = 10  # shown in the report of a row on a data set
+SHOWN_CASES = 10  # shown in the report of a row on a data set
 # Columns of an evaluation that a table of the paper has not.
 LEFT_OUT_COLUMNS = (ALL, "never answered")
 
@@ -152,7 +152,7 @@ def _on_dataset(options: argparse.Namespace) -> tuple[Judge, str]:
         how = Pass(seed=options.seed, scorer=_guide(options, model))
         settings = {key: str(value) for key, value in (how.settings() | told).items()}
         check_run(out, settings | {"row": name})
-        scores = run(model, options.dataset, records, out, how, CASES)
+        scores = run(model, options.dataset, records, out, how, SHOWN_CASES)
         return scores.get("overall") or f"no truth in this split: masks only, in {out}"
 
     def speed(name: str, model: Virst) -> Row:
@@ -188,7 +188,7 @@ def _lines(options: argparse.Namespace) -> tuple[Iterator[rows.Line], str]:
 
 def _training(options: argparse.Namespace) -> Training:
     start = options.model or TINY
-    preset = options.preset or str(read_json(start / CONFIG).get("preset"))
+    preset = options.preset or str(read_object(start / CONFIG_FILE).get("preset"))
     data = options.train_data or (str(options.root) if options.dataset else "synthetic")
     told = f"{preset}_{Path(data).name}_{'_'.join(map(str, options.steps)) or 'all'}_steps"
     out = options.out / told
@@ -273,7 +273,9 @@ def _check_weights(options: argparse.Namespace) -> None:
     They say so themselves once they are loaded, which is after a row's training.
     """
     start = options.model or TINY
-    config = stored_config(options.trained / rows.TRUNKS / "weights" if options.trained else start)
+    config = stored_config(
+        options.trained / rows.TRUNKS_FOLDER / "weights" if options.trained else start
+    )
     check_switches(options, config)
     if options.table == 4:
         rows.check_start(config)
