@@ -24,9 +24,9 @@ class _Help(ArgumentDefaultsHelpFormatter, RawDescriptionHelpFormatter):
     """Docstrings as they stand, and the default of every option that has one."""
 
     def _get_help_string(self, action: Action) -> str:
-        said = action.help or ""
-        if "default" in said or any(action.default is none for none in (None, False, "", ())):
-            return said
+        text = action.help or ""
+        if "default" in text or any(action.default is none for none in (None, False, "", ())):
+            return text
         return super()._get_help_string(action) or ""
 
 

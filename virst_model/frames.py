@@ -153,8 +153,8 @@ class VideoFile:
         return Frame(index, f"{index:05d}", partial(self._read, index, capture))
 
     def _read(self, index: int, capture: cv2.VideoCapture | None) -> np.ndarray:
-        found, bgr_HW3 = (False, None) if capture is None else capture.retrieve()
-        if not found or bgr_HW3 is None:
+        decoded, bgr_HW3 = (False, None) if capture is None else capture.retrieve()
+        if not decoded or bgr_HW3 is None:
             raise FileError(self.path, f"frame {index} cannot be decoded")
         return cv2.cvtColor(bgr_HW3, cv2.COLOR_BGR2RGB)
 

@@ -72,54 +72,54 @@ def bench(
     Parts and their work are those of the model as it is; with `compiled` the rest is measured of
     the compiled one, which `model` is afterwards.
     """
-    found: dict = {"machine": machine(model), "load": dataclasses.asdict(load), "queries": {}}
+    results: dict = {"machine": machine(model), "load": dataclasses.asdict(load), "queries": {}}
     options = SessionOptions()
-    found["gflop"] = work(model, options.window_size)
+    results["gflop"] = work(model, options.window_size)
     loads = {str(count): dataclasses.replace(load, queries=count) for count in counts}
     sync = dataclasses.replace(options, sync=True)
     streaming = "streaming" in modes
     parts = {}
-    for count, one in tqdm(loads.items() if streaming else (), desc="parts", leave=False):
-        parts[count] = measure.parts(model, one, sync)
+    for count, queried in tqdm(loads.items() if streaming else (), desc="parts", leave=False):
+        parts[count] = measure.parts(model, queried, sync)
     if compiled:
-        found["machine"]["compiled"] = True
+        results["machine"]["compiled"] = True
         compile_frames(model)
-    for count, one in tqdm(loads.items(), desc="queries", leave=False):
+    for count, queried in tqdm(loads.items(), desc="queries", leave=False):
         numbers: dict = {}
         if streaming:
-            numbers |= measure.streaming(model, one, options)
+            numbers |= measure.streaming(model, queried, options)
             numbers["parts"] = parts[count]
         if "offline" in modes:
-            numbers |= measure.offline(model, one)
-        found["queries"][count] = numbers
-    found["memory"] = measure.memory(model)
-    fps = found["queries"][str(counts[0])].get("max_fps")
+            numbers |= measure.offline(model, queried)
+        results["queries"][count] = numbers
+    results["memory"] = measure.memory(model)
+    fps = results["queries"][str(counts[0])].get("max_fps")
     if fps:
-        device = str(found["machine"]["device"])
-        found["percent_of_peak"] = share_of_peak(device, found["gflop"]["frame"], 1 / fps)
-    return found
+        device = str(results["machine"]["device"])
+        results["percent_of_peak"] = share_of_peak(device, results["gflop"]["frame"], 1 / fps)
+    return results
 
 
-def bench_table(found: dict) -> str:
+def bench_table(results: dict) -> str:
     """For people: a column for each number of queries, then the parts, then memory."""
-    counts = list(found["queries"])
-    names = [n for n in found["queries"][counts[0]] if n != "parts"]
-    lines = [" ".join(f"{key} {value}" for key, value in found["machine"].items()), ""]
+    counts = list(results["queries"])
+    names = [n for n in results["queries"][counts[0]] if n != "parts"]
+    lines = [" ".join(f"{key} {value}" for key, value in results["machine"].items()), ""]
     lines.append("| |" + "|".join(f" {c} queries " for c in counts) + "|")
     lines.append("|---" * (len(counts) + 1) + "|")
     for name in names:
-        cells = [f" {found['queries'][c][name]:.1f} " for c in counts]
+        cells = [f" {results['queries'][c][name]:.1f} " for c in counts]
         lines.append(f"| {name} |" + "|".join(cells) + "|")
-    parts = found["queries"][counts[0]].get("parts", {})
+    parts = results["queries"][counts[0]].get("parts", {})
     if parts:
         lines += ["", "| part | ms a call | calls a frame | ms a frame |", "|---|---|---|---|"]
-    for part, one in sorted(parts.items(), key=lambda item: -item[1]["ms a frame"]):
-        numbers = (one["ms a call"], one["calls a frame"], one["ms a frame"])
+    for part, times in sorted(parts.items(), key=lambda item: -item[1]["ms a frame"]):
+        numbers = (times["ms a call"], times["calls a frame"], times["ms a frame"])
         lines.append(f"| {part} |" + "|".join(f" {number:.2f} " for number in numbers) + "|")
-    lines += ["", *(f"{name}: {value:.0f}" for name, value in found["memory"].items())]
-    gflop = ", ".join(f"{name} {value:.1f}" for name, value in found["gflop"].items())
+    lines += ["", *(f"{name}: {value:.0f}" for name, value in results["memory"].items())]
+    gflop = ", ".join(f"{name} {value:.1f}" for name, value in results["gflop"].items())
     lines.append(f"GFLOP: {gflop}")
-    share = found.get("percent_of_peak")
+    share = results.get("percent_of_peak")
     if share is not None:
         lines.append(f"percent of the device's peak at the fastest rate: {share:.1f}")
     return "\n".join(lines) + "\n"
@@ -175,10 +175,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     width, height = options.size
     load = measure.Load(height, width, options.frames, options.rate)
     modes = (options.mode,) if options.mode else ("streaming", "offline")
-    found = bench(model, load, modes, options.queries, options.compile)
+    results = bench(model, load, modes, options.queries, options.compile)
     if options.json:
-        options.json.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
-    sys.stdout.write(bench_table(found))
+        options.json.write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
+    sys.stdout.write(bench_table(results))
     return 0
 
 
@@ -193,12 +193,12 @@ def _model(options: argparse.Namespace) -> Virst:
 
 
 def _grow(model: Virst, options: argparse.Namespace) -> int:
-    found = growth.measure(model, options.growth_frames)
-    for name, points in found.items():
+    results = growth.measure(model, options.growth_frames)
+    for name, points in results.items():
         growth.plot(options.growth / f"{name.replace(' ', '_')}.svg", name, points)
         for x, point in points:
-            said = ", ".join(f"{value:.1f} {key}" for key, value in point.items())
-            sys.stdout.write(f"{name} {x}: {said}\n")
-    text = json.dumps({"machine": machine(model), "growth": found}, indent=1)
+            values = ", ".join(f"{value:.1f} {key}" for key, value in point.items())
+            sys.stdout.write(f"{name} {x}: {values}\n")
+    text = json.dumps({"machine": machine(model), "growth": results}, indent=1)
     (options.growth / "growth.json").write_text(text + "\n", encoding="utf-8")
     return 0

@@ -60,13 +60,13 @@ def sweeps(most_frames: int = 10_000) -> dict[str, tuple[Sequence[int], Callable
 
 def measure(model: Virst, most_frames: int = 10_000) -> dict[str, list[tuple[int, Point]]]:
     """All sweeps; each changes one thing and leaves the rest as it is by default."""
-    found: dict[str, list[tuple[int, Point]]] = {}
+    swept: dict[str, list[tuple[int, Point]]] = {}
     load, options = Load(frames=MEASURED), SessionOptions(sync=True)
     for name, (points, change) in sweeps(most_frames).items():
-        found[name] = [
+        swept[name] = [
             (x, _stream(model, *change(load, options, x))) for x in tqdm(points, desc=name)
         ]
-    return found
+    return swept
 
 
 def plot(path: Path, name: str, points: Sequence[tuple[int, Point]]) -> None:

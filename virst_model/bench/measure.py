@@ -85,7 +85,7 @@ def streaming(model: Virst, load: Load, options: SessionOptions) -> dict[str, fl
         start_s = time.perf_counter()
         for _ in range(load.frames):
             result = session.step(images[count % len(images)], count / load.rate_hz)
-            tracked += sum(one.state == TRACKING for one in result.results)
+            tracked += sum(answer.state == TRACKING for answer in result.results)
             count += 1
         _settle(model)
         fastest = load.frames / (time.perf_counter() - start_s)
@@ -131,7 +131,7 @@ class _Camera:
         start_s = time.perf_counter()
         while time.perf_counter() - start_s < limit_s:
             result, _ = self._next()
-            if all(one.state == TRACKING for one in result.results):
+            if all(answer.state == TRACKING for answer in result.results):
                 return 1000 * (time.perf_counter() - start_s)
         return float("inf")
 
@@ -166,7 +166,7 @@ def parts(model: Virst, load: Load, options: SessionOptions) -> dict[str, dict[s
             for t in range(full, full + frames):
                 session.step(images[t % len(images)], t / load.rate_hz)
         whole_ms = 1000 * (time.perf_counter() - start_s)
-    found = {
+    milliseconds = {
         part: {
             "ms a call": float(np.median(times)),
             "ms a frame": sum(times) / frames,
@@ -174,9 +174,9 @@ def parts(model: Virst, load: Load, options: SessionOptions) -> dict[str, dict[s
         }
         for part, times in watch.calls_ms.items()
     }
-    rest = whole_ms / frames - sum(one["ms a frame"] for one in found.values())
-    found["the rest"] = {"ms a call": rest, "ms a frame": rest, "calls a frame": 1.0}
-    return found
+    rest = whole_ms / frames - sum(part["ms a frame"] for part in milliseconds.values())
+    milliseconds["the rest"] = {"ms a call": rest, "ms a frame": rest, "calls a frame": 1.0}
+    return milliseconds
 
 
 def offline(model: Virst, load: Load) -> dict[str, float]:
@@ -198,11 +198,11 @@ def offline(model: Virst, load: Load) -> dict[str, float]:
 def memory(model: Virst) -> dict[str, float]:
     """MiB: of the device where there is one, peak and now; of the process; of the weights."""
     weights = sum(p.numel() * p.element_size() for p in model.parameters()) / 2**20
-    found = {"weights_mib": weights, "process_peak_mib": peak_mib(torch.device("cpu"))}
+    mib = {"weights_mib": weights, "process_peak_mib": peak_mib(torch.device("cpu"))}
     if model.device.type == "cuda":
-        found["gpu_peak_mib"] = torch.cuda.max_memory_allocated() / 2**20
-        found["gpu_steady_mib"] = torch.cuda.memory_allocated() / 2**20
-    return found
+        mib["gpu_peak_mib"] = torch.cuda.max_memory_allocated() / 2**20
+        mib["gpu_steady_mib"] = torch.cuda.memory_allocated() / 2**20
+    return mib
 
 
 def _settle(model: Virst) -> None:

@@ -198,10 +198,10 @@ def tensor_table(path: Path) -> str:
 
 def _contents(path: Path) -> Mapping[str, torch.Tensor]:
     if path.is_dir():
-        found: dict[str, torch.Tensor] = {}
+        tensors: dict[str, torch.Tensor] = {}
         for file in weight_files(path):
-            found |= read_weights(file)
-        return found
+            tensors |= read_weights(file)
+        return tensors
     return read_tensors(path, STATE, "model")
 
 

@@ -66,8 +66,8 @@ def _add_synthetic(commands: argparse._SubParsersAction) -> None:
 
 def _write_synthetic(options: argparse.Namespace) -> int:
     if options.frames < TICK_S * options.fps:
-        said = f"{options.frames} at {options.fps} a second are under {TICK_S} s"
-        raise UsageError(f"--frames: {said}")
+        shortest = f"{options.frames} at {options.fps} a second are under {TICK_S} s"
+        raise UsageError(f"--frames: {shortest}")
     shot = Shot(options.frames, options.fps, *options.size)
     folder = write_stories(options.out, options.split, options.n, options.seed, shot)
     sys.stdout.write(f"{folder}: {options.n} videos\n")

@@ -56,7 +56,7 @@ def read_union(
     """
     check_size(size, picture)
     try:
-        codes = [code for one in segmentations for code in _codes(one, size)]
+        codes = [code for part in segmentations for code in _codes(part, size)]
         mask = rle.decode(rle.merge(codes)) if codes else np.zeros(size, np.uint8)
     except (ValueError, KeyError, TypeError, OverflowError) as error:
         raise FileError(picture, f"its segmentation cannot be read ({error})") from None

@@ -134,22 +134,22 @@ def open_mixture(
         if name not in CATALOGUE:
             raise FileError(root, f"no data set is called {name}; {', '.join(CATALOGUE)} are")
     chosen = choose_sets(root, sets, ratios)
-    found: dict[str, list[Record]] = {}
+    records: dict[str, list[Record]] = {}
     for name in tqdm(chosen, "data sets", disable=None):
         try:
-            found[name] = open_dataset(name, root, CATALOGUE[name].splits[0]).records
+            records[name] = open_dataset(name, root, CATALOGUE[name].splits[0]).records
         except FileError as error:
             if name in sets or not is_missing(error):
                 raise
             _log.warning("%s is left out: %s", name, error)
     try:
         components = [
-            Component(n, CATALOGUE[n].category, rs, chosen[n]) for n, rs in found.items()
+            Component(n, CATALOGUE[n].category, rs, chosen[n]) for n, rs in records.items()
         ]
         return Mixture(components, seed, sentences)
     except ValueError as error:
-        said = f"{error}; `virst data check {root}` says what is there"
-        raise FileError(root, said) from None
+        advice = f"`virst data check {root}` says what is there"
+        raise FileError(root, f"{error}; {advice}") from None
 
 
 def choose_sets(
@@ -157,13 +157,13 @@ def choose_sets(
 ) -> dict[str, float]:
     """The data sets to train on, in the catalogue's order, with their ratios: see open_mixture."""
     there = [name for name in CATALOGUE if locate(name, root) is not None]
-    given = {name: ratios.get(name, dataset.ratio) for name, dataset in CATALOGUE.items()}
-    wanted = sets or [name for name in there if given[name]] or there
+    ratio_of = {name: ratios.get(name, dataset.ratio) for name, dataset in CATALOGUE.items()}
+    wanted = sets or [name for name in there if ratio_of[name]] or there
     named = [name for name in CATALOGUE if name in wanted and ratios.get(name) != 0]
     for name in there:
         if not sets and name not in named and name not in ratios:
             _log.warning("%s is left out (%s): name it in sets=", name, locate(name, root))
-    return {name: given[name] or _mean_ratio(name, named, given) for name in named}
+    return {name: ratio_of[name] or _mean_ratio(name, named, ratio_of) for name in named}
 
 
 def _mean_ratio(name: str, among: Sequence[str], ratios: Mapping[str, float]) -> float:

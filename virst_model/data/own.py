@@ -40,40 +40,42 @@ def load_own(root: str | Path, split: str) -> Records:
         raise FileError(root, f"has no split {split!r}; it has {', '.join(OWN_SPLITS)}")
     table, sentences = read_sentences(root)
     files = _list_videos(root / "videos")
-    said: dict[str, list[OwnSentence]] = defaultdict(list)
+    by_video: dict[str, list[OwnSentence]] = defaultdict(list)
     for sentence in sentences:
-        said[_find(sentence, files, table)].append(sentence)
-    found = Records()
-    for name, about in said.items():
+        by_video[_find(sentence, files, table)].append(sentence)
+    contents = Records()
+    for name, about in by_video.items():
         _check_split(about, table)
         if about[0].split == split:
-            found.records.append(_record(root, name, files[name], about, table, found))
-    silent = len(files.keys() - said.keys())
+            contents.records.append(_record(root, name, files[name], about, table, contents))
+    silent = len(files.keys() - by_video.keys())
     if silent:
-        found.skipped["video without a sentence"] = silent
-    return found
+        contents.skipped["video without a sentence"] = silent
+    return contents
 
 
 def _record(
-    root: Path, name: str, file: Path, about: list[OwnSentence], table: Path, found: Records
+    root: Path, name: str, file: Path, about: list[OwnSentence], table: Path, contents: Records
 ) -> Record:
     frames = _list_frames(root, name, file)
     objects = _list_masks(root / "masks" / name, frames)
     for sentence in about:
-        for one in sentence.objects:
-            if one not in objects:
+        for marked_object in sentence.objects:
+            if marked_object not in objects:
                 there = ", ".join(objects) or "none"
-                reason = f"{sentence.where}: no folder masks/{name}/{one}; there is {there}"
+                reason = (
+                    f"{sentence.where}: no folder masks/{name}/{marked_object}; there is {there}"
+                )
                 raise FileError(table, reason)
     marked = {number for masks in objects.values() for number in masks} or frames.keys()
     numbers = [number for number in frames if number in marked]
     if len(numbers) < len(frames):
-        found.skipped["frame without a mask"] += len(frames) - len(numbers)
+        contents.skipped["frame without a mask"] += len(frames) - len(numbers)
     pictures = tuple(frames[number] for number in numbers)
     expressions = []
     for place, sentence in enumerate(about):
-        masks = [objects[one] for one in sentence.objects]
-        at_frames = [[one[number] for one in masks if number in one] for number in numbers]
+        tracks = [objects[marked_object] for marked_object in sentence.objects]
+        at_frames = [[track[n] for track in tracks if n in track] for n in numbers]
         mask = partial(_read_union, pictures, at_frames)
         expressions.append(Expression(str(place), sentence.text, mask))
     return Record(name, pictures, tuple(expressions))

@@ -40,22 +40,22 @@ def load_reason_seg(root: str | Path, split: str) -> Records:
     """
     folder = Path(root) / split
     names = names_in(folder, "X.jpg and X.json of each picture")
-    found = Records()
+    contents = Records()
     for name in sorted(name for name in names if name.endswith(".jpg")):
         path = folder / name
         annotation = path.with_suffix(".json")
         if annotation.name not in names:
-            found.skipped["annotation is not there"] += 1
+            contents.skipped["annotation is not there"] += 1
             continue
         try:
-            found.records.append(_record(path, annotation))
+            contents.records.append(_record(path, annotation))
         except FileError:
-            found.skipped["annotation cannot be read"] += 1
+            contents.skipped["annotation cannot be read"] += 1
     pictures = {Path(name).stem for name in names if name.endswith(".jpg")}
     alone = sum(Path(name).stem not in pictures for name in names if name.endswith(".json"))
     if alone:
-        found.skipped["picture is not there"] = alone
-    return found
+        contents.skipped["picture is not there"] = alone
+    return contents
 
 
 def read_regions(annotation: str | Path, picture: Path) -> np.ndarray:

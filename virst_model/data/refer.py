@@ -55,23 +55,23 @@ def load_refer(root: str | Path, name: str, split: str) -> Records:
     wanted = {ref.ann_id for refs in described.values() for ref in refs}
     pictures, segmentations = _read_instances(root / name / "instances.json", wanted)
     present = names_in(root / TRAIN2014, "COCO's train2014 pictures")
-    found = Records()
+    contents = Records()
     for image_id, refs in sorted(described.items()):
         picture = pictures.get(image_id)
         if picture is None or picture.name not in present:
-            found.skipped["picture is not there"] += 1
+            contents.skipped["picture is not there"] += 1
             continue
         path = root / TRAIN2014 / picture.name
         expressions: list[Expression] = []
         for ref in refs:
             segmentation = segmentations.get(ref.ann_id)
             if is_empty(segmentation):
-                found.skipped["object without a segmentation"] += 1
+                contents.skipped["object without a segmentation"] += 1
             else:
                 expressions += _say(ref, partial(read_union, path, [segmentation], picture.size))
         if expressions:
-            found.records.append(Record(str(image_id), (path,), tuple(expressions), still=True))
-    return found
+            contents.records.append(Record(str(image_id), (path,), tuple(expressions), still=True))
+    return contents
 
 
 def _say(ref: _Ref, mask: MaskReader) -> list[Expression]:

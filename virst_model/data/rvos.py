@@ -166,22 +166,22 @@ def load_split(name: str, root: str | Path, split: str) -> Records:
         raise FileError(root, f"{name} has no split {split!r}; it has {known}")
     place = data_set.splits[split]
     videos = _read_split(root, place, data_set)
-    frames = next((root / one for one in place.frames if (root / one).is_dir()), None)
+    frames = next((root / path for path in place.frames if (root / path).is_dir()), None)
     if frames is None:
         raise FileError(root / place.frames[0], f"no such folder; {name}'s frames should be there")
     truth = _open_truth(root, place, videos)
     foregrounds = _open_foregrounds(root, place, frames, videos)
-    found = Records()
+    contents = Records()
     for video in videos:
         if not video.names or missing(frames / video.id, video.names, ".jpg"):
-            found.skipped["video without all its frames"] += 1
+            contents.skipped["video without all its frames"] += 1
             continue
         pictures = _pictures(frames, video)
-        expressions = _expressions(video, pictures, truth, found)
+        expressions = _expressions(video, pictures, truth, contents)
         if expressions:
             foreground = foregrounds.get(video.id)
-            found.records.append(Record(video.id, pictures, expressions, foreground))
-    return found
+            contents.records.append(Record(video.id, pictures, expressions, foreground))
+    return contents
 
 
 def _pictures(frames: Path, video: Video) -> tuple[Path, ...]:
@@ -203,7 +203,7 @@ def _open_truth(root: Path, place: _Split, videos: list[Video]) -> Truth | None:
             return source.open(root, videos)
     if place.truth and place.published:
         first, *rest = place.truth
-        also = "".join(f", nor {root / one.path}" for one in rest)
+        also = "".join(f", nor {root / source.path}" for source in rest)
         raise FileError(root / first.path, f"no such file or folder{also}; masks should be there")
     return None
 
@@ -218,15 +218,15 @@ def _open_foregrounds(
 
 
 def _expressions(
-    video: Video, pictures: tuple[Path, ...], truth: Truth | None, found: Records
+    video: Video, pictures: tuple[Path, ...], truth: Truth | None, contents: Records
 ) -> tuple[Expression, ...]:
-    """Those whose truth can be theirs; the others are counted in `found`."""
+    """Those whose truth can be theirs; the others are counted in `contents`."""
     expressions = []
     for sentence in video.sentences:
         try:
             mask = truth.reader(video, sentence, pictures) if truth else None
         except Unusable as reason:
-            found.skipped[str(reason)] += 1
+            contents.skipped[str(reason)] += 1
         else:
             expressions.append(
                 Expression(

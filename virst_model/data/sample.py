@@ -77,16 +77,16 @@ def draw_sample(dataset: str, record: Record, draw: Draw, rng: np.random.Generat
     Raises:
         FileError: a frame or a mask cannot be read, or they are not of one size.
     """
-    said = [e for e in record.expressions if _is_taught(e)]
-    in_words = all(e.mask is None for e in said)
+    expressions = [e for e in record.expressions if _is_taught(e)]
+    in_words = all(e.mask is None for e in expressions)
     frames = 1 if record.still else draw.frames
     spacing = WHOLE if in_words and draw.spacing == LOG_UNIFORM else draw.spacing
     times = _draw_times(len(record.frames), frames, spacing, rng)
-    said = [e for e in said if in_words or e.mask is not None]
-    decidable = [e for e in said if e.decided == 0 or times[0] <= e.decided <= times[-1]]
+    expressions = [e for e in expressions if in_words or e.mask is not None]
+    decidable = [e for e in expressions if e.decided == 0 or times[0] <= e.decided <= times[-1]]
     if not decidable:
         times = _draw_times(len(record.frames), frames, WHOLE, rng)
-    said = _pick(decidable or said, draw.sentences, rng)
+    expressions = _pick(decidable or expressions, draw.sentences, rng)
     pictures = {time: read_image(record.frames[time]) for time in sorted(set(times))}
     _check_sizes(record, pictures.values())
     return Sample(
@@ -94,9 +94,9 @@ def draw_sample(dataset: str, record: Record, draw: Draw, rng: np.random.Generat
         record=record.id,
         frames_THW3=[pictures[time] for time in times],
         times=times,
-        texts=tuple(" ".join(e.text.split()) for e in said),
-        masks_QTHW=None if in_words else _read_masks(record, said, times, pictures),
-        answers=tuple(e.answer for e in said) if in_words else None,
+        texts=tuple(" ".join(e.text.split()) for e in expressions),
+        masks_QTHW=None if in_words else _read_masks(record, expressions, times, pictures),
+        answers=tuple(e.answer for e in expressions) if in_words else None,
         modality=IMAGE if record.still else VIDEO,
     )
 
@@ -141,15 +141,15 @@ def _check_sizes(record: Record, pictures: Iterable[np.ndarray]) -> None:
 
 def _read_masks(
     record: Record,
-    said: Sequence[Expression],
+    expressions: Sequence[Expression],
     times: Sequence[int],
     pictures: dict[int, np.ndarray],
 ) -> np.ndarray:
     """The truth, bool (Q, T, H, W)."""
     places = {time: place for place, time in enumerate(pictures)}
     size = pictures[times[0]].shape[:2]
-    masks = np.empty((len(said), len(places), *size), bool)
-    for expression, mask_THW in zip(said, masks):
+    masks = np.empty((len(expressions), len(places), *size), bool)
+    for expression, mask_THW in zip(expressions, masks):
         for time, place in places.items():
             mask = expression.mask(time)
             if mask.shape != size:

@@ -69,8 +69,8 @@ def _csv_rows(path: Path) -> Iterator[tuple[str, dict]]:
                     remedy = f'put a sentence with "{between}" in it between double quotes'
                     raise FileError(path, f"{reason}; {remedy}")
                 row = dict(zip(columns, cells))
-                objects = [one.strip() for one in row["objects"].split(_BETWEEN)]
-                yield f"line {last}", row | {"objects": [one for one in objects if one]}
+                objects = [name.strip() for name in row["objects"].split(_BETWEEN)]
+                yield f"line {last}", row | {"objects": [name for name in objects if name]}
     except OSError as error:
         raise FileError(path, error.strerror or str(error)) from None
     except UnicodeDecodeError:

@@ -63,8 +63,8 @@ class MaskDict:
                     f"holds masks of {len(content)} sentences, but there are {len(anno_ids)}: it "
                     "was made for other sentences; get both from one source",
                 )
-            named = {one for ids in anno_ids.values() for one in ids or ()}
-            tracks = {one: _checked(track) for one, track in content.items() if one in named}
+            named = {anno_id for ids in anno_ids.values() for anno_id in ids or ()}
+            tracks = {name: _checked(track) for name, track in content.items() if name in named}
         return _Codes(path.name, anno_ids, tracks)
 
 
@@ -110,7 +110,7 @@ class _Codes:
         anno_ids = self.anno_ids[video.id, sentence.id]
         if anno_ids is None:
             raise Unusable("sentence that names no object")
-        tracks = [self.tracks.get(one) for one in anno_ids]
+        tracks = [self.tracks.get(anno_id) for anno_id in anno_ids]
         if None in tracks:
             raise Unusable(f"sentence whose masks are not in {self.name}")
         if any(len(track) != len(pictures) for track in tracks):

@@ -57,46 +57,46 @@ def load_synthetic_questions(root: str | Path, split: str) -> Records:
 
 def _load(paths: list[Path], frames: Path) -> Records:
     names_in(frames, "a folder of frames for each video")
-    found = Records()
+    contents = Records()
     for path in paths:
         entries = read_json(path)
         with form_of(path):
             for entry in entries:
-                _add(entry, frames, found)
-    return found
+                _add(entry, frames, contents)
+    return contents
 
 
-def _add(entry: dict, frames: Path, found: Records) -> None:
+def _add(entry: dict, frames: Path, contents: Records) -> None:
     pictures = _pictures(frames / PurePosixPath(contained(entry["video"])).with_suffix(""))
     if not pictures:
-        found.skipped["video without frames"] += 1
+        contents.skipped["video without frames"] += 1
         return
     expressions = []
     for question, answer in _pairs(entry["conversations"]):
         if answer is None:
-            found.skipped["message without a question or an answer"] += 1
+            contents.skipped["message without a question or an answer"] += 1
         else:
             number = str(len(expressions))
             text = question.replace(_PLACEHOLDER, "").strip("\n")
             expressions.append(Expression(number, text, answer=answer))
     if expressions:
-        found.records.append(Record(str(entry["id"]), pictures, tuple(expressions)))
+        contents.records.append(Record(str(entry["id"]), pictures, tuple(expressions)))
 
 
 def _pairs(messages: list[dict]) -> Iterator[tuple[str, str | None]]:
     """Each question with the answer that follows it; None where a message stands alone."""
     waiting = None
     for message in messages:
-        said = message["value"]
-        if not isinstance(said, str):
-            raise TypeError(f"a message is {said!r}, must be text")
+        text = message["value"]
+        if not isinstance(text, str):
+            raise TypeError(f"a message is {text!r}, must be text")
         if message["from"] == "gpt":
-            yield (said, None) if waiting is None else (waiting, said)
+            yield (text, None) if waiting is None else (waiting, text)
             waiting = None
         else:
             if waiting is not None:
                 yield waiting, None
-            waiting = said
+            waiting = text
     if waiting is not None:
         yield waiting, None
 

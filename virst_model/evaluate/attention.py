@@ -36,7 +36,7 @@ def patch_attention(
     paid_TS = looks[-1][0].float().mean(dim=(0, 1, 2))
     grid = model.second_fusion.grid
     maps = paid_TS.unflatten(1, (grid, grid)).cpu().numpy()
-    found: dict[int, np.ndarray] = {}
-    for index, one in zip(view.fused, maps, strict=True):  # padding repeats a frame
-        found[index] = found.get(index, 0) + one
-    return found
+    attention: dict[int, np.ndarray] = {}
+    for index, map_gg in zip(view.fused, maps, strict=True):  # padding repeats a frame
+        attention[index] = attention.get(index, 0) + map_gg
+    return attention

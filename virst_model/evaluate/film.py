@@ -44,8 +44,8 @@ def whole(
     """Masks (Q, T, H, W) bool of a film that is looked at whole."""
     masks = np.zeros((len(texts), *film.ids_THW.shape), bool)
     for picture, result in segment_video(model, film.video, texts, scorer=scorer):
-        for place, one in enumerate(result.results):
-            masks[place, picture.index] = one.mask_HW
+        for place, answer in enumerate(result.results):
+            masks[place, picture.index] = answer.mask_HW
     return masks
 
 
@@ -64,9 +64,9 @@ def follow(
         with Session(model, _options(delay)) as session:
             session.set_queries(tuple(Query(i + 1, text, i + 1) for i, text in enumerate(part)))
             for t, image in enumerate(film.images):
-                for place, one in enumerate(session.step(image, film.times[t]).results, start):
-                    masks[place, t] = one.mask_HW
-                    if first[place] is None and one.state != SEARCHING:
+                for place, answer in enumerate(session.step(image, film.times[t]).results, start):
+                    masks[place, t] = answer.mask_HW
+                    if first[place] is None and answer.state != SEARCHING:
                         first[place] = t
     return masks, first
 
@@ -91,7 +91,9 @@ def swap(
                 session.set_queries((Query(1 + int(t == half), text, 1),))
             masks.append(session.step(image, film.times[t]).results[0].mask_HW)
     last = slice(half + half // 2, None)
-    on_old, on_new = (region(one[1][last], np.stack(masks)[last]).mean() for one in (old, new))
+    on_old, on_new = (
+        region(truth_THW[last], np.stack(masks)[last]).mean() for _, truth_THW in (old, new)
+    )
     return bool(on_new >= FOUND and on_new > on_old)
 
 

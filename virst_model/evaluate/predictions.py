@@ -43,8 +43,8 @@ class Predictions:
         """What is known of it; None where it is not done."""
         path = self._answer_file(record, expression)
         try:
-            said = json.loads(path.read_text(encoding="utf-8"))
-            return Outcome(said["frames"], said["first"])
+            note = json.loads(path.read_text(encoding="utf-8"))
+            return Outcome(note["frames"], note["first"])
         except FileNotFoundError:
             return None
         except (OSError, ValueError, KeyError, TypeError) as error:

@@ -37,8 +37,8 @@ def anchor_rows(model: Virst, guide: str) -> Iterator[Line]:
     The first frame and the guided one are "single-frame baselines", with one anchor.
     """
     for name in STRATEGIES:
-        said = f"guided, one anchor by {guide}" if name == "guided" else name
-        yield said, with_behaviour(model, anchors=name)
+        title = f"guided, one anchor by {guide}" if name == "guided" else name
+        yield title, with_behaviour(model, anchors=name)
 
 
 def alpha_rows(model: Virst, alphas: tuple[int, ...] = ALPHAS) -> Iterator[Line]:

@@ -49,14 +49,16 @@ def run(
         return {}
     if rules.archive:
         pack(predictions.masks, out / rules.archive, rules.inside)
-    pairs = [(record, one) for record in records.records for one in record.expressions]
-    if all(one.mask is None for _, one in pairs):
+    pairs = [(record, e) for record in records.records for e in record.expressions]
+    if all(expression.mask is None for _, expression in pairs):
         return {}  # a split whose truth only the server has
     cases = [
         ScoredExpression(
-            score(record, one, predictions, record.foreground, rules.ignored(record)), record, one
+            score(record, expression, predictions, record.foreground, rules.ignored(record)),
+            record,
+            expression,
         )
-        for record, one in tqdm(pairs, unit="expression", desc="score", leave=False)
+        for record, expression in tqdm(pairs, unit="expression", desc="score", leave=False)
     ]
     scores = [case.score for case in cases]
     rows = table_rows(scores, rules.row, rules.parts)
@@ -85,13 +87,13 @@ def _note(note: str, how: Pass) -> str:
 def _write_results(
     out: Path,
     rows: dict[str, Row],
-    said: dict,
+    results: dict,
     records: Records,
     cases: Sequence[ScoredExpression],
 ) -> None:
-    said |= {"skipped": dict(records.skipped), "table": rows}
-    said["expressions"] = [dataclasses.asdict(case.score) for case in cases]
-    (out / "results.json").write_text(json.dumps(said, indent=1) + "\n", encoding="utf-8")
+    results |= {"skipped": dict(records.skipped), "table": rows}
+    results["expressions"] = [dataclasses.asdict(case.score) for case in cases]
+    (out / "results.json").write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
     (out / "table.md").write_text(markdown(rows), encoding="utf-8")
 
 

@@ -109,14 +109,14 @@ def _on_stories(options: argparse.Namespace) -> tuple[Judge, str]:
     """Rows on stories, and what they are measured on."""
     if options.root is not None:
         raise UsageError("--root: of which --dataset?")
-    told = {"videos": options.videos or STORIES, "kinds": tuple(options.kinds.split(","))}
+    kinds = tuple(options.kinds.split(","))
     split = options.split or "test"
     if split not in SPLITS:
         raise UsageError(f"--split: {split!r} is none of {', '.join(SPLITS)}")
-    for kind in told["kinds"]:
+    for kind in kinds:
         if kind not in KINDS:
             raise UsageError(f"--kinds: {kind!r} is none of {', '.join(KINDS)}")
-    stories = StoryRun(split=split, mode="offline", **told)
+    stories = StoryRun(split, options.videos or STORIES, kinds=kinds, mode="offline")
     if not asks_something(stories):
         raise UsageError(f"--kinds: no sentence of {options.kinds} in {stories.videos} stories")
     where = f"{stories.videos} stories, offline"
@@ -135,13 +135,17 @@ def _on_dataset(options: argparse.Namespace) -> tuple[Judge, str]:
     if options.root is None:
         raise UsageError(f"--root: where is {options.dataset}?")
     split = options.split or default_split(options.dataset)
-    found = open_dataset(options.dataset, options.root, split)
-    records = Records(found.records[: options.videos], found.skipped)
+    contents = open_dataset(options.dataset, options.root, split)
+    records = Records(contents.records[: options.videos], contents.skipped)
     if not records.records:
         raise FileError(options.root, f"nothing of the split {split} can be used")
-    told = {"dataset": options.dataset, "split": split, "videos": options.videos}
-    told |= {"model": str(options.model or "tiny"), "steps": options.steps, **switched(options)}
-    told |= {
+    split_settings = {"dataset": options.dataset, "split": split, "videos": options.videos}
+    split_settings |= {
+        "model": str(options.model or "tiny"),
+        "steps": options.steps,
+        **switched(options),
+    }
+    split_settings |= {
         "preset": options.preset,
         "trained": options.trained,
         "train_data": options.train_data,
@@ -150,7 +154,7 @@ def _on_dataset(options: argparse.Namespace) -> tuple[Judge, str]:
     def score(name: str, model: Virst) -> Row | str:
         out = options.out / f"table_{options.table}" / re.sub(r"\W+", "_", name)
         how = Pass(seed=options.seed, scorer=_guide(options, model))
-        settings = {key: str(value) for key, value in (how.settings() | told).items()}
+        settings = {key: str(value) for key, value in (how.settings() | split_settings).items()}
         check_run(out, settings | {"row": name})
         scores = run(model, options.dataset, records, out, how, SHOWN_CASES)
         return scores.get("overall") or f"no truth in this split: masks only, in {out}"
@@ -173,7 +177,7 @@ def _lines(options: argparse.Namespace) -> tuple[Iterator[rows.Line], str]:
     if options.table in TRAINED:
         training = _training(options)
         trained = {4: rows.fusion_rows, 8: rows.stage_rows, 9: rows.left_out_rows}
-        return trained[options.table](training, load), training.said()
+        return trained[options.table](training, load), training.duration()
     model = load(options.model)
     if options.table == 5:
         guide = "a colour score, not CLIP" if options.clip is None else "CLIP"
@@ -190,8 +194,8 @@ def _training(options: argparse.Namespace) -> Training:
     start = options.model or TINY
     preset = options.preset or str(read_object(start / CONFIG_FILE).get("preset"))
     data = options.train_data or (str(options.root) if options.dataset else "synthetic")
-    told = f"{preset}_{Path(data).name}_{'_'.join(map(str, options.steps)) or 'all'}_steps"
-    out = options.out / told
+    name = f"{preset}_{Path(data).name}_{'_'.join(map(str, options.steps)) or 'all'}_steps"
+    out = options.out / name
     # What lies there is gone on with, so it must be of the same start and data.
     of = {"start": str(start.resolve()), "preset": preset, "steps": list(options.steps)}
     of |= {"data": data if data == "synthetic" else str(Path(data).resolve())}
@@ -291,7 +295,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     _check_table(parser, options)
     _check_weights(options)
     judge, where = (_on_dataset if options.dataset else _on_stories)(options)
-    lines, told = _lines(options)
-    title = f"Table {options.table}, {TITLES[options.table]} ({where}; {told})"
+    lines, how = _lines(options)
+    title = f"Table {options.table}, {TITLES[options.table]} ({where}; {how})"
     print_table(lines, judge, title)
     return 0
