@@ -28,7 +28,7 @@ from virst_model.checkpoints.options import (
 )
 from virst_model.config import full, tiny
 from virst_model.errors import UsageError, program
-from virst_model.model.machine import machine, share_of_peak, work
+from virst_model.model.machine import measured_on, share_of_peak, work
 from virst_model.model.virst import Virst
 from virst_model.stream.compiled import compile_frames
 from virst_model.stream.grounder import check_stream
@@ -72,7 +72,11 @@ def bench(
     Parts and their work are those of the model as it is; with `compiled` the rest is measured of
     the compiled one, which `model` is afterwards.
     """
-    results: dict = {"machine": machine(model), "load": dataclasses.asdict(load), "queries": {}}
+    results: dict = {
+        "machine": measured_on(model),
+        "load": dataclasses.asdict(load),
+        "queries": {},
+    }
     options = SessionOptions()
     results["gflop"] = work(model, options.window_size)
     loads = {str(count): dataclasses.replace(load, queries=count) for count in counts}
@@ -199,6 +203,6 @@ def _grow(model: Virst, options: argparse.Namespace) -> int:
         for x, point in points:
             values = ", ".join(f"{value:.1f} {key}" for key, value in point.items())
             sys.stdout.write(f"{name} {x}: {values}\n")
-    text = json.dumps({"machine": machine(model), "growth": results}, indent=1)
+    text = json.dumps({"machine": measured_on(model), "growth": results}, indent=1)
     (options.growth / "growth.json").write_text(text + "\n", encoding="utf-8")
     return 0

@@ -44,7 +44,7 @@ from virst_model.evaluate.run import check_run, run
 from virst_model.evaluate.score import ALL, Row
 from virst_model.evaluate.slots import Training
 from virst_model.evaluate.stories import StoryRun, asks_something, evaluate
-from virst_model.model.machine import machine
+from virst_model.model.machine import measured_on
 from virst_model.model.virst import Virst
 from virst_model.offline.guide import load_scorer
 from virst_model.offline.video import Scorer
@@ -184,7 +184,7 @@ def _lines(options: argparse.Namespace) -> tuple[Iterator[rows.Line], str]:
         return rows.anchor_rows(model, guide), "no training"
     if options.table == 6:
         return rows.alpha_rows(model), "no training"
-    here = ", ".join(f"{name} {value}" for name, value in machine(model).items())
+    here = ", ".join(f"{name} {value}" for name, value in measured_on(model).items())
     if options.table == 10:
         return rows.alpha_rows(model, SWEPT_ALPHAS), here
     return iter([(options.dataset or "stories", model)]), here

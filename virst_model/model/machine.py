@@ -14,6 +14,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from virst_model.model.memory import Memory
 from virst_model.model.virst import Virst
+from virst_model.processor import processor_name
 
 # Dense peak in TFLOP/s of bfloat16 (NVIDIA's data sheets), by a part of the device's name.
 PEAK_TFLOPS = {"H200": 989.0, "H100": 989.0, "A100": 312.0, "L40S": 362.0, "RTX 4090": 165.0}
@@ -26,8 +27,8 @@ ATTENTIONS = (
 )
 
 
-def machine(model: Virst) -> dict[str, object]:
-    """Processor or GPU, threads, versions and numbers."""
+def measured_on(model: Virst) -> dict[str, object]:
+    """What a figure is of: device, dtype, torch, python and, on a CPU, threads."""
     found = {
         "device": device_name(model.device),
         "dtype": str(model.dtype).removeprefix("torch."),
@@ -43,12 +44,7 @@ def device_name(device: torch.device) -> str:
     """The GPU's name, or the processor's."""
     if device.type == "cuda":
         return torch.cuda.get_device_name(device)
-    try:
-        with open("/proc/cpuinfo") as lines:
-            names = [line.split(":", 1)[1].strip() for line in lines if "model name" in line]
-    except OSError:
-        names = []
-    return names[0] if names else platform.processor()
+    return processor_name()
 
 
 def attention_flop(
