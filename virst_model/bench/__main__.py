@@ -18,6 +18,7 @@ from tqdm import tqdm
 
 from virst_model.arguments import THREADS, Parser, above_0, whole, width_by_height
 from virst_model.bench import growth, measure
+from virst_model.bench.start import start_cpu_s
 from virst_model.checkpoints.load import TINY, empty, settle
 from virst_model.checkpoints.options import (
     DTYPES,
@@ -97,6 +98,7 @@ def bench(
             numbers |= measure.offline(model, queried)
         results["queries"][count] = numbers
     results["memory"] = measure.memory(model)
+    results["start_cpu_s"] = {"virst --help": start_cpu_s("--help")}
     fps = results["queries"][str(counts[0])].get("max_fps")
     if fps:
         device = str(results["machine"]["device"])
@@ -121,6 +123,8 @@ def bench_table(results: dict) -> str:
         numbers = (times["ms a call"], times["calls a frame"], times["ms a frame"])
         lines.append(f"| {part} |" + "|".join(f" {number:.2f} " for number in numbers) + "|")
     lines += ["", *(f"{name}: {value:.0f}" for name, value in results["memory"].items())]
+    starts = results["start_cpu_s"].items()
+    lines += [f"CPU seconds of `{name}`: {seconds:.2f}" for name, seconds in starts]
     gflop = ", ".join(f"{name} {value:.1f}" for name, value in results["gflop"].items())
     lines.append(f"GFLOP: {gflop}")
     share = results.get("percent_of_peak")
@@ -144,14 +148,16 @@ def _parser() -> Parser:
     parser.add_argument("--preset", choices=PRESETS, default="tiny", help="of random weights")
     parser.add_argument("--random-weights", action="store_true", help="instead of a folder's")
     size = width_by_height(1)
-    parser.add_argument("--size", type=size, default=(640, 480), help="of the camera's frames")
+    parser.add_argument("--size", type=size, default="640x480", help="of the camera's frames")
     parser.add_argument("--frames", type=whole(1), default=150, help="measured, after the warm-up")
     parser.add_argument("--rate", type=above_0, default=15.0, help="of the camera, in Hz")
-    parser.add_argument("--queries", type=_counts, default=[1], metavar="N,N", help="as 1,4,16")
+    parser.add_argument(
+        "--queries", type=_counts, default="1", metavar="N,N", help="at a time, as 1,4,16"
+    )
     parser.add_argument("--mode", choices=("offline", "streaming"), help="default: both")
     parser.add_argument("--threads", type=THREADS, default=1, help="CPU threads of the tracker")
     parser.add_argument("--compile", action="store_true", help="what runs for every frame")
-    parser.add_argument("--json", type=Path, metavar="FILE")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="writes the figures into FILE")
     parser.add_argument("--growth", type=Path, metavar="DIR", help="sweeps; SVG plots into DIR")
     parser.add_argument(
         "--growth-frames", type=whole(1), default=10_000, help="of the longest stream"

@@ -1,4 +1,4 @@
-"""virst tables N: a table of the paper, on stories or a data set.
+"""virst tables: the tables of the paper, on stories or a data set.
 
     virst tables 5                      anchor strategies
     virst tables 6                      alpha
