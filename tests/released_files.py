@@ -9,7 +9,7 @@ from tokenizers.pre_tokenizers import ByteLevel
 import torch
 from torch import Tensor
 
-from virst_model.checkpoints.folder import INDEX
+from virst_model.checkpoints.folder import INDEX_FILE
 from virst_model.checkpoints.released import PREFIX, VOCABULARY
 from virst_model.config import VirstConfig, full
 
@@ -62,7 +62,7 @@ def write_videochat(folder: Path, parameters: dict[str, Tensor]) -> None:
     files = {n: f"model-0000{1 + ('layers' in n)}-of-00002.safetensors" for n in weights}
     for file in set(files.values()):
         save_file({n: t.clone() for n, t in weights.items() if files[n] == file}, folder / file)
-    (folder / INDEX).write_text(json.dumps({"metadata": {}, "weight_map": files}))
+    (folder / INDEX_FILE).write_text(json.dumps({"metadata": {}, "weight_map": files}))
 
 
 def write_tokenizer(folder: Path) -> None:

@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+import subprocess
 
 import pytest
 from streams import packaged_with, real_model, smallest
@@ -11,6 +12,7 @@ from virst_model.bench import growth
 from virst_model.bench.__main__ import main, random_model
 from virst_model.bench.measure import Load, parts
 from virst_model.bench.parts import Stopwatch, listening
+from virst_model.bench.start import start_cpu_s
 from virst_model.model.machine import attention_flop, peak_mib, reset_peak, share_of_peak, work
 from virst_model.stream.session import SessionOptions
 
@@ -48,8 +50,15 @@ def test_the_program_writes_what_it_prints(tmp_path, capsys):
         assert set(numbers["parts"]) == PARTS
         assert numbers["parts"]["image encoder"]["calls a frame"] == 1  # encoded once
     assert found["memory"]["weights_mib"] > 1 and found["gflop"]["frame"] > 0
+    assert found["start_cpu_s"]["virst --help"] > 0
     said = capsys.readouterr().out
     assert "max_fps" in said and "memory attention" in said
+
+
+def test_a_program_that_does_not_start_is_no_figure():
+    assert start_cpu_s("--help") > 0
+    with pytest.raises(subprocess.CalledProcessError):
+        start_cpu_s("no verb")
 
 
 def test_random_weights_of_a_preset_are_followed_too(tmp_path):

@@ -16,7 +16,7 @@ from rclpy.qos import qos_profile_sensor_data
 from sensor_msgs.msg import CompressedImage, Image
 from std_msgs.msg import String
 
-from virst_model.frames import VideoError
+from virst_model.errors import FileError
 from virst_model.synthetic.scenes import Scene, demo_scene
 from virst_ros.pictures import PictureError, open_source
 from virst_ros.qos import LATCHED, TRUTH
@@ -148,7 +148,7 @@ def test_files_that_are_no_pictures_are_named(tmp_path):
     with pytest.raises(PictureError, match="no images"):
         open_source(str(tmp_path))
     (tmp_path / "broken.png").write_bytes(b"not a picture")
-    with pytest.raises(VideoError, match=r"broken\.png"):
+    with pytest.raises(FileError, match=r"broken\.png"):
         open_source(str(tmp_path)).read(0.0)
     with pytest.raises(PictureError, match=r"broken\.png"):
         open_source(str(tmp_path / "broken.png"))

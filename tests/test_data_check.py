@@ -7,10 +7,10 @@ import miniatures as videos
 import pytest
 
 from virst_model.data.__main__ import main
-from virst_model.data.catalogue import CATALOGUE, WEIGHTS, locate, open_dataset
+from virst_model.data.catalogue import CATALOGUE, CATEGORY_WEIGHTS, locate, open_dataset
 from virst_model.data.check import Finding, check
-from virst_model.data.record import DataError
 from virst_model.data.write_stories import Shot, write_stories
+from virst_model.errors import FileError
 
 
 def finding(root, dataset: str, split: str) -> Finding:
@@ -45,7 +45,7 @@ def make_all(root) -> None:
 
 def test_the_catalogue_has_the_fourteen_of_the_paper_own_footage_and_synthetic_videos():
     assert len(CATALOGUE) == 17
-    assert {dataset.category for dataset in CATALOGUE.values()} == set(WEIGHTS)
+    assert {dataset.category for dataset in CATALOGUE.values()} == set(CATEGORY_WEIGHTS)
 
 
 def test_all_data_sets_are_found_where_their_own_pages_unpack_them(tmp_path, capsys):
@@ -154,5 +154,5 @@ def test_reason_seg_may_lie_without_its_inner_folder(tmp_path):
     ],
 )
 def test_what_cannot_be_opened_is_refused_with_what_can(tmp_path, name, split, reason):
-    with pytest.raises(DataError, match=reason):
+    with pytest.raises(FileError, match=reason):
         open_dataset(name, tmp_path, split)

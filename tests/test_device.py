@@ -11,9 +11,13 @@ import pytest
 import torch
 from training import command, environment, smallest_weights
 
+from virst_model.arguments import Parser
 from virst_model.bench.__main__ import main as bench
+from virst_model.checkpoints import device
 from virst_model.checkpoints.device import DeviceError, choose_device
+from virst_model.checkpoints.folder import WeightsError
 from virst_model.checkpoints.load import TINY, build, empty, load
+from virst_model.checkpoints.options import add_model_options, load_model
 from virst_model.config import full
 from virst_model.evaluate.film import Film, follow
 from virst_model.evaluate.metrics import region
@@ -136,6 +140,19 @@ def test_a_device_that_was_asked_for_and_is_not_there_is_an_error_of_one_line(na
         choose_device(name)
 
     assert len(str(caught.value).splitlines()) == 1
+
+
+@pytest.mark.parametrize("named", [[], ["--device", "cuda:7"]], ids=["no device", "cuda:7"])
+def test_a_device_is_tried_once_whether_it_is_named_or_not(gpu_in_sight, named, monkeypatch):
+    tried: list[str] = []
+    monkeypatch.setattr(device, "_fault", lambda name: tried.append(name) or "")
+    parser = Parser()
+    add_model_options(parser)
+
+    with pytest.raises(WeightsError):  # which is found after the device
+        load_model(parser.parse_args(["--model", "/nowhere", *named]))
+
+    assert tried == [named[-1] if named else "cuda"]
 
 
 @pytest.mark.gpu

@@ -10,11 +10,12 @@ from PIL import Image
 import pytest
 from streams import real_model, smallest
 
-from virst_model.data.record import DataError, Expression, Record
+from virst_model.data.record import Expression, Record
+from virst_model.errors import FileError
 from virst_model.evaluate.attention import patch_attention
-from virst_model.evaluate.page import Case, write_page
+from virst_model.evaluate.page import ScoredExpression, write_page
 from virst_model.evaluate.predict import Pass, predict
-from virst_model.evaluate.predictions import Answer, Predictions, share, write_mask
+from virst_model.evaluate.predictions import Outcome, Predictions, share, write_mask
 from virst_model.evaluate.protocols import pack, protocol
 from virst_model.evaluate.score import image_row, markdown, score, table_rows, video_row
 
@@ -59,7 +60,7 @@ def answered(predictions, record, expression, masks, first=0):
     folder = predictions.begin(record, expression)
     for frame, mask in zip(record.frames, masks, strict=True):
         write_mask(folder, frame, mask)
-    predictions.end(record, expression, Answer(len(masks), first))
+    predictions.end(record, expression, Outcome(len(masks), first))
 
 
 def perfect(record):
@@ -79,7 +80,7 @@ def test_every_frame_of_every_expression_gets_a_mask_named_as_the_frame(
         assert [p.name for p in sorted(folder.iterdir())] == [f.name for f in record.frames]
         mask = cv2.imread(str(folder / "00003.png"), cv2.IMREAD_UNCHANGED)
         assert mask.shape == SIZE and set(np.unique(mask)) <= {0, 255}
-        assert predictions.answer(record, expression).frames == FRAMES
+        assert predictions.outcome(record, expression).frames == FRAMES
 
 
 def test_finished_expressions_are_not_done_again_and_half_written_ones_are(
@@ -137,7 +138,7 @@ def test_a_stream_says_when_it_first_answered(model, record, tmp_path):
     predict(model, record, predictions, Pass("streaming", fps=4.0, delay=2))
 
     # The first clip is there with frame 3; the grounding takes two frames.
-    assert predictions.answer(record, record.expressions[0]).first == 5
+    assert predictions.outcome(record, record.expressions[0]).first == 5
 
 
 def test_perfect_masks_score_one_and_empty_ones_nothing(record, tmp_path):
@@ -182,7 +183,7 @@ def test_a_missing_prediction_scores_zero_and_is_marked(record, tmp_path):
 
 def test_a_missing_truth_is_an_error_that_names_the_expression(record, tmp_path):
     untold = Expression("7", "the cat")
-    with pytest.raises(DataError, match=r"source/video: expression 7 has no truth"):
+    with pytest.raises(FileError, match=r"source/video: expression 7 has no truth"):
         score(record, untold, Predictions(tmp_path))
 
 
@@ -191,13 +192,13 @@ def test_masks_of_another_size_are_an_error_with_both_sizes(record, tmp_path):
     expression = record.expressions[0]
     answered(predictions, record, expression, [np.zeros((5, 5), bool)] * FRAMES)
 
-    with pytest.raises(DataError, match=r"\(5, 5\), the truth \(24, 32\)"):
+    with pytest.raises(FileError, match=r"\(5, 5\), the truth \(24, 32\)"):
         score(record, expression, predictions)
 
 
 def test_names_cannot_lead_out_of_the_folder(record, tmp_path):
     outside = Record("../../elsewhere", record.frames, record.expressions)
-    with pytest.raises(DataError, match="leads out of the folder"):
+    with pytest.raises(FileError, match="leads out of the folder"):
         Predictions(tmp_path / "out").begin(outside, record.expressions[0])
 
 
@@ -207,8 +208,8 @@ def test_a_damaged_answer_is_an_error_that_names_the_file(record, tmp_path):
     answered(predictions, record, expression, perfect(record))
     path = tmp_path / "answers" / "source" / "video" / "0.json"
     path.write_text("{")
-    with pytest.raises(DataError, match=r"0\.json: is no answer"):
-        predictions.answer(record, expression)
+    with pytest.raises(FileError, match=r"0\.json: is no answer"):
+        predictions.outcome(record, expression)
 
 
 def three_scores(record, tmp_path):
@@ -278,7 +279,7 @@ def test_attention_sums_to_one_over_all_patches(model, record):
 def test_the_report_is_one_file_with_the_worst_case_first(model, record, tmp_path):
     predictions, scores = three_scores(record, tmp_path)
     cases = [
-        Case(one, record, expression)
+        ScoredExpression(one, record, expression)
         for one, expression in zip(scores, record.expressions, strict=True)
     ]
     path = tmp_path / "report.html"
@@ -301,7 +302,7 @@ def test_the_report_is_one_file_with_the_worst_case_first(model, record, tmp_pat
 def test_the_report_shows_so_many_cases_and_lists_the_others(record, tmp_path):
     predictions, scores = three_scores(record, tmp_path)
     cases = [
-        Case(one, record, expression)
+        ScoredExpression(one, record, expression)
         for one, expression in zip(scores, record.expressions, strict=True)
     ]
     path = tmp_path / "report.html"

@@ -11,7 +11,7 @@ from streams import packaged_with
 
 from virst_model.data.catalogue import open_dataset
 from virst_model.evaluate.__main__ import main
-from virst_model.evaluate.predictions import Answer, Predictions, write_mask
+from virst_model.evaluate.predictions import Outcome, Predictions, write_mask
 from virst_model.evaluate.rates import record_tasks
 from virst_model.frames import StillImage
 
@@ -121,7 +121,7 @@ def covered(tmp_path):
     for expression in record.expressions:
         folder = predictions.begin(record, expression)
         write_mask(folder, record.frames[0], box("a"))
-        predictions.end(record, expression, Answer(1, 0))
+        predictions.end(record, expression, Outcome(1, 0))
     return record
 
 

@@ -3,6 +3,7 @@
 import argparse
 import importlib
 import re
+import shlex
 import subprocess
 import sys
 
@@ -11,8 +12,11 @@ import pytest
 from virst_model.__main__ import VERBS, main
 from virst_model.arguments import Parser
 
-# No options of their own: those of a second word.
-OF_TWO_WORDS = ("data",)
+COMMANDS = [(verb,) for verb in VERBS] + [("data", "check"), ("data", "synthetic")]
+
+
+class ParsedError(Exception):
+    """An example was understood."""
 
 
 def helped(capsys, *words: str) -> str:
@@ -43,34 +47,54 @@ def test_a_verb_that_is_not_there_is_one_line_with_those_that_are(capsys):
     assert said.count("\n") == 1
 
 
-@pytest.mark.parametrize("verb", VERBS)
-def test_help_of_a_verb_is_called_after_it_and_has_an_example(verb, capsys):
-    said = helped(capsys, verb)
+def examples(text: str, verb: str) -> list[list[str]]:
+    """The words after the verb of every example, less what is said of it behind."""
+    whole = re.sub(r"\\\n\s*", "", text)
+    lines = re.findall(rf"^\s*virst {verb} (\S.*)", whole, re.MULTILINE)
+    return [shlex.split(re.split(r"\s{2,}|: ", line)[0]) for line in lines]
 
-    assert said.startswith(f"usage: virst {verb} ")
-    assert len(re.findall(rf"^\s*virst {verb} \S+", said, re.MULTILINE)) >= 1
+
+@pytest.mark.parametrize("words", COMMANDS, ids=" ".join)
+def test_help_of_a_verb_is_called_after_it_and_has_an_example_that_can_be_typed(
+    words, capsys, monkeypatch
+):
+    text = helped(capsys, *words)
+    assert text.startswith(f"usage: virst {' '.join(words)} ")
+
+    def parse(self: Parser, typed: list[str]) -> None:
+        argparse.ArgumentParser.parse_args(self, typed)
+        raise ParsedError
+
+    monkeypatch.setattr(Parser, "parse_args", parse)
+    typed = examples(text, " ".join(words))
+    assert typed
+    for example in typed:
+        with pytest.raises(ParsedError):
+            main([*words, *example])
 
 
-@pytest.mark.parametrize("verb", [verb for verb in VERBS if verb not in OF_TWO_WORDS])
-def test_help_of_a_verb_has_the_default_of_every_option(verb, capsys, monkeypatch):
+@pytest.mark.parametrize("words", COMMANDS, ids=" ".join)
+def test_help_of_a_verb_says_something_and_the_default_of_every_option(words, capsys, monkeypatch):
     made: list[Parser] = []
     created = Parser.__init__
     monkeypatch.setattr(
-        Parser, "__init__", lambda self, **told: (created(self, **told), made.append(self))[0]
+        Parser, "__init__", lambda self, **named: (created(self, **named), made.append(self))[0]
     )
-    helped(capsys, verb)
+    helped(capsys, *words)
 
-    options = [(parser, one) for parser in made for one in parser._actions if one.option_strings]
+    options = [(parser, o) for parser in made for o in parser._actions if o.option_strings]
     for parser, option in options:
+        assert option.help, option.option_strings
         if not option.default or option.default is argparse.SUPPRESS:
             continue  # nothing, or off
-        said = parser._get_formatter()._expand_help(option) if option.help else ""
-        assert "default" in said, option.option_strings
+        text = parser._get_formatter()._expand_help(option)
+        assert "default" in text, option.option_strings
+        assert not re.search(r"default: [\[(]", text), "not as it is typed"
 
 
 def test_other_verbs_are_not_imported():
     code = "import sys; from virst_model.__main__ import main; main(['--help']); "
-    code += "sys.exit(bool({'torch', 'accelerate', 'cv2'} & {*sys.modules}))"
+    code += "sys.exit(bool({'torch', 'accelerate', 'cv2', 'numpy'} & {*sys.modules}))"
 
     assert subprocess.run([sys.executable, "-c", code], capture_output=True).returncode == 0
 

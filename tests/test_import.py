@@ -24,7 +24,7 @@ from torch import Tensor
 
 from virst_model import load
 from virst_model.checkpoints import importer
-from virst_model.checkpoints.folder import INDEX, WeightsError
+from virst_model.checkpoints.folder import INDEX_FILE, WeightsError
 from virst_model.checkpoints.load import build, empty, settle
 from virst_model.checkpoints.names import from_released, to_released
 from virst_model.checkpoints.released import (
@@ -185,7 +185,7 @@ def test_folder_whose_files_do_not_fit_together_is_refused(files: Path) -> None:
 
 def test_index_that_leads_out_of_the_folder_is_refused(files: Path) -> None:
     index = {"weight_map": {"vlm.llm.lm_head.weight": "../elsewhere.safetensors"}}
-    (files / INDEX).write_text(json.dumps(index))
+    (files / INDEX_FILE).write_text(json.dumps(index))
     (files / "config.json").write_text("{}")
     with pytest.raises(WeightsError, match="elsewhere"):
         load(files)

@@ -27,10 +27,12 @@ ROS_PACKAGES = {
     "virst_interfaces",
     "virst_ros",
 }
-# The floors of virst_model, lowest first: a module imports from its own folder and from those of
-# the lines above. A folder's line is its only mention; files at the root are named one by one.
+# The floors of virst_model, lowest first: a module imports from its own room, a folder or a file
+# at the root, and from those of the lines above. Rooms of one line do not know each other.
 FLOORS = (
-    ("answer", "arguments", "config", "errors", "frames", "overlay", "synthetic"),
+    ("answer", "config", "errors", "processor"),
+    ("arguments", "frames", "overlay"),
+    ("synthetic",),
     ("model",),
     ("checkpoints",),
     ("stream",),
@@ -45,6 +47,7 @@ OF_ROS = ("answer", "errors", "frames", "overlay", "synthetic", "stream")
 # Nothing outside of them imports them.
 CLOSED = ("train", "bench", "__main__")
 OURS = re.compile(r"virst_(model|ros)(\.\w+)+")
+IMPORTERS = ("import_module", "__import__", "find_spec")
 FORBIDDEN_NAMES = re.compile(r"^_*(utils?|misc|commons?|helpers?|base|managers?)$")
 
 
@@ -96,8 +99,9 @@ def is_in(module: str, package: str) -> bool:
 
 
 def room(module: str) -> str:
-    """The folder, or the file at the root, that a module of virst_model lies in."""
-    return [*module.split("."), "__init__"][1]
+    """The folder or the file at the root of virst_model that a module lies in, or virst_ros."""
+    package, *inside = module.split(".")
+    return [*inside, "__init__"][0] if package == "virst_model" else package
 
 
 def floor(module: str) -> int:
@@ -141,11 +145,21 @@ def test_model_imports_go_down_or_stay_in_their_room():
     for name, path in sources("virst_model").items():
         for found in ours(path):
             assert is_in(found, "virst_model"), (name, found)
-            assert (
-                room(found) == room(name)
-                or floor(found) < floor(name)
-                or (floor(found) == floor(name) == 0)
-            ), (name, found)
+            assert room(found) == room(name) or floor(found) < floor(name), (name, found)
+
+
+def test_every_room_has_a_floor_and_every_floor_its_rooms():
+    listed = [name for rooms in FLOORS for name in rooms]
+    assert sorted(listed) == sorted({room(name) for name in sources("virst_model")})
+
+
+def test_imports_by_a_name_are_seen():
+    """Of a name that is put together nobody sees the room: only the topmost floor makes one."""
+    for name, path in all_modules().items():
+        calls = [n for n in ast.walk(tree(path)) if isinstance(n, ast.Call)]
+        made = [n for n in calls if ast.unparse(n.func).split(".")[-1] in IMPORTERS]
+        if any(not isinstance(argument, ast.Constant) for n in made for argument in n.args[:1]):
+            assert is_in(name, "virst_model") and floor(name) == len(FLOORS) - 1, name
 
 
 def test_the_node_imports_what_needs_no_network():
@@ -161,6 +175,18 @@ def test_model_imports_have_no_circle():
         free = {name for name, needs in graph.items() if not needs & graph.keys()}
         assert free, f"circle among {sorted(graph)}"
         graph = {name: needs for name, needs in graph.items() if name not in free}
+
+
+def test_nothing_imports_a_verb_but_the_front_door():
+    defined = {
+        name: {n.name for n in tree(path).body if isinstance(n, ast.FunctionDef)}
+        for name, path in sources("virst_model").items()
+    }
+    verbs = {name for name, functions in defined.items() if "main" in functions}
+    front = "virst_model.__main__"
+    assert ours(sources("virst_model")[front]) >= verbs - {front}
+    for name, path in all_modules().items():
+        assert name == front or not ours(path) & verbs, name
 
 
 @pytest.mark.parametrize("closed", CLOSED)

@@ -13,9 +13,10 @@ import numpy as np
 import pytest
 
 from virst_model.data.catalogue import RVOS, SEMANTIC, VIDEO_QA
-from virst_model.data.mixture import Mixture, Source, open_mixture
-from virst_model.data.record import DataError, Expression, Record
+from virst_model.data.mixture import Component, Mixture, open_mixture
+from virst_model.data.record import Expression, Record
 from virst_model.data.sample import LOG_UNIFORM, SPACINGS, Sample
+from virst_model.errors import FileError
 from virst_model.synthetic.world import draw_world
 from virst_model.train import synthetic
 from virst_model.train.synthetic import SAMPLE_S, SyntheticSamples
@@ -43,7 +44,7 @@ def make_video(
 
 
 def mixture_of(*records: Record, category: str = RVOS, **options) -> Mixture:
-    return Mixture([Source("set", category, records)], **options)
+    return Mixture([Component("set", category, records)], **options)
 
 
 def fingerprint(sample: Sample) -> tuple:
@@ -215,15 +216,15 @@ def test_where_nothing_can_be_read_the_last_error_is_raised(tmp_path):
     record = make_video(tmp_path, 2)
     for path in record.frames:
         path.unlink()
-    with pytest.raises(DataError, match="No such file"):
+    with pytest.raises(FileError, match="No such file"):
         mixture_of(record).draw(0, 4)
 
 
 def test_categories_have_the_weights_of_the_paper_and_rvos_sets_their_ratios(tmp_path):
     record = make_video(tmp_path, 1)
     ratios = {"mevis": 4000, "ref-youtube-vos": 15000, "ref-davis17": 400}
-    sources = [Source(name, RVOS, [record], ratio) for name, ratio in ratios.items()]
-    sources += [Source("ade20k", SEMANTIC, [record]), Source("paco", SEMANTIC, [record])]
+    sources = [Component(name, RVOS, [record], ratio) for name, ratio in ratios.items()]
+    sources += [Component("ade20k", SEMANTIC, [record]), Component("paco", SEMANTIC, [record])]
     shares = Mixture(sources).shares
     rvos, semantic = 12 / 16, 4 / 16
     expected = [rvos * ratio / 19400 for ratio in ratios.values()] + [semantic / 2] * 2
@@ -232,7 +233,7 @@ def test_categories_have_the_weights_of_the_paper_and_rvos_sets_their_ratios(tmp
 
 def test_data_sets_are_drawn_by_their_shares(tmp_path):
     record = make_video(tmp_path, 1)
-    mixture = Mixture([Source("a", RVOS, [record]), Source("b", SEMANTIC, [record])])
+    mixture = Mixture([Component("a", RVOS, [record]), Component("b", SEMANTIC, [record])])
     drawn = Counter(mixture.draw(n, 1).dataset for n in range(400))
     assert abs(drawn["a"] / 400 - 12 / 16) < 0.07  # three standard deviations
 
@@ -240,8 +241,8 @@ def test_data_sets_are_drawn_by_their_shares(tmp_path):
 def test_what_has_nothing_to_train_on_is_left_out_with_a_warning(tmp_path, caplog):
     record = make_video(tmp_path, 1)
     untold = Record("untold", record.frames, (Expression("0", "test split"),))
-    mixture = Mixture([Source("a", RVOS, [record]), Source("b", SEMANTIC, [untold])])
-    assert [source.name for source in mixture.sources] == ["a"]
+    mixture = Mixture([Component("a", RVOS, [record]), Component("b", SEMANTIC, [untold])])
+    assert [source.name for source in mixture.components] == ["a"]
     np.testing.assert_allclose(mixture.shares, [1])
     assert any(record.levelno == logging.WARNING for record in caplog.records)
 
@@ -256,14 +257,14 @@ def test_all_that_lies_under_root_is_mixed(tmp_path):
     miniatures.make_ade20k(tmp_path / "LISA/sem_seg")
     miniatures.make_reason_seg(tmp_path)
     mixture = open_mixture(tmp_path)
-    assert [s.name for s in mixture.sources] == ["ade20k", "refcoco", "reason-seg"]
+    assert [s.name for s in mixture.components] == ["ade20k", "refcoco", "reason-seg"]
     np.testing.assert_allclose(mixture.shares, [4 / 8, 3 / 8, 1 / 8])
     assert mixture.draw(0, 4).masks_QTHW.shape[1:] == (1, *miniatures.SIZE)
 
 
 def named_shares(root, **chosen):
     mixture = open_mixture(root, **chosen)
-    return dict(zip((s.name for s in mixture.sources), mixture.shares.round(6), strict=True))
+    return dict(zip((s.name for s in mixture.components), mixture.shares.round(6), strict=True))
 
 
 def test_own_footage_alone_is_trained_on_without_a_ratio(tmp_path, caplog):
@@ -302,15 +303,15 @@ def test_a_named_set_is_drawn_as_often_as_the_others_of_its_category_on_average(
 
 def test_a_named_set_that_is_not_there_is_an_error(tmp_path):
     videos.make_mevis(tmp_path)
-    with pytest.raises(DataError, match="no own here: it would lie in own"):
+    with pytest.raises(FileError, match="no own here: it would lie in own"):
         open_mixture(tmp_path, sets=("mevis", "own"))
-    with pytest.raises(DataError, match="no data set is called owm; ade20k, "):
+    with pytest.raises(FileError, match="no data set is called owm; ade20k, "):
         open_mixture(tmp_path, sets=("owm",))
 
 
 def test_a_ratio_below_zero_is_refused(tmp_path):
     videos.make_mevis(tmp_path)
-    with pytest.raises(DataError, match="ratio of mevis is -1, must be above 0"):
+    with pytest.raises(FileError, match="ratio of mevis is -1, must be above 0"):
         open_mixture(tmp_path, ratios={"mevis": -1})
 
 
@@ -329,16 +330,16 @@ def test_a_ratio_of_zero_leaves_a_data_set_out(tmp_path):
     miniatures.make_refer(tmp_path, "refcoco")
     miniatures.make_refer(tmp_path, "refcocog")
     mixture = open_mixture(tmp_path, ratios={"refcoco": 0})
-    assert [s.name for s in mixture.sources] == ["refcocog"]
+    assert [s.name for s in mixture.components] == ["refcocog"]
 
 
 def test_a_ratio_of_an_unknown_data_set_is_refused(tmp_path):
-    with pytest.raises(DataError, match="no data set is called refcocoo; ade20k, "):
+    with pytest.raises(FileError, match="no data set is called refcocoo; ade20k, "):
         open_mixture(tmp_path, ratios={"refcocoo": 1})
 
 
 def test_a_root_without_data_is_refused(tmp_path):
-    with pytest.raises(DataError, match="no data set has a record to train on"):
+    with pytest.raises(FileError, match="no data set has a record to train on"):
         open_mixture(tmp_path)
 
 
@@ -346,7 +347,7 @@ def test_a_damaged_data_set_is_an_error_and_an_incomplete_one_is_left_out(tmp_pa
     miniatures.make_refer(tmp_path)
     miniatures.make_ade20k(tmp_path)
     (tmp_path / "ade20k/objectInfo150.txt").unlink()
-    assert [s.name for s in open_mixture(tmp_path).sources] == ["refcoco"]
+    assert [s.name for s in open_mixture(tmp_path).components] == ["refcoco"]
     (tmp_path / "refer_seg/refcoco/instances.json").write_text("{")
-    with pytest.raises(DataError, match=r"instances\.json: is not JSON"):
+    with pytest.raises(FileError, match=r"instances\.json: is not JSON"):
         open_mixture(tmp_path)

@@ -12,8 +12,9 @@ from PIL import Image
 import pytest
 
 from virst_model.data.own import load_own
-from virst_model.data.picture import read_picture
-from virst_model.data.record import DataError, Record
+from virst_model.data.record import Record
+from virst_model.errors import FileError
+from virst_model.frames import open_frames, read_image
 
 
 @pytest.fixture
@@ -33,7 +34,7 @@ def say(own: Path, *rows: str) -> None:
 
 
 def refused(own: Path, reason: str, split: str = "train") -> None:
-    with pytest.raises(DataError, match=reason) as caught:
+    with pytest.raises(FileError, match=reason) as caught:
         load_own(own, split)
     assert "\n" not in str(caught.value)
 
@@ -45,6 +46,17 @@ def test_a_record_has_the_frames_that_a_mask_was_drawn_for(own):
         f"{number}.jpg" for number in (0, 2, 4, 6, 8, 10)
     ]
     assert load_own(own, "train").skipped == {"frame without a mask": 5}
+
+
+def test_frames_are_in_the_order_that_the_folder_has_as_a_video(tmp_path):
+    names = ["a_2", "a_10", "b_1"]  # as text, a_10 comes first; by the numbers alone, b_1
+    miniatures.save_frames(tmp_path / "own/videos/yard", names)
+    (tmp_path / "own/sentences.csv").write_text("video,sentence,objects\nyard,the dog,")
+
+    (record,) = load_own(tmp_path / "own", "train").records
+
+    assert [path.stem for path in record.frames] == names
+    assert [frame.name for frame in open_frames(tmp_path / "own/videos/yard")] == names
 
 
 def test_a_sentence_about_several_objects_means_all_of_them(own):
@@ -67,7 +79,7 @@ def test_a_sentence_without_an_object_has_empty_masks(own):
 def test_frames_of_a_video_file_are_written_once(own):
     (hall,) = load_own(own, "valid").records
     assert hall.frames == tuple(own / f"frames/hall/0000{number}.jpg" for number in range(6))
-    brightness = [read_picture(path).mean() for path in hall.frames]
+    brightness = [read_image(path).mean() for path in hall.frames]
     # 20 + 20 n, and what the codec loses.
     np.testing.assert_allclose(brightness, np.arange(20, 140, 20), atol=6)
     written = hall.frames[0].stat().st_mtime_ns
@@ -224,7 +236,7 @@ def test_a_mask_of_another_size_is_an_error_when_it_is_read(own):
     Image.new("L", (30, 20)).save(own / "masks/kitchen/cup/00002.png")
     mask = kitchen(own).expressions[0].mask
     assert mask(0).any()
-    with pytest.raises(DataError, match=r"2\.jpg: is 64x48, but its mask is 30x20"):
+    with pytest.raises(FileError, match=r"2\.jpg: is 64x48, but its mask is 30x20"):
         mask(1)
 
 

@@ -7,7 +7,7 @@ import pickle
 import pytest
 
 from virst_model.data.pickles import load_plain
-from virst_model.data.record import DataError
+from virst_model.errors import FileError
 
 PLAIN = {"1": [{"size": [48, 64], "counts": b"PPk0"}, None], "nested": ({1, 2}, 0.5, "täxt", True)}
 
@@ -44,7 +44,7 @@ def test_strings_of_python_2_are_text(tmp_path):
 def test_a_hostile_pickle_is_an_error_and_does_not_run(tmp_path, protocol):
     trap = tmp_path / "trap"
     path = written(tmp_path, pickle.dumps({"1": [Hostile(trap)]}, protocol))
-    with pytest.raises(DataError, match=r"mask_dict\.pkl: asks for .*\.mkdir.*not run"):
+    with pytest.raises(FileError, match=r"mask_dict\.pkl: asks for .*\.mkdir.*not run"):
         load_plain(path)
     assert not trap.exists()
 
@@ -61,10 +61,10 @@ def test_a_hostile_pickle_is_an_error_and_does_not_run(tmp_path, protocol):
     ],
 )
 def test_a_damaged_pickle_is_an_error_that_names_it(tmp_path, content):
-    with pytest.raises(DataError, match=r"mask_dict\.pkl: is not a whole pickle"):
+    with pytest.raises(FileError, match=r"mask_dict\.pkl: is not a whole pickle"):
         load_plain(written(tmp_path, content))
 
 
 def test_a_missing_pickle_is_an_error_that_names_it(tmp_path):
-    with pytest.raises(DataError, match="refs"):
+    with pytest.raises(FileError, match="refs"):
         load_plain(tmp_path / "refs(unc).p")

@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 
 from virst_model.data.reason import load_reason_seg, read_regions
-from virst_model.data.record import DataError, Records
+from virst_model.data.record import Records
+from virst_model.errors import FileError
 
 
 @pytest.fixture
@@ -77,5 +78,5 @@ def test_a_damaged_annotation_is_counted(folder, content):
 
 
 def test_a_split_that_is_not_there_is_named(folder):
-    with pytest.raises(DataError, match="ReasonSeg/val: No such file"):
+    with pytest.raises(FileError, match="ReasonSeg/val: No such file"):
         load_reason_seg(folder, "val")

@@ -10,8 +10,8 @@ from image_miniatures import box
 import numpy as np
 import pytest
 
-from virst_model.data.record import DataError
 from virst_model.data.refer import load_refer
+from virst_model.errors import FileError
 
 
 @pytest.fixture
@@ -74,7 +74,7 @@ def test_an_object_without_a_segmentation_is_counted(root):
 
 def test_a_split_that_is_not_there_is_refused_with_those_that_are(root):
     with pytest.raises(
-        DataError, match=r"refs\(unc\)\.p: has no split 'testC'; it has testA, testB, train, val"
+        FileError, match=r"refs\(unc\)\.p: has no split 'testC'; it has testA, testB, train, val"
     ):
         load_refer(root, "refcoco", "testC")
 
@@ -82,7 +82,7 @@ def test_a_split_that_is_not_there_is_refused_with_those_that_are(root):
 def test_an_entry_without_a_field_is_an_error_that_names_it(root):
     path = root / "refcoco/refs(unc).p"
     path.write_bytes(pickle.dumps([{"image_id": 1, "split": "train", "sentences": []}]))
-    with pytest.raises(DataError, match="has an entry without 'ann_id'"):
+    with pytest.raises(FileError, match="has an entry without 'ann_id'"):
         load_refer(root, "refcoco", "train")
 
 
@@ -90,13 +90,13 @@ def test_a_segmentation_of_another_size_is_an_error_when_it_is_read(root):
     picture = root / "images/mscoco/images/train2014/COCO_train2014_000000000009.jpg"
     miniatures.save_picture(picture, size=(40, 64))
     record = load_refer(root, "refcoco", "train").records[0]
-    with pytest.raises(DataError, match="is 64x40, but its mask is 64x48"):
+    with pytest.raises(FileError, match="is 64x40, but its mask is 64x48"):
         record.expressions[0].mask(0)
 
 
 def test_a_missing_file_is_named(root):
     (root / "refcoco/instances.json").unlink()
-    with pytest.raises(DataError, match=r"refcoco/instances\.json: No such file"):
+    with pytest.raises(FileError, match=r"refcoco/instances\.json: No such file"):
         load_refer(root, "refcoco", "train")
 
 
@@ -118,5 +118,5 @@ def test_a_damaged_segmentation_is_an_error_when_it_is_read(root, segmentation):
     instances["annotations"][0]["segmentation"] = segmentation
     miniatures.save_json(path, instances)
     record = load_refer(root, "refcoco", "train").records[0]
-    with pytest.raises(DataError, match=r"000000000009\.jpg: its segmentation cannot be read"):
+    with pytest.raises(FileError, match=r"000000000009\.jpg: its segmentation cannot be read"):
         record.expressions[0].mask(0)

@@ -11,7 +11,7 @@ import numpy as np
 from PIL import Image
 import pytest
 
-from virst_model.data.record import DataError, Record, Records
+from virst_model.data.record import Record, Records
 from virst_model.data.rvos import (
     load_lv_vis,
     load_mevis,
@@ -20,6 +20,7 @@ from virst_model.data.rvos import (
     load_revos,
     load_synthetic,
 )
+from virst_model.errors import FileError
 
 
 def record(found: Records, id: str) -> Record:
@@ -148,14 +149,14 @@ def test_a_mask_of_another_size_than_its_frame_is_an_error_when_it_is_read(mevis
     Image.new("RGB", (30, 20)).save(picture)
     mask = record(load_mevis(mevis, "train"), "377b1c5f365c").expressions[0].mask
     assert mask(1).any()
-    with pytest.raises(DataError, match=r"00002\.jpg: .*48, 64.*20, 30"):
+    with pytest.raises(FileError, match=r"00002\.jpg: .*48, 64.*20, 30"):
         mask(2)
 
 
 def test_a_damaged_code_is_an_error_when_it_is_read(mevis):
     edit(mevis / "train/mask_dict.json", lambda codes: codes["2"][1].update(counts="R::V1nS2" * 9))
     mask = record(load_mevis(mevis, "train"), "377b1c5f365c").expressions[0].mask
-    with pytest.raises(DataError, match=r"00001\.jpg: .*segmentation cannot be read"):
+    with pytest.raises(FileError, match=r"00001\.jpg: .*segmentation cannot be read"):
         mask(1)
 
 
@@ -164,16 +165,16 @@ def test_a_missing_or_broken_annotation_file_is_an_error_that_names_it(mevis, fi
     path = mevis / "train" / file
     for broken in ('{"videos": {"a"', '["no", "videos"]', '{"videos": {"2": 5}, "2": ["code"]}'):
         path.write_text(broken)
-        with pytest.raises(DataError, match=file):
+        with pytest.raises(FileError, match=file):
             load_mevis(mevis, "train")
     path.unlink()
-    with pytest.raises(DataError, match=rf"{file}.*[Nn]o such file"):
+    with pytest.raises(FileError, match=rf"{file}.*[Nn]o such file"):
         load_mevis(mevis, "train")
 
 
 def test_missing_frames_of_all_videos_are_an_error(mevis):
     shutil.rmtree(mevis / "train/JPEGImages")
-    with pytest.raises(DataError, match="JPEGImages: no such folder; MeViS's frames"):
+    with pytest.raises(FileError, match="JPEGImages: no such folder; MeViS's frames"):
         load_mevis(mevis, "train")
 
 
@@ -182,12 +183,12 @@ def test_a_video_id_that_leads_out_of_the_folder_is_an_error(mevis):
         content["videos"]["../../elsewhere"] = content["videos"].pop("377b1c5f365c")
 
     edit(mevis / "train/meta_expressions.json", lead_out)
-    with pytest.raises(DataError, match=r"meta_expressions\.json: .*elsewhere.*out of its folder"):
+    with pytest.raises(FileError, match=r"meta_expressions\.json: .*elsewhere.*out of its folder"):
         load_mevis(mevis, "train")
 
 
 def test_an_unknown_split_is_an_error_that_names_the_known_ones(mevis):
-    with pytest.raises(DataError, match="no split 'test'; it has train, valid_u, valid"):
+    with pytest.raises(FileError, match="no split 'test'; it has train, valid_u, valid"):
         load_mevis(mevis, "test")
 
 
@@ -259,13 +260,13 @@ def test_a_video_that_is_left_out_moves_no_running_number(davis):
 def test_a_mask_dict_of_other_sentences_is_an_error(davis):
     shutil.rmtree(davis / "train/Annotations")
     miniatures.save_pickle(davis / "train/mask_dict.pkl", {"0": miniatures.track(1, 5)})
-    with pytest.raises(DataError, match=r"mask_dict\.pkl: holds masks of 1 sentences.* are 16"):
+    with pytest.raises(FileError, match=r"mask_dict\.pkl: holds masks of 1 sentences.* are 16"):
         load_ref_davis17(davis, "train")
 
 
 def test_masks_that_are_nowhere_are_an_error_that_names_both_places(davis):
     shutil.rmtree(davis / "train/Annotations")
-    with pytest.raises(DataError, match=r"train/Annotations: no such .*train/mask_dict\.pkl"):
+    with pytest.raises(FileError, match=r"train/Annotations: no such .*train/mask_dict\.pkl"):
         load_ref_davis17(davis, "train")
 
 
@@ -280,7 +281,7 @@ def test_a_label_picture_in_colours_is_an_error(davis):
     path = davis / "train/Annotations/blackswan/00002.png"
     Image.open(path).convert("RGB").save(path)
     mask = record(load_ref_davis17(davis, "train"), "blackswan").expressions[0].mask
-    with pytest.raises(DataError, match=r"00002\.png: is no label picture"):
+    with pytest.raises(FileError, match=r"00002\.png: is no label picture"):
         mask(2)
 
 

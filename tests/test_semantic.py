@@ -7,7 +7,7 @@ from image_miniatures import box
 import numpy as np
 import pytest
 
-from virst_model.data.record import DataError, Record, Records
+from virst_model.data.record import Record, Records
 from virst_model.data.semantic import (
     load_ade20k,
     load_coco_stuff,
@@ -15,6 +15,7 @@ from virst_model.data.semantic import (
     load_pascal_part,
     wording,
 )
+from virst_model.errors import FileError
 
 
 def truths(record: Record) -> dict[str, np.ndarray]:
@@ -72,7 +73,7 @@ def test_a_category_is_worded(category, text):
 def test_a_missing_list_of_names_is_named(tmp_path):
     miniatures.make_ade20k(tmp_path)
     (tmp_path / "ade20k/objectInfo150.txt").unlink()
-    with pytest.raises(DataError, match=r"objectInfo150\.txt: No such file"):
+    with pytest.raises(FileError, match=r"objectInfo150\.txt: No such file"):
         load_ade20k(tmp_path / "ade20k", "training")
 
 
@@ -126,7 +127,7 @@ def test_labels_of_another_size_than_the_picture_are_an_error(tmp_path):
     picture = tmp_path / "ade20k/images/training/ADE_train_00000001.jpg"
     miniatures.save_picture(picture, size=(48, 60))
     record = load_ade20k(tmp_path / "ade20k", "training").records[0]
-    with pytest.raises(DataError, match="is 60x48, but its mask is 64x48"):
+    with pytest.raises(FileError, match="is 60x48, but its mask is 64x48"):
         record.expressions[0].mask(0)
 
 
@@ -134,5 +135,5 @@ def test_a_file_that_is_not_coco_is_named(tmp_path):
     miniatures.make_pascal_part(tmp_path)
     annotations = tmp_path / "vlpart/pascal_part/train.json"
     miniatures.save_json(annotations, {"images": []})
-    with pytest.raises(DataError, match=r"train\.json: has an entry without 'categories'"):
+    with pytest.raises(FileError, match=r"train\.json: has an entry without 'categories'"):
         load_pascal_part(tmp_path / "vlpart/pascal_part", "train")

@@ -12,8 +12,8 @@ from pycocotools import mask as coco_mask
 import pytest
 
 from virst_model.data.__main__ import main
-from virst_model.data.record import DataError
 from virst_model.data.write_stories import Shot, write_stories
+from virst_model.errors import FileError
 from virst_model.synthetic.actors import HELD_OUT, TEXTURES
 from virst_model.synthetic.grammar import COLOURS
 from virst_model.synthetic.shapes import RGB, SHAPES
@@ -617,14 +617,14 @@ def test_interrupted_writing_goes_on_and_ends_the_same(written, tmp_path, monkey
 
 
 def test_other_arguments_for_the_same_folder_are_refused(written):
-    with pytest.raises(DataError, match="was written with other arguments"):
+    with pytest.raises(FileError, match="was written with other arguments"):
         write_stories(written.parent, "test", 5, 3, SHOT)
 
 
 def test_a_folder_of_other_things_is_left_alone(tmp_path):
     (tmp_path / "train").mkdir()
     (tmp_path / "train" / "precious").touch()
-    with pytest.raises(DataError, match="holds no stories"):
+    with pytest.raises(FileError, match="holds no stories"):
         write_stories(tmp_path, "train", 1, 0, SHOT)
 
 

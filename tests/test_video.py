@@ -14,7 +14,8 @@ from streams import ColourModel, bars, frame, noise_frames, real_model, smallest
 import torch
 
 from virst_model.config import BehaviourConfig, behaviour, full, tiny
-from virst_model.frames import Frame, VideoError, open_frames
+from virst_model.errors import FileError
+from virst_model.frames import Frame, open_frames
 from virst_model.model.anchors import anchor_candidates, anchor_indices
 from virst_model.model.memory import Memory
 from virst_model.offline.sampling import sample_frames
@@ -42,7 +43,7 @@ class Pictures:
 
     def _read(self, index, image):
         if image is None:
-            raise VideoError(self.path, f"frame {index} cannot be decoded")
+            raise FileError(self.path, f"frame {index} cannot be decoded")
         return image
 
 
@@ -214,7 +215,7 @@ def readable(frames):
         try:
             picture.read()
             answers.append(True)
-        except VideoError:
+        except FileError:
             answers.append(False)
     return answers
 
@@ -281,7 +282,7 @@ def test_a_truncated_image_is_named_and_not_filled_with_grey(tmp_path):
     path.write_bytes(path.read_bytes()[:-400])
 
     (picture,) = open_frames(path)
-    with pytest.raises(VideoError) as caught:
+    with pytest.raises(FileError) as caught:
         picture.read()
 
     assert str(caught.value).startswith(f"{path}: cannot be read (")
@@ -305,7 +306,7 @@ def bad_inputs(folder):
 
 def test_what_is_no_video_is_an_error_with_its_path_and_why(tmp_path):
     for path, reason in bad_inputs(tmp_path).items():
-        with pytest.raises(VideoError) as caught:
+        with pytest.raises(FileError) as caught:
             open_frames(path)
         assert str(caught.value).startswith(f"{path}: {reason}")
         assert "\n" not in str(caught.value)
@@ -464,7 +465,7 @@ def test_unreadable_first_and_last_frames_show_the_nearest_readable():
 
 def test_a_video_without_a_readable_frame_is_an_error():
     for images in ([], [None] * 5):
-        with pytest.raises(VideoError, match="pictures: holds no frame"):
+        with pytest.raises(FileError, match="pictures: holds no frame"):
             next(segment_video(ColourModel(), Pictures(images), ["red"]))
 
 

@@ -8,8 +8,8 @@ import shutil
 import miniatures
 import pytest
 
-from virst_model.data.record import DataError
 from virst_model.data.video_qa import load_synthetic_questions, load_video_qa
+from virst_model.errors import FileError
 
 CAPTIONS = "0_30_s_academic_v0_1_cap_processed.json"
 
@@ -65,28 +65,28 @@ def test_messages_that_stand_alone_are_left_out_and_counted(folder):
 
 def test_a_damaged_file_is_an_error_that_names_it(folder):
     rewrite(folder, lambda entries: entries[0].pop("video"))
-    with pytest.raises(DataError, match=rf"{CAPTIONS}: has an entry without 'video'"):
+    with pytest.raises(FileError, match=rf"{CAPTIONS}: has an entry without 'video'"):
         load_video_qa(folder, "train")
     (folder / CAPTIONS).write_text("[{")
-    with pytest.raises(DataError, match=rf"{CAPTIONS}: is not JSON"):
+    with pytest.raises(FileError, match=rf"{CAPTIONS}: is not JSON"):
         load_video_qa(folder, "train")
 
 
 def test_a_video_outside_of_the_folder_is_an_error(folder):
     rewrite(folder, lambda entries: entries[0].update(video="../../../secret.mp4"))
-    with pytest.raises(DataError, match=rf"{CAPTIONS}: .*secret\.mp4' leads out of its folder"):
+    with pytest.raises(FileError, match=rf"{CAPTIONS}: .*secret\.mp4' leads out of its folder"):
         load_video_qa(folder, "train")
 
 
 @pytest.mark.parametrize("name", [CAPTIONS, "JPEGImages"])
 def test_what_is_missing_is_named(folder, name):
     (folder / name).rename(folder.parent / name)
-    with pytest.raises(DataError, match=r"cap.*\.json|JPEGImages: No such file"):
+    with pytest.raises(FileError, match=r"cap.*\.json|JPEGImages: No such file"):
         load_video_qa(folder, "train")
 
 
 def test_an_unknown_split_is_an_error(folder):
-    with pytest.raises(DataError, match="no split 'valid'; it has train"):
+    with pytest.raises(FileError, match="no split 'valid'; it has train"):
         load_video_qa(folder, "valid")
 
 

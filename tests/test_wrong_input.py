@@ -18,6 +18,7 @@ PROGRAMS = {
     "ask": "virst_model.offline.ask",
     "segment": "virst_model.offline.segment",
     "evaluate": "virst_model.evaluate.__main__",
+    "evaluate a data set": "virst_model.evaluate.__main__",
     "tables": "virst_model.evaluate.tables",
     "train": "virst_model.train.__main__",
     "bench": "virst_model.bench.__main__",
@@ -30,6 +31,7 @@ WORKING = {
     "ask": f"{{tmp}}/a.png --question what? --max-new-tokens 2 {MODEL}",
     "segment": f"{{tmp}}/a.png --query it --out {{tmp}}/out {MODEL}",
     "evaluate": f"--videos 1 --frames 4 --out {{tmp}}/out {MODEL}",
+    "evaluate a data set": f"--dataset mevis --out {{tmp}}/out {MODEL}",
     "tables": f"5 --videos 1 --out {{tmp}}/out {MODEL}",
     "train": f"{ROOT}/config/train/propagation.yaml preset=tiny start={{tmp}}/weights "
     "out={tmp}/out steps=1 accumulate=1 draws.windows=4 threads=1 picture_every=0",
@@ -83,14 +85,10 @@ ROWS = {
         *OF_EVERY_MODEL,
     ],
     "evaluate": [
-        ("--dataset mevis", "--root: where is mevis?"),
         ("--root {tmp}", "--root: of which --dataset?"),
         ("--protocol lisa", "--protocol: of which --dataset?"),
+        ("--cases 3", "--cases: of which --dataset?"),
         ("--stories 1 --annotators 4", "--annotators: of which --dataset?"),
-        ("--dataset mewis --root {tmp}", "argument --dataset: invalid choice: 'mewis'"),
-        ("--dataset mevis --root {tmp}/nowhere", "nowhere: no mevis here"),
-        ("--dataset mevis --root {tmp} --split test", "mevis has no split 'test'"),
-        ("--dataset mevis --root {tmp} --annotators 4", "--annotators: mevis has not 4"),
         ("--annotators 3", "argument --annotators: invalid choice: 3"),
         ("--annotators -1", "argument --annotators: invalid choice: -1"),
         ("--split validation", "--split: 'validation' is none of train, valid, test"),
@@ -115,6 +113,16 @@ ROWS = {
         ("--stories 1 --out {tmp}/text.mp4/deeper", "cannot be written (Not a directory)"),
         *OF_EVERY_MODEL,
     ],
+    "evaluate a data set": [
+        ("", "--root: where is mevis?"),
+        ("--dataset mewis --root {tmp}", "argument --dataset: invalid choice: 'mewis'"),
+        ("--root {tmp}/nowhere", "nowhere: no mevis here"),
+        ("--root {tmp} --split test", "mevis has no split 'test'"),
+        ("--root {tmp} --annotators 4", "--annotators: mevis has not 4"),
+        ("--root {tmp} --stories 3", "--stories: leave it out, or --dataset"),
+        ("--root {tmp} --videos 3", "--videos: leave it out, or --dataset"),
+        ("--root {tmp} --height 64", "--height: leave it out, or --dataset"),
+    ],
     "tables": [
         ("--threads 0", "argument --threads: 0 must be 1 to 1024"),
         ("--model {tmp}/nowhere", "nowhere: no such folder"),
@@ -124,6 +132,12 @@ ROWS = {
         ("--kinds nope", "--kinds: 'nope' is none of attribute, relation"),
         ("--kinds motion,", "--kinds: '' is none of attribute, relation"),
         ("--kinds time", "--kinds: no sentence of time in 1 stories"),
+        ("--trained {tmp}", "--trained: only Table 8 is of a training that was run"),
+        ("--steps 3", "--steps: nothing of Table 5 is trained; leave it out"),
+        ("--preset tiny", "--preset: nothing of Table 5 is trained"),
+        ("--train-data synthetic", "--train-data: nothing of Table 5 is trained"),
+        ("--second-fusion mlp", "--second-fusion mlp: these weights have attention"),
+        ("--dataset mevis --root {tmp} --kinds motion", "--kinds: are those of stories, not of"),
     ],
     "train": [
         ("steps=0", "steps is 0, not at least 1"),
@@ -207,6 +221,7 @@ CHANGED = {
     "no_head": lambda config: json.dumps(config | {"umt": config["umt"] | {"heads": 0}}),
     "anchors": lambda config: _behaving(config, anchors="nowhere"),
     "alpha": lambda config: _behaving(config, alpha=99),
+    "mlp": lambda config: json.dumps(config | {"fusion": config["fusion"] | {"second": "mlp"}}),
 }
 
 
@@ -272,6 +287,27 @@ def test_a_fusion_beside_the_rows_of_table_4_is_one_line(more, places, capsys):
     words = WORKING["tables"].replace("5", "4", 1)
     said = f"{more.split()[0]}: the rows of Table 4 have fusions of their own"
     is_refused("tables", f"{words} {more}", said, places, capsys)
+
+
+@pytest.mark.parametrize(
+    ("more", "said"),
+    [
+        ("9 --second-fusion mlp", "--second-fusion mlp: these weights have attention"),
+        ("8 --trained {tmp}/run --steps 3", "--steps: what --trained names was trained"),
+        ("8 --trained {tmp}/nowhere", "nowhere/trunks/tracking/weights: no such folder"),
+        (
+            "4 --start {tmp}/mlp",
+            "--start: Table 4 starts from a second fusion of attention, not mlp",
+        ),
+    ],
+)
+def test_a_table_that_cannot_be_trained_is_refused_before_anything_is(
+    more, said, places, capsys, monkeypatch
+):
+    monkeypatch.setattr("virst_model.evaluate.slots.subprocess.run", None)  # would train
+    number, _, options = more.partition(" ")
+    words = WORKING["tables"].replace("5", number, 1)
+    is_refused("tables", f"{words} {options}", said, places, capsys)
 
 
 @pytest.mark.parametrize(("video", "said"), OF_EVERY_VIDEO)

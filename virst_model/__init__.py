@@ -19,6 +19,7 @@ _HOMES = {
     "build": "checkpoints.load",
     "compile_frames": "stream.compiled",
     "load": "checkpoints.load",
+    "processor_name": "processor",
 }
 __all__ = sorted(_HOMES)
 

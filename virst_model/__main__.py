@@ -17,12 +17,12 @@ class Verb:
 
     Attributes:
         module: which has `main(arguments) -> exit status`.
-        said: what it does, in a line.
+        summary: what it does, in a line.
         first: arguments before the user's.
     """
 
     module: str
-    said: str
+    summary: str
     first: tuple[str, ...] = ()
 
 
@@ -45,7 +45,7 @@ VERBS = {
 
 def usage() -> str:
     """Each verb in a line."""
-    lines = [f"  {name:<9} {verb.said}" for name, verb in VERBS.items()]
+    lines = [f"  {name:<9} {verb.summary}" for name, verb in VERBS.items()]
     return "\n".join(["usage: virst VERB ...", "", *lines, "", "More: virst VERB --help", ""])
 
 

@@ -5,9 +5,10 @@ from argparse import (
     ArgumentDefaultsHelpFormatter,
     ArgumentParser,
     ArgumentTypeError,
+    Namespace,
     RawDescriptionHelpFormatter,
 )
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 import math
 import re
 from typing import Any, NoReturn
@@ -23,9 +24,9 @@ class _Help(ArgumentDefaultsHelpFormatter, RawDescriptionHelpFormatter):
     """Docstrings as they stand, and the default of every option that has one."""
 
     def _get_help_string(self, action: Action) -> str:
-        said = action.help or ""
-        if "default" in said or any(action.default is none for none in (None, False, "", ())):
-            return said
+        text = action.help or ""
+        if "default" in text or any(action.default is none for none in (None, False, "", ())):
+            return text
         return super()._get_help_string(action) or ""
 
 
@@ -41,6 +42,11 @@ class Parser(ArgumentParser):
     def error(self, message: str) -> NoReturn:
         """What argparse calls for an argument that it cannot take."""
         raise UsageError(f"{message} (--help lists what there is)")
+
+    def changed(self, options: Namespace, names: Iterable[str]) -> list[str]:
+        """Of the options `names` those that are not as by default, as a person writes them."""
+        changed = [name for name in names if getattr(options, name) != self.get_default(name)]
+        return [f"--{name.replace('_', '-')}" for name in changed]
 
 
 def whole(least: int, most: int | None = None) -> Callable[[str], int]:

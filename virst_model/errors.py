@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 import functools
+import os
 import sys
 
 BAD_INPUT = 2  # exit status
@@ -16,16 +17,36 @@ class InputError(Exception):
     """
 
 
+class FileError(InputError):
+    """A file or a folder cannot be used, or what a data set says of one: its path, and why.
+
+    Attributes:
+        path: of the file, or the name of the record that is at fault.
+        reason: what is wrong, in one line.
+        advice: of a kind of file: the way out, which the message ends with.
+    """
+
+    advice = ""
+
+    def __init__(self, path: str | os.PathLike[str], reason: str) -> None:
+        self.path = str(path)
+        self.reason = " ".join(reason.split())
+        super().__init__(path, reason)
+
+    def __str__(self) -> str:
+        return f"{self.path}: {self.reason}{self.advice}"
+
+
 class UsageError(InputError):
     """An option cannot be followed; `str()` is one line."""
 
 
 def fail(error: Exception) -> int:
-    """Says what is wrong, in one line on stderr; the exit status."""
-    said = str(error)
+    """Writes what is wrong as one line on stderr; the exit status."""
+    message = str(error)
     if isinstance(error, OSError) and error.filename is not None:
-        said = f"{error.filename}: {error.strerror}"
-    sys.stderr.write(f"error: {' '.join(said.split())}\n")
+        message = f"{error.filename}: {error.strerror}"
+    sys.stderr.write(f"error: {' '.join(message.split())}\n")
     return BAD_INPUT
 
 

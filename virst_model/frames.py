@@ -15,7 +15,7 @@ import cv2
 import numpy as np
 from PIL import Image, ImageOps
 
-from virst_model.errors import InputError
+from virst_model.errors import FileError
 
 IMAGE_SUFFIXES = (".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp")
 # Rate of a folder, which has none of its own; that of the data sets' validation frames is 5 or 6.
@@ -25,18 +25,6 @@ DEFAULT_RATE_HZ = 30.0
 _log = logging.getLogger(__name__)
 
 
-class VideoError(InputError):
-    """A video or a frame of it cannot be used. `str()` is one line: the path and why."""
-
-    def __init__(self, path: str | os.PathLike[str], reason: str) -> None:
-        self.path = str(path)
-        self.reason = " ".join(reason.split())
-        super().__init__(path, reason)
-
-    def __str__(self) -> str:
-        return f"{self.path}: {self.reason}"
-
-
 @dataclass(frozen=True)
 class Frame:
     """A frame that has not been decoded yet.
@@ -44,7 +32,7 @@ class Frame:
     Attributes:
         index: its place in the video, from 0.
         name: what its mask file is called, without a suffix.
-        read: gives the pixels, uint8 RGB (H, W, 3); raises VideoError where they cannot be read.
+        read: gives the pixels, uint8 RGB (H, W, 3); raises FileError where they cannot be read.
             To be called before the video's iteration goes on.
     """
 
@@ -74,7 +62,7 @@ class ImageFiles:
     """Images as frames, in the given order; a mask has the name of its image."""
 
     def __init__(self, path: str | os.PathLike[str], images: list[Path]) -> None:
-        """Raises VideoError where two masks would have one name."""
+        """Raises FileError where two masks would have one name."""
         self.path = str(path)
         self.length = len(images)
         self.rate_hz = FOLDER_RATE_HZ
@@ -82,7 +70,7 @@ class ImageFiles:
         names = set()
         for image in images:
             if image.stem in names:
-                raise VideoError(path, f"two images are called {image.stem}")
+                raise FileError(path, f"two images are called {image.stem}")
             names.add(image.stem)
 
     def __iter__(self) -> Iterator[Frame]:
@@ -97,7 +85,7 @@ class StillImage(ImageFiles):
         super().__init__(path, [image])
 
 
-class MemoryFrames:
+class ImageArrays:
     """Pictures in memory as a video; names are the frame numbers in five digits."""
 
     def __init__(
@@ -123,7 +111,7 @@ class VideoFile:
         """Opens the file, to see that it can be read, and closes it.
 
         Raises:
-            VideoError: no such file, or not a video.
+            FileError: no such file, or not a video.
         """
         self.path = str(path)
         capture = self._open()
@@ -164,7 +152,7 @@ class VideoFile:
     def _open(self) -> cv2.VideoCapture:
         capture = cv2.VideoCapture(self.path)
         if not capture.isOpened():
-            raise VideoError(self.path, "is not a video that can be read")
+            raise FileError(self.path, "is not a video that can be read")
         return capture
 
     def _frame(self, index: int, capture: cv2.VideoCapture | None) -> Frame:
@@ -173,7 +161,7 @@ class VideoFile:
     def _read(self, index: int, capture: cv2.VideoCapture | None) -> np.ndarray:
         decoded, bgr_HW3 = (False, None) if capture is None else capture.retrieve()
         if not decoded or bgr_HW3 is None:
-            raise VideoError(self.path, f"frame {index} cannot be decoded")
+            raise FileError(self.path, f"frame {index} cannot be decoded")
         return cv2.cvtColor(bgr_HW3, cv2.COLOR_BGR2RGB)
 
 
@@ -181,23 +169,37 @@ def open_frames(path: str | os.PathLike[str]) -> Frames:
     """A video file, a folder of images in the order of the numbers in their names, or an image.
 
     Raises:
-        VideoError: there is no such file, or nothing in it that could be read.
+        FileError: there is no such file, or nothing in it that could be read.
     """
     path = Path(path)
     try:
         if path.is_dir():
-            images = [p for p in path.iterdir() if p.suffix.lower() in IMAGE_SUFFIXES]
-            if not images:
-                raise VideoError(path, f"holds no images ({', '.join(IMAGE_SUFFIXES)})")
-            return ImageFiles(path, sorted(images, key=natural))
+            return ImageFiles(path, list_images(path))
         if not path.exists():
-            raise VideoError(path, "no such file or folder")
+            raise FileError(path, "no such file or folder")
         path.open("rb").close()
     except OSError as error:
-        raise VideoError(path, error.strerror or str(error)) from None
+        raise FileError(path, error.strerror or str(error)) from None
     if path.suffix.lower() in IMAGE_SUFFIXES:
         return StillImage(path, path)
     return VideoFile(path)
+
+
+def list_images(folder: Path, suffixes: Sequence[str] = IMAGE_SUFFIXES) -> list[Path]:
+    """The images of a folder, not of those below it, in the order of the numbers in their names.
+
+    Whoever takes a folder for a video, or for its masks, has this order.
+
+    Raises:
+        FileError: it holds none, or is no folder that can be read.
+    """
+    try:
+        images = [path for path in folder.iterdir() if path.suffix.lower() in suffixes]
+    except OSError as error:
+        raise FileError(folder, error.strerror or str(error)) from None
+    if not images:
+        raise FileError(folder, f"holds no images ({', '.join(suffixes)})")
+    return sorted(images, key=natural)
 
 
 def natural(path: Path) -> list[tuple[int, int, str]]:
@@ -212,11 +214,11 @@ def read_image(path: Path) -> np.ndarray:
     Pillow and not OpenCV, which fills the rest of a truncated JPEG with grey and says nothing.
 
     Raises:
-        VideoError: no such file, no image, or a truncated one.
+        FileError: no such file, no image, or a truncated one.
     """
     try:
         with Image.open(path) as image:
             return np.asarray(ImageOps.exif_transpose(image).convert("RGB"))
     except (OSError, SyntaxError, ValueError, struct.error, Image.DecompressionBombError) as error:
         reason = str(error).replace(f"'{path}'", "it")
-        raise VideoError(path, f"cannot be read ({reason})") from None
+        raise FileError(path, f"cannot be read ({reason})") from None

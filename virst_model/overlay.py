@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 
 from virst_model.answer import TRACKING, QueryResult, StepResult
-from virst_model.frames import VideoError
+from virst_model.errors import FileError
 
 # RGB of the labels 1, 2, ...; they repeat.
 COLOURS = (
@@ -76,13 +76,13 @@ class OverlayVideo:
         self._size = (0, 0)
 
     def write(self, canvas_HW3: np.ndarray) -> None:
-        """Adds a frame, uint8 BGR. Raises VideoError where the file cannot be made."""
+        """Adds a frame, uint8 BGR. Raises FileError where the file cannot be made."""
         if self._writer is None:
             self._size = canvas_HW3.shape[1::-1]
             code = cv2.VideoWriter_fourcc(*"mp4v")
             self._writer = cv2.VideoWriter(str(self._path), code, self._rate_hz, self._size)
             if not self._writer.isOpened():
-                raise VideoError(self._path, "cannot be written")
+                raise FileError(self._path, "cannot be written")
         if canvas_HW3.shape[1::-1] != self._size:
             canvas_HW3 = cv2.resize(canvas_HW3, self._size)
         self._writer.write(canvas_HW3)

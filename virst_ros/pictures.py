@@ -144,7 +144,7 @@ class FolderSource:
         self._next = 0
 
     def read(self, t_s: float) -> CameraFrame:
-        """The next image. Raises virst_model.frames.VideoError where it cannot be read."""
+        """The next image. Raises virst_model.frames.FileError where it cannot be read."""
         path = self._paths[self._next % len(self._paths)]
         self._next += 1
         return CameraFrame(_resized(self._read_image(path), self._size))

@@ -18,6 +18,7 @@ from tqdm import tqdm
 
 from virst_model.arguments import THREADS, Parser, above_0, whole, width_by_height
 from virst_model.bench import growth, measure
+from virst_model.bench.start import start_cpu_s
 from virst_model.checkpoints.load import TINY, empty, settle
 from virst_model.checkpoints.options import (
     DTYPES,
@@ -28,7 +29,7 @@ from virst_model.checkpoints.options import (
 )
 from virst_model.config import full, tiny
 from virst_model.errors import UsageError, program
-from virst_model.model.machine import machine, share_of_peak, work
+from virst_model.model.machine import measured_on, share_of_peak, work
 from virst_model.model.virst import Virst
 from virst_model.stream.compiled import compile_frames
 from virst_model.stream.grounder import check_stream
@@ -72,54 +73,61 @@ def bench(
     Parts and their work are those of the model as it is; with `compiled` the rest is measured of
     the compiled one, which `model` is afterwards.
     """
-    found: dict = {"machine": machine(model), "load": dataclasses.asdict(load), "queries": {}}
+    results: dict = {
+        "machine": measured_on(model),
+        "load": dataclasses.asdict(load),
+        "queries": {},
+    }
     options = SessionOptions()
-    found["gflop"] = work(model, options.window_size)
+    results["gflop"] = work(model, options.window_size)
     loads = {str(count): dataclasses.replace(load, queries=count) for count in counts}
     sync = dataclasses.replace(options, sync=True)
     streaming = "streaming" in modes
     parts = {}
-    for count, one in tqdm(loads.items() if streaming else (), desc="parts", leave=False):
-        parts[count] = measure.parts(model, one, sync)
+    for count, queried in tqdm(loads.items() if streaming else (), desc="parts", leave=False):
+        parts[count] = measure.parts(model, queried, sync)
     if compiled:
-        found["machine"]["compiled"] = True
+        results["machine"]["compiled"] = True
         compile_frames(model)
-    for count, one in tqdm(loads.items(), desc="queries", leave=False):
+    for count, queried in tqdm(loads.items(), desc="queries", leave=False):
         numbers: dict = {}
         if streaming:
-            numbers |= measure.streaming(model, one, options)
+            numbers |= measure.streaming(model, queried, options)
             numbers["parts"] = parts[count]
         if "offline" in modes:
-            numbers |= measure.offline(model, one)
-        found["queries"][count] = numbers
-    found["memory"] = measure.memory(model)
-    fps = found["queries"][str(counts[0])].get("max_fps")
+            numbers |= measure.offline(model, queried)
+        results["queries"][count] = numbers
+    results["memory"] = measure.memory(model)
+    results["start_cpu_s"] = {"virst --help": start_cpu_s("--help")}
+    fps = results["queries"][str(counts[0])].get("max_fps")
     if fps:
-        device = str(found["machine"]["device"])
-        found["percent_of_peak"] = share_of_peak(device, found["gflop"]["frame"], 1 / fps)
-    return found
+        device = str(results["machine"]["device"])
+        results["percent_of_peak"] = share_of_peak(device, results["gflop"]["frame"], 1 / fps)
+    return results
 
 
-def table(found: dict) -> str:
+def bench_table(results: dict) -> str:
     """For people: a column for each number of queries, then the parts, then memory."""
-    counts = list(found["queries"])
-    names = [n for n in found["queries"][counts[0]] if n != "parts"]
-    lines = [" ".join(f"{key} {value}" for key, value in found["machine"].items()), ""]
+    counts = list(results["queries"])
+    names = [n for n in results["queries"][counts[0]] if n != "parts"]
+    lines = [" ".join(f"{key} {value}" for key, value in results["machine"].items()), ""]
     lines.append("| |" + "|".join(f" {c} queries " for c in counts) + "|")
     lines.append("|---" * (len(counts) + 1) + "|")
     for name in names:
-        cells = [f" {found['queries'][c][name]:.1f} " for c in counts]
+        cells = [f" {results['queries'][c][name]:.1f} " for c in counts]
         lines.append(f"| {name} |" + "|".join(cells) + "|")
-    parts = found["queries"][counts[0]].get("parts", {})
+    parts = results["queries"][counts[0]].get("parts", {})
     if parts:
         lines += ["", "| part | ms a call | calls a frame | ms a frame |", "|---|---|---|---|"]
-    for part, one in sorted(parts.items(), key=lambda item: -item[1]["ms a frame"]):
-        numbers = (one["ms a call"], one["calls a frame"], one["ms a frame"])
+    for part, times in sorted(parts.items(), key=lambda item: -item[1]["ms a frame"]):
+        numbers = (times["ms a call"], times["calls a frame"], times["ms a frame"])
         lines.append(f"| {part} |" + "|".join(f" {number:.2f} " for number in numbers) + "|")
-    lines += ["", *(f"{name}: {value:.0f}" for name, value in found["memory"].items())]
-    gflop = ", ".join(f"{name} {value:.1f}" for name, value in found["gflop"].items())
+    lines += ["", *(f"{name}: {value:.0f}" for name, value in results["memory"].items())]
+    starts = results["start_cpu_s"].items()
+    lines += [f"CPU seconds of `{name}`: {seconds:.2f}" for name, seconds in starts]
+    gflop = ", ".join(f"{name} {value:.1f}" for name, value in results["gflop"].items())
     lines.append(f"GFLOP: {gflop}")
-    share = found.get("percent_of_peak")
+    share = results.get("percent_of_peak")
     if share is not None:
         lines.append(f"percent of the device's peak at the fastest rate: {share:.1f}")
     return "\n".join(lines) + "\n"
@@ -140,14 +148,16 @@ def _parser() -> Parser:
     parser.add_argument("--preset", choices=PRESETS, default="tiny", help="of random weights")
     parser.add_argument("--random-weights", action="store_true", help="instead of a folder's")
     size = width_by_height(1)
-    parser.add_argument("--size", type=size, default=(640, 480), help="of the camera's frames")
+    parser.add_argument("--size", type=size, default="640x480", help="of the camera's frames")
     parser.add_argument("--frames", type=whole(1), default=150, help="measured, after the warm-up")
     parser.add_argument("--rate", type=above_0, default=15.0, help="of the camera, in Hz")
-    parser.add_argument("--queries", type=_counts, default=[1], metavar="N,N", help="as 1,4,16")
+    parser.add_argument(
+        "--queries", type=_counts, default="1", metavar="N,N", help="at a time, as 1,4,16"
+    )
     parser.add_argument("--mode", choices=("offline", "streaming"), help="default: both")
     parser.add_argument("--threads", type=THREADS, default=1, help="CPU threads of the tracker")
     parser.add_argument("--compile", action="store_true", help="what runs for every frame")
-    parser.add_argument("--json", type=Path, metavar="FILE")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="writes the figures into FILE")
     parser.add_argument("--growth", type=Path, metavar="DIR", help="sweeps; SVG plots into DIR")
     parser.add_argument(
         "--growth-frames", type=whole(1), default=10_000, help="of the longest stream"
@@ -175,10 +185,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     width, height = options.size
     load = measure.Load(height, width, options.frames, options.rate)
     modes = (options.mode,) if options.mode else ("streaming", "offline")
-    found = bench(model, load, modes, options.queries, options.compile)
+    results = bench(model, load, modes, options.queries, options.compile)
     if options.json:
-        options.json.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
-    sys.stdout.write(table(found))
+        options.json.write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
+    sys.stdout.write(bench_table(results))
     return 0
 
 
@@ -193,12 +203,12 @@ def _model(options: argparse.Namespace) -> Virst:
 
 
 def _grow(model: Virst, options: argparse.Namespace) -> int:
-    found = growth.measure(model, options.growth_frames)
-    for name, points in found.items():
+    results = growth.measure(model, options.growth_frames)
+    for name, points in results.items():
         growth.plot(options.growth / f"{name.replace(' ', '_')}.svg", name, points)
         for x, point in points:
-            said = ", ".join(f"{value:.1f} {key}" for key, value in point.items())
-            sys.stdout.write(f"{name} {x}: {said}\n")
-    text = json.dumps({"machine": machine(model), "growth": found}, indent=1)
+            values = ", ".join(f"{value:.1f} {key}" for key, value in point.items())
+            sys.stdout.write(f"{name} {x}: {values}\n")
+    text = json.dumps({"machine": measured_on(model), "growth": results}, indent=1)
     (options.growth / "growth.json").write_text(text + "\n", encoding="utf-8")
     return 0

@@ -9,7 +9,7 @@ import time
 import torch
 from tqdm import tqdm
 
-from virst_model.bench.measure import Load, pictures, queries
+from virst_model.bench.measure import Load, queries, stream_pictures
 from virst_model.model.virst import Virst
 from virst_model.stream.session import Session, SessionOptions
 
@@ -21,7 +21,7 @@ Point = dict[str, float]
 
 def _stream(model: Virst, load: Load, options: SessionOptions) -> Point:
     """A synchronous stream: milliseconds of a frame, groundings included, and of a grounding."""
-    images = pictures(load)
+    images = stream_pictures(load)
     full = round(options.window_size * options.window_period_s * load.rate_hz) + 1
     with torch.inference_mode(), Session(model, options) as session:
         session.set_queries(queries(load.queries))
@@ -60,13 +60,13 @@ def sweeps(most_frames: int = 10_000) -> dict[str, tuple[Sequence[int], Callable
 
 def measure(model: Virst, most_frames: int = 10_000) -> dict[str, list[tuple[int, Point]]]:
     """All sweeps; each changes one thing and leaves the rest as it is by default."""
-    found: dict[str, list[tuple[int, Point]]] = {}
+    swept: dict[str, list[tuple[int, Point]]] = {}
     load, options = Load(frames=MEASURED), SessionOptions(sync=True)
     for name, (points, change) in sweeps(most_frames).items():
-        found[name] = [
+        swept[name] = [
             (x, _stream(model, *change(load, options, x))) for x in tqdm(points, desc=name)
         ]
-    return found
+    return swept
 
 
 def plot(path: Path, name: str, points: Sequence[tuple[int, Point]]) -> None:

@@ -9,7 +9,7 @@ import torch
 
 from virst_model.answer import TRACKING, Query
 from virst_model.bench.parts import Stopwatch, listening
-from virst_model.frames import MemoryFrames
+from virst_model.frames import ImageArrays
 from virst_model.model.machine import peak_mib
 from virst_model.model.virst import Virst
 from virst_model.offline.video import segment_video
@@ -17,7 +17,7 @@ from virst_model.stream.session import Session, SessionOptions
 from virst_model.synthetic.scenes import DEMO_QUERIES, demo_scene
 
 # Pictures that a stream repeats, back and forth: drawing them is no part of the time.
-PICTURES = 48
+REPEATED_PICTURES = 48
 
 
 @dataclass(frozen=True)
@@ -38,10 +38,13 @@ class Load:
     queries: int = 1
 
 
-def pictures(load: Load) -> list[np.ndarray]:
+def stream_pictures(load: Load) -> list[np.ndarray]:
     """The stream's pictures, uint8 RGB; the same for the same load."""
     scene = demo_scene()
-    once = [scene.render(i / load.rate_hz, load.height, load.width)[0] for i in range(PICTURES)]
+    once = [
+        scene.render(i / load.rate_hz, load.height, load.width)[0]
+        for i in range(REPEATED_PICTURES)
+    ]
     return once + once[-2:0:-1]
 
 
@@ -67,7 +70,7 @@ def streaming(model: Virst, load: Load, options: SessionOptions) -> dict[str, fl
         first_mask_ms: from a new query on a full window to its first mask, at the camera's rate.
         grounding_ms: median of a grounding.
     """
-    images = pictures(load)
+    images = stream_pictures(load)
     with torch.inference_mode(), Session(model, options) as session:
         session.warm_up(load.height, load.width)
         session.set_queries(queries(load.queries))
@@ -82,7 +85,7 @@ def streaming(model: Virst, load: Load, options: SessionOptions) -> dict[str, fl
         start_s = time.perf_counter()
         for _ in range(load.frames):
             result = session.step(images[count % len(images)], count / load.rate_hz)
-            tracked += sum(one.state == TRACKING for one in result.results)
+            tracked += sum(answer.state == TRACKING for answer in result.results)
             count += 1
         _settle(model)
         fastest = load.frames / (time.perf_counter() - start_s)
@@ -128,7 +131,7 @@ class _Camera:
         start_s = time.perf_counter()
         while time.perf_counter() - start_s < limit_s:
             result, _ = self._next()
-            if all(one.state == TRACKING for one in result.results):
+            if all(answer.state == TRACKING for answer in result.results):
                 return 1000 * (time.perf_counter() - start_s)
         return float("inf")
 
@@ -148,7 +151,7 @@ def parts(model: Virst, load: Load, options: SessionOptions) -> dict[str, dict[s
     Measured on a full window over whole periods of re-grounding (`load.frames` or a little more),
     without a thread beside it, waiting for the device at each part.
     """
-    images = pictures(load)
+    images = stream_pictures(load)
     watch = Stopwatch(model.device)
     full = round(options.window_size * options.window_period_s * load.rate_hz) + 1
     period = max(1, round(options.reground_every * options.window_period_s * load.rate_hz))
@@ -163,7 +166,7 @@ def parts(model: Virst, load: Load, options: SessionOptions) -> dict[str, dict[s
             for t in range(full, full + frames):
                 session.step(images[t % len(images)], t / load.rate_hz)
         whole_ms = 1000 * (time.perf_counter() - start_s)
-    found = {
+    milliseconds = {
         part: {
             "ms a call": float(np.median(times)),
             "ms a frame": sum(times) / frames,
@@ -171,17 +174,17 @@ def parts(model: Virst, load: Load, options: SessionOptions) -> dict[str, dict[s
         }
         for part, times in watch.calls_ms.items()
     }
-    rest = whole_ms / frames - sum(one["ms a frame"] for one in found.values())
-    found["the rest"] = {"ms a call": rest, "ms a frame": rest, "calls a frame": 1.0}
-    return found
+    rest = whole_ms / frames - sum(part["ms a frame"] for part in milliseconds.values())
+    milliseconds["the rest"] = {"ms a call": rest, "ms a frame": rest, "calls a frame": 1.0}
+    return milliseconds
 
 
 def offline(model: Virst, load: Load) -> dict[str, float]:
     """A whole video of `load.frames` frames, from the first look to the last mask."""
-    images = pictures(load)
+    images = stream_pictures(load)
     repeated = [images[index % len(images)] for index in range(load.frames)]
-    video = MemoryFrames(repeated, load.rate_hz)
-    first = MemoryFrames(images[:8], load.rate_hz)
+    video = ImageArrays(repeated, load.rate_hz)
+    first = ImageArrays(images[:8], load.rate_hz)
     for _ in segment_video(model, first, DEMO_QUERIES[:1]):
         pass
     _settle(model)
@@ -197,11 +200,11 @@ def offline(model: Virst, load: Load) -> dict[str, float]:
 def memory(model: Virst) -> dict[str, float]:
     """MiB: of the device where there is one, peak and now; of the process; of the weights."""
     weights = sum(p.numel() * p.element_size() for p in model.parameters()) / 2**20
-    found = {"weights_mib": weights, "process_peak_mib": peak_mib(torch.device("cpu"))}
+    mib = {"weights_mib": weights, "process_peak_mib": peak_mib(torch.device("cpu"))}
     if model.device.type == "cuda":
-        found["gpu_peak_mib"] = torch.cuda.max_memory_allocated() / 2**20
-        found["gpu_steady_mib"] = torch.cuda.memory_allocated() / 2**20
-    return found
+        mib["gpu_peak_mib"] = torch.cuda.max_memory_allocated() / 2**20
+        mib["gpu_steady_mib"] = torch.cuda.memory_allocated() / 2**20
+    return mib
 
 
 def _settle(model: Virst) -> None:

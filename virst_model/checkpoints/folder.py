@@ -13,12 +13,12 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 import torch
 
-from virst_model.errors import InputError
+from virst_model.errors import FileError
 
-CONFIG = "config.json"
-WEIGHTS = "model.safetensors"
+CONFIG_FILE = "config.json"
+WEIGHTS_FILE = "model.safetensors"
 # Names the file of each tensor where the weights are in several.
-INDEX = "model.safetensors.index.json"
+INDEX_FILE = "model.safetensors.index.json"
 
 _DTYPES = {
     torch.float32: "F32",
@@ -31,21 +31,13 @@ _DTYPES = {
 }
 
 
-class WeightsError(InputError):
-    """A folder of weights cannot be used. `str()` is one line: the path, why, what to do."""
+class WeightsError(FileError):
+    """A folder of weights cannot be used."""
 
     advice = (
-        f"; give a folder with {CONFIG} and {WEIGHTS} that training or an import wrote, "
+        f"; give a folder with {CONFIG_FILE} and {WEIGHTS_FILE} that training or an import wrote, "
         "or no folder for the packaged model"
     )
-
-    def __init__(self, path: str | os.PathLike[str], reason: str) -> None:
-        self.path = Path(path)
-        self.reason = " ".join(reason.split())
-        super().__init__(path, reason)
-
-    def __str__(self) -> str:
-        return f"{self.path}: {self.reason}{self.advice}"
 
 
 def save_state(
@@ -63,10 +55,10 @@ def save_state(
     folder.mkdir(parents=True, exist_ok=True)
     tensors = {name: _stored(tensor, dtype) for name, tensor in state.items()}
     text = json.dumps(config, indent=2, ensure_ascii=False) + "\n"
-    with _replacing(folder / WEIGHTS) as path:
+    with _replacing(folder / WEIGHTS_FILE) as path:
         save_file(tensors, path, metadata={"format": "pt"})
-    (folder / INDEX).unlink(missing_ok=True)
-    with _replacing(folder / CONFIG) as path:
+    (folder / INDEX_FILE).unlink(missing_ok=True)
+    with _replacing(folder / CONFIG_FILE) as path:
         path.write_text(text, encoding="utf-8")
 
 
@@ -80,14 +72,23 @@ def read(folder: str | os.PathLike[str]) -> tuple[dict[str, Any], dict[str, torc
         WeightsError: the folder or a file is missing, unreadable or damaged.
     """
     folder = Path(folder)
-    if not folder.is_dir():
-        reason = "is not a folder" if folder.exists() else "no such folder"
-        raise WeightsError(folder, reason)
-    config = read_json(folder / CONFIG)
+    config = read_config(folder)
     state: dict[str, torch.Tensor] = {}
     for path in weight_files(folder):
         state |= read_weights(path)
     return config, state
+
+
+def read_config(folder: Path) -> dict[str, Any]:
+    """The values of a folder's config.json.
+
+    Raises:
+        WeightsError: the folder or the file is missing, unreadable or damaged.
+    """
+    if not folder.is_dir():
+        reason = "is not a folder" if folder.exists() else "no such folder"
+        raise WeightsError(folder, reason)
+    return read_object(folder / CONFIG_FILE)
 
 
 def weight_files(folder: Path) -> list[Path]:
@@ -96,15 +97,15 @@ def weight_files(folder: Path) -> list[Path]:
     Raises:
         WeightsError: the index is unreadable, or names a file outside of the folder.
     """
-    if not (folder / INDEX).exists():
-        return [folder / WEIGHTS]
-    files = read_json(folder / INDEX).get("weight_map")
+    if not (folder / INDEX_FILE).exists():
+        return [folder / WEIGHTS_FILE]
+    files = read_object(folder / INDEX_FILE).get("weight_map")
     if not isinstance(files, dict) or not files:
-        raise WeightsError(folder / INDEX, "has no weight_map")
+        raise WeightsError(folder / INDEX_FILE, "has no weight_map")
     names = sorted({str(name) for name in files.values()})
     for name in names:
         if Path(name).name != name:
-            raise WeightsError(folder / INDEX, f"names the file {name!r}, which is elsewhere")
+            raise WeightsError(folder / INDEX_FILE, f"names the file {name!r}, which is elsewhere")
     return [folder / name for name in names]
 
 
@@ -157,7 +158,7 @@ def _replacing(path: Path) -> Iterator[Path]:
         os.replace(part, path)
 
 
-def read_json(path: Path) -> dict[str, Any]:
+def read_object(path: Path) -> dict[str, Any]:
     """A JSON object; WeightsError where the file is missing, unreadable or something else."""
     try:
         config = json.loads(path.read_text(encoding="utf-8"))

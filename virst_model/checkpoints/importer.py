@@ -20,9 +20,9 @@ from tqdm import tqdm
 
 from virst_model.arguments import Parser
 from virst_model.checkpoints.folder import (
-    CONFIG,
-    INDEX,
-    WEIGHTS,
+    CONFIG_FILE,
+    INDEX_FILE,
+    WEIGHTS_FILE,
     read_weights,
     weight_files,
     write_tensors,
@@ -47,7 +47,7 @@ SHARD_BYTES = 4 << 30
 # What has been read of a mapped file stays in memory until the file is closed: after so many bytes
 # the sources are opened anew.
 OPEN_BYTES = 256 << 20
-DTYPES = {"bfloat16": torch.bfloat16, "float16": torch.float16, "float32": torch.float32}
+STORED_DTYPES = {"bfloat16": torch.bfloat16, "float16": torch.float16, "float32": torch.float32}
 
 Layout = dict[str, tuple[torch.dtype, tuple[int, ...]]]
 
@@ -89,7 +89,7 @@ def import_released(
             _write_weights(model, files, part, dtype)
             tokenizer.save(str(part / "tokenizer.json"))
             text = json.dumps(config.to_dict(), indent=2, ensure_ascii=False) + "\n"
-            (part / CONFIG).write_text(text, encoding="utf-8")
+            (part / CONFIG_FILE).write_text(text, encoding="utf-8")
             part.replace(out)
     except OSError as error:
         raise ReleaseError(out, f"cannot be written ({error.strerror or error})") from error
@@ -134,7 +134,7 @@ def _write_weights(model: Virst, files: ReleasedFiles, folder: Path, dtype: torc
         for name, tensor in model.state_dict().items()
     }
     shards = _shards(layout)
-    names = [WEIGHTS]
+    names = [WEIGHTS_FILE]
     if len(shards) > 1:
         names = [f"model-{i + 1:05}-of-{len(shards):05}.safetensors" for i in range(len(shards))]
     total = sum(map(_bytes, layout.values()))
@@ -144,7 +144,7 @@ def _write_weights(model: Virst, files: ReleasedFiles, folder: Path, dtype: torc
     if len(shards) > 1:
         files_of = {n: name for name, shard in zip(names, shards, strict=True) for n in shard}
         index = {"metadata": {"total_size": total}, "weight_map": files_of}
-        (folder / INDEX).write_text(json.dumps(index, indent=1) + "\n", encoding="utf-8")
+        (folder / INDEX_FILE).write_text(json.dumps(index, indent=1) + "\n", encoding="utf-8")
 
 
 def _tensors(
@@ -177,7 +177,7 @@ def _bytes(kind: tuple[torch.dtype, tuple[int, ...]]) -> int:
     return kind[0].itemsize * prod(kind[1])
 
 
-def table(path: Path) -> str:
+def tensor_table(path: Path) -> str:
     """Groups of a file's tensors (or a folder's), with their tensors, elements and dtypes.
 
     Raises:
@@ -198,10 +198,10 @@ def table(path: Path) -> str:
 
 def _contents(path: Path) -> Mapping[str, torch.Tensor]:
     if path.is_dir():
-        found: dict[str, torch.Tensor] = {}
+        tensors: dict[str, torch.Tensor] = {}
         for file in weight_files(path):
-            found |= read_weights(file)
-        return found
+            tensors |= read_weights(file)
+        return tensors
     return read_tensors(path, STATE, "model")
 
 
@@ -256,7 +256,9 @@ def _parser() -> Parser:
         default="released",
         help="switches (docs/released.md)",
     )
-    importing.add_argument("--dtype", choices=DTYPES, default="bfloat16", help="of the weights")
+    importing.add_argument(
+        "--dtype", choices=STORED_DTYPES, default="bfloat16", help="of the weights"
+    )
     inspecting = commands.add_parser(
         "inspect", help="what tensors are in a file", description=INSPECTING
     )
@@ -270,9 +272,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = _parser().parse_args(arguments)
     logging.basicConfig(format="%(levelname)s: %(message)s", level=logging.WARNING)
     if options.command == "inspect":
-        sys.stdout.write(table(options.file))
+        sys.stdout.write(tensor_table(options.file))
         return 0
     files = ReleasedFiles(options.virst, options.videochat, options.sam2)
-    config = import_released(files, options.out, options.behaviour, DTYPES[options.dtype])
+    config = import_released(files, options.out, options.behaviour, STORED_DTYPES[options.dtype])
     sys.stdout.write(f"{options.out}: {config.behaviour.name} behaviour, {options.dtype}\n")
     return 0

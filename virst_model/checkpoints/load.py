@@ -11,7 +11,7 @@ from torch.overrides import TorchFunctionMode
 from transformers.models.qwen2.modeling_qwen2 import Qwen2RotaryEmbedding
 
 from virst_model.checkpoints.device import choose_device
-from virst_model.checkpoints.folder import CONFIG, WeightsError, read, save_state
+from virst_model.checkpoints.folder import CONFIG_FILE, WeightsError, read, read_config, save_state
 from virst_model.config import VirstConfig
 from virst_model.model.virst import Virst
 
@@ -68,27 +68,40 @@ def load_stored(folder: str | Path | None = None) -> Virst:
     return settle(_read_model(Path(folder) if folder else TINY), "cpu", None)
 
 
+def stored_config(folder: Path) -> VirstConfig:
+    """The configuration of a folder, whose weights are not looked at.
+
+    Raises:
+        WeightsError: the folder or its config.json is missing, damaged or of another model.
+    """
+    return _configure(folder, read_config(folder))
+
+
+def _configure(folder: Path, values: dict[str, Any]) -> VirstConfig:
+    try:
+        return VirstConfig.from_dict(values)
+    except ValueError as error:
+        raise WeightsError(folder / CONFIG_FILE, str(error)) from None
+
+
 def _read_model(folder: Path) -> Virst:
     values, state = read(folder)
-    try:
-        config = VirstConfig.from_dict(values)
-    except ValueError as error:
-        raise WeightsError(folder / "config.json", str(error)) from None
+    config = _configure(folder, values)
     tokenizer = _tokenizer(folder)
     try:
         model = empty(config, tokenizer)
     except (ArithmeticError, AssertionError, IndexError, RuntimeError, ValueError) as error:
         reason = f"its sizes do not fit together ({error})"
-        raise WeightsError(folder / "config.json", reason) from None
+        raise WeightsError(folder / CONFIG_FILE, reason) from None
     try:
         missing, unexpected = model.load_state_dict(state, strict=False, assign=True)
     except RuntimeError as error:  # a shape
-        reason = f"the weights are not those of {CONFIG}: {error}"
+        reason = f"the weights are not those of {CONFIG_FILE}: {error}"
         raise WeightsError(folder, reason) from None
     if missing or unexpected:
         raise WeightsError(
             folder,
-            f"the weights are not those of {CONFIG}: missing {missing[:3]}, "
+            f"the weights are not those of {CONFIG_FILE}: missing {missing[:3]}, "
             f"unexpected {unexpected[:3]} ({len(missing)} and {len(unexpected)} in all)",
         )
     return model

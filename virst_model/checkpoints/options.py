@@ -1,6 +1,8 @@
 """What the programs that run a model on a video share: options, and the model they name."""
 
 import argparse
+from collections.abc import Iterator
+import contextlib
 import logging
 import os
 from pathlib import Path
@@ -11,12 +13,19 @@ import torch
 from virst_model.arguments import SEED, whole
 from virst_model.checkpoints.device import DeviceError, choose_device
 from virst_model.checkpoints.load import load
-from virst_model.checkpoints.switches import SwitchError, with_behaviour, with_fusion
-from virst_model.config import MOST_ALPHA
+from virst_model.checkpoints.switches import (
+    SwitchError,
+    check_fusion,
+    with_behaviour,
+    with_fusion,
+)
+from virst_model.config import MOST_ALPHA, VirstConfig
 from virst_model.errors import UsageError
 from virst_model.model.anchors import STRATEGIES
 from virst_model.model.virst import Virst
 
+# Of --initial-fusion.
+INITIAL_FUSION = {"on": True, "off": False}
 DTYPES = {"fp32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}
 
 
@@ -68,14 +77,20 @@ def load_switched(options: argparse.Namespace) -> Virst:
         WeightsError: its files cannot be used.
         UsageError: there is no such device, or the weights lack a fusion.
     """
-    model, told = load_model(options), switched(options)
-    behaviour = {name: told[name] for name in ("alpha", "anchors") if name in told}
-    initial = {"on": True, "off": False}.get(options.initial_fusion)
+    model, switches = load_model(options), switched(options)
+    check_switches(options, model.config)
+    with_fusion(model, INITIAL_FUSION.get(options.initial_fusion), options.second_fusion)
+    behaviour = {name: switches[name] for name in ("alpha", "anchors") if name in switches}
+    return with_behaviour(model, **behaviour)
+
+
+def check_switches(options: argparse.Namespace, config: VirstConfig) -> None:
+    """Raises UsageError where weights of `config` lack a fusion that `add_switches` sets."""
+    initial = INITIAL_FUSION.get(options.initial_fusion)
     try:
-        with_fusion(model, initial, options.second_fusion)
+        check_fusion(config, initial, options.second_fusion)
     except SwitchError as error:
         raise UsageError(f"--{str(error).replace(' ', '-', 1)}") from None
-    return with_behaviour(model, **behaviour)
 
 
 def load_model(options: argparse.Namespace) -> Virst:
@@ -86,13 +101,25 @@ def load_model(options: argparse.Namespace) -> Virst:
         PackageError: a package is not installed.
         UsageError: there is no such device.
     """
-    return load(options.model, chosen_device(options), DTYPES.get(options.dtype))
+    with _device_option():
+        return load(options.model, options.device or "auto", DTYPES.get(options.dtype))
 
 
 def chosen_device(options: argparse.Namespace) -> str:
-    """The device that the options name; UsageError where it cannot be used."""
-    try:
+    """The device that the options name, for what is not loaded from a folder.
+
+    Raises:
+        UsageError: it cannot be used.
+    """
+    with _device_option():
         return choose_device(options.device or "auto")
+
+
+@contextlib.contextmanager
+def _device_option() -> Iterator[None]:
+    """A device that cannot be used is --device that cannot be followed."""
+    try:
+        yield
     except DeviceError as error:
         raise UsageError(f"--{error}") from None
 

@@ -26,11 +26,11 @@ from tokenizers import (
 import torch
 
 from virst_model.checkpoints.folder import (
-    CONFIG,
-    INDEX,
-    WEIGHTS,
+    CONFIG_FILE,
+    INDEX_FILE,
+    WEIGHTS_FILE,
     WeightsError,
-    read_json,
+    read_object,
     read_weights,
     weight_files,
 )
@@ -74,10 +74,10 @@ class ReleasedFiles:
         Raises:
             ReleaseError: a file is missing, damaged or of something else.
         """
-        found: dict[str, tuple[Path, torch.Tensor]] = {}
+        parameters: dict[str, tuple[Path, torch.Tensor]] = {}
         for path, tensors in self._parts(vocabulary):
-            found |= {name: (path, tensor) for name, tensor in tensors.items()}
-        return Released(self.virst, found)
+            parameters |= {name: (path, tensor) for name, tensor in tensors.items()}
+        return Released(self.virst, parameters)
 
     def _parts(self, vocabulary: int) -> Iterator[tuple[Path, dict[str, torch.Tensor]]]:
         """Tensors by released name, the checkpoint's last."""
@@ -97,14 +97,14 @@ class ReleasedFiles:
 class Released:
     """Released parameters by name, mapped from their files; LoRA is merged when one is read."""
 
-    def __init__(self, path: Path, found: Mapping[str, tuple[Path, torch.Tensor]]) -> None:
+    def __init__(self, path: Path, parameters: Mapping[str, tuple[Path, torch.Tensor]]) -> None:
         self.path = path
-        self._found = found
+        self._parameters = parameters
 
     @cached_property
     def rank(self) -> int:
         """Of the LoRA; 0 where there is none or it is merged."""
-        ranks = {len(tensor) for name, (_, tensor) in self._found.items() if LORA_A in name}
+        ranks = {len(tensor) for name, (_, tensor) in self._parameters.items() if LORA_A in name}
         if len(ranks) > 1:
             raise ReleaseError(self.path, f"has LoRA of several ranks: {sorted(ranks)}")
         return ranks.pop() if ranks else 0
@@ -112,7 +112,7 @@ class Released:
     @cached_property
     def shapes(self) -> dict[str, tuple[int, ...]]:
         """Of everything in the files, LoRA as it is."""
-        return {name: tuple(tensor.shape) for name, (_, tensor) in self._found.items()}
+        return {name: tuple(tensor.shape) for name, (_, tensor) in self._parameters.items()}
 
     def check(self, expected: Mapping[str, tuple[int, ...]]) -> None:
         """Compares with a model's parameters (LoRA merged), by their released names.
@@ -131,10 +131,10 @@ class Released:
             ("unexpected", [name for name in self.shapes if name not in wanted]),
             ("of another shape", wrong),
         ]
-        said = [f"{len(names)} {kind}: {_some(names)}" for kind, names in problems if names]
-        if said:
-            path = self._found[problems[1][1][0]][0] if problems[1][1] else self.path
-            raise ReleaseError(path, "not the released VIRST's parameters; " + "; ".join(said))
+        faults = [f"{len(names)} {kind}: {_some(names)}" for kind, names in problems if names]
+        if faults:
+            path = self._parameters[problems[1][1][0]][0] if problems[1][1] else self.path
+            raise ReleaseError(path, "not the released VIRST's parameters; " + "; ".join(faults))
 
     def read(self, name: str, dtype: torch.dtype) -> torch.Tensor:
         """A parameter, merged in float32 with its LoRA: W + alpha / r * B A.
@@ -144,16 +144,16 @@ class Released:
         """
         tensor = self._finite(name)
         stem = name.removesuffix(".weight")
-        if stem + LORA_A in self._found:
+        if stem + LORA_A in self._parameters:
             low, high = self._finite(stem + LORA_A), self._finite(stem + LORA_B)
             merged = high.float() @ low.float()
             tensor = tensor.float().add(merged, alpha=LORA_ALPHA / len(low))
         if dtype == torch.float16 and tensor.abs().max() > torch.finfo(dtype).max:
-            raise ReleaseError(self._found[name][0], f"{name} does not fit into float16")
+            raise ReleaseError(self._parameters[name][0], f"{name} does not fit into float16")
         return tensor.to(dtype)
 
     def _finite(self, name: str) -> torch.Tensor:
-        path, tensor = self._found[name]
+        path, tensor = self._parameters[name]
         low, high = tensor.aminmax()
         if not (low.isfinite() and high.isfinite()):
             raise ReleaseError(path, f"{name} holds numbers that are not finite (NaN or infinite)")
@@ -162,12 +162,12 @@ class Released:
 
 def with_lora(shapes: Mapping[str, tuple[int, ...]], rank: int) -> dict[str, tuple[int, ...]]:
     """Released names and shapes with LoRA of a rank on its targets; with rank 0, without."""
-    found = {name: tuple(shape) for name, shape in shapes.items()}
+    with_targets = {name: tuple(shape) for name, shape in shapes.items()}
     for name in [name for name in shapes if rank and LORA_TARGET.fullmatch(name)]:
         outputs, inputs = shapes[name]
         stem = name.removesuffix(".weight")
-        found |= {stem + LORA_A: (rank, inputs), stem + LORA_B: (outputs, rank)}
-    return found
+        with_targets |= {stem + LORA_A: (rank, inputs), stem + LORA_B: (outputs, rank)}
+    return with_targets
 
 
 def sizes_of(shapes: Mapping[str, tuple[int, ...]], like: VirstConfig) -> VirstConfig:
@@ -244,15 +244,17 @@ def llm_settings(folder: Path, like: LlmConfig) -> LlmConfig:
     Raises:
         WeightsError: the file is unreadable.
     """
-    if not (folder / CONFIG).exists():
+    if not (folder / CONFIG_FILE).exists():
         return like
-    said = read_json(folder / CONFIG)
+    settings = read_object(folder / CONFIG_FILE)
     names = {
         "heads": "num_attention_heads",
         "rope_theta": "rope_theta",
         "rms_eps": "rms_norm_eps",
     }
-    return dataclasses.replace(like, **{ours: said[n] for ours, n in names.items() if n in said})
+    return dataclasses.replace(
+        like, **{ours: settings[n] for ours, n in names.items() if n in settings}
+    )
 
 
 def read_tokenizer(folder: Path) -> Tokenizer:
@@ -301,11 +303,11 @@ def _add_special(tokenizer: Tokenizer, path: Path) -> None:
     """Adds the tokens of a JSON object of numbers by token, which must become those numbers."""
     if not path.exists():
         return
-    for token, number in sorted(read_json(path).items(), key=lambda pair: pair[1]):
+    for token, number in sorted(read_object(path).items(), key=lambda pair: pair[1]):
         tokenizer.add_special_tokens([_special(token)])
         if tokenizer.token_to_id(token) != number:
-            found = tokenizer.token_to_id(token)
-            raise ReleaseError(path, f"{token} would be {found} in this vocabulary, not {number}")
+            own = tokenizer.token_to_id(token)
+            raise ReleaseError(path, f"{token} would be {own} in this vocabulary, not {number}")
 
 
 def _special(token: str) -> AddedToken:
@@ -367,9 +369,9 @@ def _safetensors(path: Path) -> dict[str, torch.Tensor]:
 
 def _videochat_files(folder: Path) -> list[Path]:
     """None where the folder holds no weights: a full checkpoint needs none."""
-    if (folder / INDEX).exists():
+    if (folder / INDEX_FILE).exists():
         return weight_files(folder)
-    return [path for path in (folder / WEIGHTS,) if path.exists()]
+    return [path for path in (folder / WEIGHTS_FILE,) if path.exists()]
 
 
 def _count(shapes: Mapping[str, tuple[int, ...]], prefix: str) -> int:

@@ -1,7 +1,9 @@
 """virst data: says what there is to train on, and makes more.
 
-virst data check DATA                                   what is found, what is missing
-virst data synthetic --out DATA/synthetic --split train videos in the layout of MeViS
+    virst data check DATA
+    virst data synthetic --out DATA/synthetic --split train --n 1000
+
+The first says what is found and what is missing, the second writes videos in the layout of MeViS.
 """
 
 import argparse
@@ -12,12 +14,21 @@ import sys
 
 from virst_model.arguments import Parser, whole, width_by_height
 from virst_model.data.check import check, describe, is_good
-from virst_model.data.record import DataError
 from virst_model.data.write_stories import Shot, write_stories
-from virst_model.errors import UsageError, program
+from virst_model.errors import FileError, UsageError, program
 from virst_model.synthetic.splits import SPLITS
 from virst_model.synthetic.trajectory import TICK_S
 
+CHECK = """Says of each split of each data set what is found and what is missing.
+
+    virst data check DATA
+"""
+SYNTHETIC = """Videos of acting shapes, with sentences, masks and questions (docs/datasets.md).
+
+    virst data synthetic --out DATA/synthetic --split train --n 1000
+
+A run that was stopped goes on where it was.
+"""
 MOST_STORY = 10**8 - 1  # a video's name is its seed in eight digits
 
 
@@ -35,7 +46,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _add_check(commands: argparse._SubParsersAction) -> None:
     parser = commands.add_parser(
-        "check", help="says of each data set what is found and what is missing"
+        "check", help="says of each data set what is found and what is missing", description=CHECK
     )
     parser.add_argument("root", type=Path, metavar="ROOT", help="the folder of the data sets")
     parser.set_defaults(run=_check)
@@ -44,7 +55,7 @@ def _add_check(commands: argparse._SubParsersAction) -> None:
 def _check(options: argparse.Namespace) -> int:
     """0 where at least one data set is there and nothing is damaged, else 1."""
     if not options.root.is_dir():
-        raise DataError(options.root, "no such folder; ROOT is the folder of the data sets")
+        raise FileError(options.root, "no such folder; ROOT is the folder of the data sets")
     findings = check(options.root)
     sys.stdout.writelines(f"{line}\n" for line in describe(findings))
     return 0 if is_good(findings) else 1
@@ -52,23 +63,27 @@ def _check(options: argparse.Namespace) -> int:
 
 def _add_synthetic(commands: argparse._SubParsersAction) -> None:
     parser = commands.add_parser(
-        "synthetic", help="writes videos of acting shapes, in the layout of MeViS"
+        "synthetic",
+        help="writes videos of acting shapes, in the layout of MeViS",
+        description=SYNTHETIC,
     )
     parser.add_argument("--out", type=Path, required=True, help="the data set's folder")
-    parser.add_argument("--split", choices=SPLITS, required=True)
+    parser.add_argument("--split", choices=SPLITS, required=True, help="which sentences")
     parser.add_argument("--n", type=whole(1), required=True, help="how many videos")
     parser.add_argument("--seed", type=whole(0, MOST_STORY), default=0, help="of the first video")
     parser.add_argument("--frames", type=whole(1), default=60, help="of each video")
     parser.add_argument("--fps", type=whole(1), default=10, help="frames a second")
     size = width_by_height(16)
-    parser.add_argument("--size", type=size, default=(320, 240), metavar="WIDTHxHEIGHT")
+    parser.add_argument(
+        "--size", type=size, default="320x240", metavar="WIDTHxHEIGHT", help="of each picture"
+    )
     parser.set_defaults(run=_write_synthetic)
 
 
 def _write_synthetic(options: argparse.Namespace) -> int:
     if options.frames < TICK_S * options.fps:
-        said = f"{options.frames} at {options.fps} a second are under {TICK_S} s"
-        raise UsageError(f"--frames: {said}")
+        shortest = f"{options.frames} at {options.fps} a second are under {TICK_S} s"
+        raise UsageError(f"--frames: {shortest}")
     shot = Shot(options.frames, options.fps, *options.size)
     folder = write_stories(options.out, options.split, options.n, options.seed, shot)
     sys.stdout.write(f"{folder}: {options.n} videos\n")

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from virst_model.data.own import load_own
 from virst_model.data.reason import load_reason_seg
-from virst_model.data.record import DataError, Records
+from virst_model.data.record import Records
 from virst_model.data.refer import load_refer
 from virst_model.data.rvos import (
     load_lv_vis,
@@ -29,6 +29,7 @@ from virst_model.data.semantic import (
     load_pascal_part,
 )
 from virst_model.data.video_qa import load_synthetic_questions, load_video_qa
+from virst_model.errors import FileError
 
 SEMANTIC = "semantic"
 REFERRING_IMAGE = "referring_image"
@@ -37,7 +38,7 @@ RVOS = "rvos"
 VIDEO_QA = "video_qa"
 
 # How often a category is drawn (paper A.2).
-WEIGHTS = {SEMANTIC: 4, REFERRING_IMAGE: 3, REASONING_IMAGE: 1, RVOS: 12, VIDEO_QA: 1}
+CATEGORY_WEIGHTS = {SEMANTIC: 4, REFERRING_IMAGE: 3, REASONING_IMAGE: 1, RVOS: 12, VIDEO_QA: 1}
 
 # Folders of ROOT that data sets may be gathered in; the released code has its own.
 GATHERED_IN = ("", "LISA", "LISA/sem_seg", "sem_seg", "RVOS_ROOT")
@@ -48,10 +49,10 @@ class Dataset:
     """An entry of the catalogue.
 
     Attributes:
-        category: of WEIGHTS.
+        category: of CATEGORY_WEIGHTS.
         folders: what its folder may be called.
         splits: the data set's own words; the first is the one to train on.
-        load: (its folder, split) -> Records; raises DataError.
+        load: (its folder, split) -> Records; raises FileError.
         ratio: how often it is drawn beside the others of its category; 0 has to be named, or be
             all there is (mixture.py).
     """
@@ -140,22 +141,22 @@ def open_dataset(name: str, root: str | Path, split: str) -> Records:
     """A split of a data set that lies under `root`.
 
     Raises:
-        DataError: there is no data set or split of that name, it does not lie there, or it is
+        FileError: there is no data set or split of that name, it does not lie there, or it is
             incomplete or damaged.
     """
     if name not in CATALOGUE:
-        raise DataError(root, f"no data set is called {name!r}; {', '.join(CATALOGUE)} are")
+        raise FileError(root, f"no data set is called {name!r}; {', '.join(CATALOGUE)} are")
     dataset = CATALOGUE[name]
     if split not in dataset.splits:
         splits = ", ".join(dataset.splits)
-        raise DataError(root, f"{name} has no split {split!r}; it has {splits}")
+        raise FileError(root, f"{name} has no split {split!r}; it has {splits}")
     folder = locate(name, root)
     if folder is None:
         folders = " or ".join(dataset.folders)
-        raise DataError(root, f"no {name} here: it would lie in {folders} (docs/datasets.md)")
+        raise FileError(root, f"no {name} here: it would lie in {folders} (docs/datasets.md)")
     return dataset.load(folder, split)
 
 
-def is_missing(error: DataError) -> bool:
+def is_missing(error: FileError) -> bool:
     """Whether it says that a file is not there, and not that one is damaged."""
     return not Path(error.path).exists()

@@ -8,8 +8,9 @@ from pathlib import Path
 from tqdm import tqdm
 
 from virst_model.data.catalogue import CATALOGUE, is_missing, locate
-from virst_model.data.picture import read_picture
-from virst_model.data.record import DataError, Records
+from virst_model.data.record import Records
+from virst_model.errors import FileError
+from virst_model.frames import read_image
 
 # Of every split so many records are looked at, evenly spread: a picture and its truth.
 LOOKED_AT = 3
@@ -72,7 +73,7 @@ def _look(name: str, split: str, root: Path) -> Finding:
         return Finding(name, split)
     try:
         records = CATALOGUE[name].load(folder, split)
-    except DataError as error:
+    except FileError as error:
         kind = "missing" if is_missing(error) else "broken"
         return Finding(name, split, folder, **{kind: str(error)})
     return Finding(
@@ -92,11 +93,11 @@ def _damage(records: Records) -> str:
     try:
         for index in {count * i // LOOKED_AT for i in range(LOOKED_AT)} if count else ():
             record = records.records[index]
-            read_picture(record.frames[0])
+            read_image(record.frames[0])
             for expression in record.expressions[:1]:
                 if expression.mask is not None:
                     expression.mask(0)
-    except DataError as error:
+    except FileError as error:
         return str(error)
     return ""
 

@@ -16,7 +16,7 @@ from tqdm import tqdm
 
 from virst_model.data.coco import form_of, read_json
 from virst_model.data.picture import names_in, read_labels
-from virst_model.data.record import DataError
+from virst_model.errors import FileError
 
 Index = dict[str, list[int]]
 
@@ -29,7 +29,7 @@ def index_classes(folder: Path) -> tuple[Index, int]:
     Looks at pictures that are new with a progress bar, and writes the index where that is allowed.
 
     Raises:
-        DataError: there is no such folder, or its index is damaged.
+        FileError: there is no such folder, or its index is damaged.
     """
     path = folder.with_name(f"{folder.name}.classes.json")
     stems = sorted(name[:-4] for name in names_in(folder, "label pictures") if name[-4:] == ".png")
@@ -39,7 +39,7 @@ def index_classes(folder: Path) -> tuple[Index, int]:
     for stem in tqdm(new, f"classes of {folder}", disable=None if new else True):
         try:
             looked_at[stem] = np.unique(read_labels(folder / f"{stem}.png")).tolist()
-        except DataError as error:
+        except FileError as error:
             _log.warning("%s", error)
     index = {stem: looked_at[stem] for stem in stems if stem in looked_at}
     if index != known:

@@ -9,7 +9,7 @@ import numpy as np
 from pycocotools import mask as rle
 
 from virst_model.data.picture import check_size
-from virst_model.data.record import DataError
+from virst_model.errors import FileError
 
 # Polygons, or a run-length code {size, counts}, or a list of such codes.
 Segmentation = list | dict
@@ -19,25 +19,25 @@ _LEAST_NUMBERS = 6
 
 
 def read_json(path: Path) -> object:
-    """What a JSON file holds. Raises DataError where it is not there or damaged."""
+    """What a JSON file holds. Raises FileError where it is not there or damaged."""
     try:
         with path.open(encoding="utf-8") as file:
             return json.load(file)
     except OSError as error:
-        raise DataError(path, error.strerror or str(error)) from None
+        raise FileError(path, error.strerror or str(error)) from None
     except ValueError as error:
-        raise DataError(path, f"is not JSON ({error}); get the file again") from None
+        raise FileError(path, f"is not JSON ({error}); get the file again") from None
 
 
 @contextmanager
 def form_of(path: Path) -> Iterator[None]:
-    """Turns what goes wrong where fields are missing or of another type into a DataError."""
+    """Turns what goes wrong where fields are missing or of another type into a FileError."""
     try:
         yield
     except KeyError as error:
-        raise DataError(path, f"has an entry without {error}; get the file again") from None
+        raise FileError(path, f"has an entry without {error}; get the file again") from None
     except (TypeError, AttributeError, ValueError, IndexError) as error:
-        raise DataError(path, f"is not of its data set's form ({error})") from None
+        raise FileError(path, f"is not of its data set's form ({error})") from None
 
 
 def is_empty(segmentation: object) -> bool:
@@ -51,15 +51,15 @@ def read_union(
 ) -> np.ndarray:
     """A MaskReader of a still `picture`: everything that the segmentations mark.
 
-    `size` is the (H, W) that they are made for. Raises DataError where it is not the picture's, or
+    `size` is the (H, W) that they are made for. Raises FileError where it is not the picture's, or
     where pycocotools cannot read them.
     """
     check_size(size, picture)
     try:
-        codes = [code for one in segmentations for code in _codes(one, size)]
+        codes = [code for part in segmentations for code in _codes(part, size)]
         mask = rle.decode(rle.merge(codes)) if codes else np.zeros(size, np.uint8)
     except (ValueError, KeyError, TypeError, OverflowError) as error:
-        raise DataError(picture, f"its segmentation cannot be read ({error})") from None
+        raise FileError(picture, f"its segmentation cannot be read ({error})") from None
     return mask.astype(bool)
 
 

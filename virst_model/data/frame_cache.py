@@ -7,8 +7,8 @@ import tempfile
 from PIL import Image
 from tqdm import tqdm
 
-from virst_model.data.record import DataError
-from virst_model.frames import VideoError, natural, open_frames
+from virst_model.errors import FileError
+from virst_model.frames import list_images, open_frames
 
 # In the folder: how many bytes the video had. Times change where a data set is copied.
 _SIZE = "video_size.txt"
@@ -25,29 +25,28 @@ def cached_frames(video: Path, folder: Path) -> list[Path]:
     keep their numbers.
 
     Raises:
-        DataError: the video cannot be read, the folder cannot be written or is of another video.
+        FileError: the video cannot be read, the folder cannot be written or is of another video.
     """
     try:
         if not folder.is_dir():
             _extract(video, folder)
         size = folder / _SIZE
         if size.exists() and size.read_text() != str(video.stat().st_size):
-            raise DataError(folder, f"{video} was another when it was made; delete the folder")
-        frames = sorted(folder.glob("*.jpg"), key=natural)
-    except VideoError as error:
-        raise DataError(error.path, error.reason) from None
+            raise FileError(folder, f"{video} was another when it was made; delete the folder")
     except OSError as error:
-        raise DataError(
+        raise FileError(
             folder,
             f"cannot be written ({error.strerror or error}); frames of {video} belong there",
         ) from None
-    if not frames:
-        raise DataError(folder, f"holds no frames of {video}; delete the folder")
-    return frames
+    try:
+        return list_images(folder, (".jpg",))
+    except FileError as error:
+        reason = f"{error.reason}; frames of {video} belong there: delete the folder"
+        raise FileError(folder, reason) from None
 
 
 def _extract(video: Path, folder: Path) -> None:
-    """Raises VideoError or OSError."""
+    """Raises FileError or OSError."""
     frames = open_frames(video)
     folder.parent.mkdir(exist_ok=True)
     # Beside its place, so that it can be moved there in one step.
@@ -60,12 +59,12 @@ def _extract(video: Path, folder: Path) -> None:
                 Image.fromarray(frame.read()).save(
                     unfinished / f"{frame.index:05d}.jpg", quality=_QUALITY
                 )
-            except VideoError:
+            except FileError:
                 lost += 1
         if lost:
             _log.warning("%s: %d frames cannot be decoded and are left out", video, lost)
         if lost == frames.length:
-            raise VideoError(video, "none of its frames can be decoded")
+            raise FileError(video, "none of its frames can be decoded")
         (unfinished / _SIZE).write_text(str(video.stat().st_size))
         try:
             unfinished.rename(folder)

@@ -13,7 +13,7 @@ from virst_model.frames import natural
 
 
 @dataclass(frozen=True)
-class Sentence:
+class MetaExpression:
     """A sentence about a video.
 
     Attributes:
@@ -46,7 +46,7 @@ class Video:
     id: str
     names: tuple[str, ...]
     places: tuple[int, ...]
-    sentences: tuple[Sentence, ...]
+    sentences: tuple[MetaExpression, ...]
 
 
 def read_videos(path: Path, kinds: Mapping[int, str], spaced: bool) -> list[Video]:
@@ -57,7 +57,7 @@ def read_videos(path: Path, kinds: Mapping[int, str], spaced: bool) -> list[Vide
         spaced: texts have "_" for spaces.
 
     Raises:
-        DataError: the file is missing, damaged or of another form.
+        FileError: the file is missing, damaged or of another form.
     """
     content = read_json(path)
     with form_of(path):
@@ -68,13 +68,14 @@ def _video(id: str, entry: dict, kinds: Mapping[int, str], spaced: bool) -> Vide
     listed = [contained(name) for name in entry["frames"]]
     places = sorted(range(len(listed)), key=lambda place: natural(Path(listed[place])))
     sentences = []
-    for number, said in entry["expressions"].items():
-        text, obj_id, anno_ids = _text(said["exp"]), said.get("obj_id"), said.get("anno_id")
-        sentence = Sentence(
+    for number, expression in entry["expressions"].items():
+        text = _text(expression["exp"])
+        obj_id, anno_ids = expression.get("obj_id"), expression.get("anno_id")
+        sentence = MetaExpression(
             contained(number),
             text.replace("_", " ") if spaced else text,
-            kinds.get(said["type_id"], "") if kinds else said.get("kind", ""),
-            int(said.get("decided", 0)),
+            kinds.get(expression["type_id"], "") if kinds else expression.get("kind", ""),
+            int(expression.get("decided", 0)),
             None if anno_ids is None else tuple(map(str, anno_ids)),
             None if obj_id is None or isinstance(obj_id, list) else int(obj_id),
         )
@@ -83,7 +84,7 @@ def _video(id: str, entry: dict, kinds: Mapping[int, str], spaced: bool) -> Vide
     return Video(contained(id), names, tuple(places), tuple(sentences))
 
 
-def _text(said: object) -> str:
-    if not isinstance(said, str):
-        raise TypeError(f"a sentence is {said!r}, must be text")
-    return said
+def _text(text: object) -> str:
+    if not isinstance(text, str):
+        raise TypeError(f"a sentence is {text!r}, must be text")
+    return text

@@ -18,14 +18,15 @@ from tqdm import tqdm
 
 from virst_model.data.catalogue import (
     CATALOGUE,
+    CATEGORY_WEIGHTS,
     VIDEO_QA,
-    WEIGHTS,
     is_missing,
     locate,
     open_dataset,
 )
-from virst_model.data.record import DataError, Record
+from virst_model.data.record import Record
 from virst_model.data.sample import SEGMENTS, Draw, Sample, draw_sample, has_truth
+from virst_model.errors import FileError
 
 # Records in a row that may fail before it is the data set that is at fault.
 ATTEMPTS = 100
@@ -34,7 +35,7 @@ _log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
-class Source:
+class Component:
     """A data set in a mixture; `ratio` (above 0) is its share among those of its category."""
 
     name: str
@@ -51,23 +52,23 @@ class Mixture:
     """Sources, drawn from by number. `draw` may be called by several threads at once.
 
     Attributes:
-        sources: those that have something to train on, with nothing else in them.
-        shares: of each source, how often it is drawn; they sum up to 1.
+        components: those that have something to train on, with nothing else in them.
+        shares: of each component, how often it is drawn; they sum up to 1.
         skipped: records that could not be read so far, by reason.
     """
 
-    def __init__(self, sources: Sequence[Source], seed: int = 0, sentences: int = 3) -> None:
+    def __init__(self, components: Sequence[Component], seed: int = 0, sentences: int = 3) -> None:
         """At most `sentences` of a record are asked at once.
 
-        Raises ValueError where no source has anything to train on.
+        Raises ValueError where no component has anything to train on.
         """
-        self.sources = tuple(taught for taught in map(_taught, sources) if taught.records)
-        if not self.sources:
+        self.components = tuple(taught for taught in map(_taught, components) if taught.records)
+        if not self.components:
             raise ValueError("no data set has a record to train on")
-        for category in WEIGHTS:
-            if all(source.category != category for source in self.sources):
+        for category in CATEGORY_WEIGHTS:
+            if all(component.category != category for component in self.components):
                 _log.warning("no data of the category %s: the others are drawn more", category)
-        self.shares = _shares(self.sources)
+        self.shares = _shares(self.components)
         self.skipped: Counter[str] = Counter()
         self._seed, self._sentences = seed, sentences
         self._lock = threading.Lock()
@@ -75,7 +76,7 @@ class Mixture:
     @property
     def in_words(self) -> bool:
         """Whether a model learns to answer in words from it."""
-        return any(source.category == VIDEO_QA for source in self.sources)
+        return any(component.category == VIDEO_QA for component in self.components)
 
     def draw(self, number: int, frames: int, spacing: str = SEGMENTS) -> Sample:
         """Sample `number` (0, 1, ...) with `frames` frames: the same whenever it is drawn.
@@ -84,21 +85,21 @@ class Mixture:
         record stands in for one that cannot be read.
 
         Raises:
-            DataError: none of ATTEMPTS records in a row can be read; the last one's.
+            FileError: none of ATTEMPTS records in a row can be read; the last one's.
         """
         draw = Draw(frames, self._sentences, spacing)
         rng = np.random.default_rng([self._seed, number])
         for _ in range(ATTEMPTS):
-            source = self.sources[int(rng.choice(len(self.sources), p=self.shares))]
-            record = source.records[int(rng.integers(len(source.records)))]
+            component = self.components[int(rng.choice(len(self.components), p=self.shares))]
+            record = component.records[int(rng.integers(len(component.records)))]
             try:
-                return draw_sample(source.name, record, draw, rng)
-            except DataError as error:
+                return draw_sample(component.name, record, draw, rng)
+            except FileError as error:
                 last = error
                 self._skip(error)
         raise last
 
-    def _skip(self, error: DataError) -> None:
+    def _skip(self, error: FileError) -> None:
         reason = re.sub(r"[0-9]+", "#", error.reason)  # another size is no other reason
         with self._lock:
             self.skipped[reason] += 1
@@ -124,29 +125,31 @@ def open_mixture(
             a ratio has the mean of the others of its category, or 1.
 
     Raises:
-        DataError: a data set is damaged or not there, or there is none.
+        FileError: a data set is damaged or not there, or there is none.
     """
     if not Path(root).is_dir():
-        raise DataError(root, "no such folder; it would hold the data sets (docs/datasets.md)")
+        raise FileError(root, "no such folder; it would hold the data sets (docs/datasets.md)")
     ratios = dict(ratios or {})
     for name in (*sets, *ratios):
         if name not in CATALOGUE:
-            raise DataError(root, f"no data set is called {name}; {', '.join(CATALOGUE)} are")
+            raise FileError(root, f"no data set is called {name}; {', '.join(CATALOGUE)} are")
     chosen = choose_sets(root, sets, ratios)
-    found: dict[str, list[Record]] = {}
+    records: dict[str, list[Record]] = {}
     for name in tqdm(chosen, "data sets", disable=None):
         try:
-            found[name] = open_dataset(name, root, CATALOGUE[name].splits[0]).records
-        except DataError as error:
+            records[name] = open_dataset(name, root, CATALOGUE[name].splits[0]).records
+        except FileError as error:
             if name in sets or not is_missing(error):
                 raise
             _log.warning("%s is left out: %s", name, error)
     try:
-        sources = [Source(n, CATALOGUE[n].category, rs, chosen[n]) for n, rs in found.items()]
-        return Mixture(sources, seed, sentences)
+        components = [
+            Component(n, CATALOGUE[n].category, rs, chosen[n]) for n, rs in records.items()
+        ]
+        return Mixture(components, seed, sentences)
     except ValueError as error:
-        said = f"{error}; `virst data check {root}` says what is there"
-        raise DataError(root, said) from None
+        advice = f"`virst data check {root}` says what is there"
+        raise FileError(root, f"{error}; {advice}") from None
 
 
 def choose_sets(
@@ -154,13 +157,13 @@ def choose_sets(
 ) -> dict[str, float]:
     """The data sets to train on, in the catalogue's order, with their ratios: see open_mixture."""
     there = [name for name in CATALOGUE if locate(name, root) is not None]
-    given = {name: ratios.get(name, dataset.ratio) for name, dataset in CATALOGUE.items()}
-    wanted = sets or [name for name in there if given[name]] or there
+    ratio_of = {name: ratios.get(name, dataset.ratio) for name, dataset in CATALOGUE.items()}
+    wanted = sets or [name for name in there if ratio_of[name]] or there
     named = [name for name in CATALOGUE if name in wanted and ratios.get(name) != 0]
     for name in there:
         if not sets and name not in named and name not in ratios:
             _log.warning("%s is left out (%s): name it in sets=", name, locate(name, root))
-    return {name: given[name] or _mean_ratio(name, named, given) for name in named}
+    return {name: ratio_of[name] or _mean_ratio(name, named, ratio_of) for name in named}
 
 
 def _mean_ratio(name: str, among: Sequence[str], ratios: Mapping[str, float]) -> float:
@@ -169,14 +172,14 @@ def _mean_ratio(name: str, among: Sequence[str], ratios: Mapping[str, float]) ->
     return sum(ratios[n] for n in others) / len(others) if others else 1.0
 
 
-def _taught(source: Source) -> Source:
-    return replace(source, records=[r for r in source.records if has_truth(r)])
+def _taught(component: Component) -> Component:
+    return replace(component, records=[r for r in component.records if has_truth(r)])
 
 
-def _shares(sources: Sequence[Source]) -> np.ndarray:
+def _shares(components: Sequence[Component]) -> np.ndarray:
     """(S,): the category's weight among those that are there, times the share within it."""
     total = Counter()
-    for source in sources:
-        total[source.category] += source.ratio
-    shares = [WEIGHTS[s.category] * s.ratio / total[s.category] for s in sources]
+    for component in components:
+        total[component.category] += component.ratio
+    shares = [CATEGORY_WEIGHTS[s.category] * s.ratio / total[s.category] for s in components]
     return np.array(shares) / np.sum(shares)

@@ -15,10 +15,11 @@ import re
 import numpy as np
 
 from virst_model.data.frame_cache import cached_frames
-from virst_model.data.picture import fitting, picture_size, read_picture
-from virst_model.data.record import DataError, Expression, Record, Records
-from virst_model.data.sentences import SPLITS, OwnSentence, read_sentences
-from virst_model.frames import IMAGE_SUFFIXES
+from virst_model.data.picture import fitting, picture_size
+from virst_model.data.record import Expression, Record, Records
+from virst_model.data.sentences import OWN_SPLITS, OwnSentence, read_sentences
+from virst_model.errors import FileError
+from virst_model.frames import list_images, natural, read_image
 
 # All numbers in the name of a frame or mask: cam2_0007.jpg and cam2_000007.png go together.
 _Number = tuple[int, ...]
@@ -32,47 +33,49 @@ def load_own(root: str | Path, split: str) -> Records:
     an object, has all its frames. Frames of video files are written to `root`/frames first, once.
 
     Raises:
-        DataError: anything is missing, misnamed or damaged; names the file and the row.
+        FileError: anything is missing, misnamed or damaged; names the file and the row.
     """
     root = Path(root)
-    if split not in SPLITS:
-        raise DataError(root, f"has no split {split!r}; it has {', '.join(SPLITS)}")
+    if split not in OWN_SPLITS:
+        raise FileError(root, f"has no split {split!r}; it has {', '.join(OWN_SPLITS)}")
     table, sentences = read_sentences(root)
     files = _list_videos(root / "videos")
-    said: dict[str, list[OwnSentence]] = defaultdict(list)
+    by_video: dict[str, list[OwnSentence]] = defaultdict(list)
     for sentence in sentences:
-        said[_find(sentence, files, table)].append(sentence)
-    found = Records()
-    for name, about in said.items():
+        by_video[_find(sentence, files, table)].append(sentence)
+    contents = Records()
+    for name, about in by_video.items():
         _check_split(about, table)
         if about[0].split == split:
-            found.records.append(_record(root, name, files[name], about, table, found))
-    silent = len(files.keys() - said.keys())
+            contents.records.append(_record(root, name, files[name], about, table, contents))
+    silent = len(files.keys() - by_video.keys())
     if silent:
-        found.skipped["video without a sentence"] = silent
-    return found
+        contents.skipped["video without a sentence"] = silent
+    return contents
 
 
 def _record(
-    root: Path, name: str, file: Path, about: list[OwnSentence], table: Path, found: Records
+    root: Path, name: str, file: Path, about: list[OwnSentence], table: Path, contents: Records
 ) -> Record:
     frames = _list_frames(root, name, file)
     objects = _list_masks(root / "masks" / name, frames)
     for sentence in about:
-        for one in sentence.objects:
-            if one not in objects:
+        for marked_object in sentence.objects:
+            if marked_object not in objects:
                 there = ", ".join(objects) or "none"
-                reason = f"{sentence.where}: no folder masks/{name}/{one}; there is {there}"
-                raise DataError(table, reason)
+                reason = (
+                    f"{sentence.where}: no folder masks/{name}/{marked_object}; there is {there}"
+                )
+                raise FileError(table, reason)
     marked = {number for masks in objects.values() for number in masks} or frames.keys()
     numbers = [number for number in frames if number in marked]
     if len(numbers) < len(frames):
-        found.skipped["frame without a mask"] += len(frames) - len(numbers)
+        contents.skipped["frame without a mask"] += len(frames) - len(numbers)
     pictures = tuple(frames[number] for number in numbers)
     expressions = []
     for place, sentence in enumerate(about):
-        masks = [objects[one] for one in sentence.objects]
-        at_frames = [[one[number] for one in masks if number in one] for number in numbers]
+        tracks = [objects[marked_object] for marked_object in sentence.objects]
+        at_frames = [[track[n] for track in tracks if n in track] for n in numbers]
         mask = partial(_read_union, pictures, at_frames)
         expressions.append(Expression(str(place), sentence.text, mask))
     return Record(name, pictures, tuple(expressions))
@@ -82,21 +85,21 @@ def _read_union(pictures: tuple[Path, ...], masks: list[list[Path]], frame: int)
     """What is not black in any of the frame's mask files."""
     union = np.zeros(picture_size(pictures[frame]), bool)
     for path in masks[frame]:
-        union |= fitting(read_picture(path).any(axis=2), pictures[frame])
+        union |= fitting(read_image(path).any(axis=2), pictures[frame])
     return union
 
 
 def _list_videos(folder: Path) -> dict[str, Path]:
     """Name -> video file or folder of frames."""
     if not folder.is_dir():
-        raise DataError(folder, "no such folder; videos, or folders of their frames, belong there")
+        raise FileError(folder, "no such folder; videos, or folders of their frames, belong there")
     files: dict[str, Path] = {}
-    for path in sorted(folder.iterdir()):
+    for path in sorted(folder.iterdir(), key=natural):
         name = path.name if path.is_dir() else path.stem
         if path.name.startswith("."):
             continue
         if name in files:
-            raise DataError(path, f"is called {name} as {files[name].name} is; rename one of them")
+            raise FileError(path, f"is called {name} as {files[name].name} is; rename one of them")
         files[name] = path
     return files
 
@@ -108,7 +111,7 @@ def _find(sentence: OwnSentence, files: dict[str, Path], table: Path) -> str:
     named = [name for name, path in files.items() if path.name == sentence.video]
     if not named:
         there = ", ".join(files) or "none"
-        raise DataError(table, f"{sentence.where}: no video {sentence.video!r}; there is {there}")
+        raise FileError(table, f"{sentence.where}: no video {sentence.video!r}; there is {there}")
     return named[0]
 
 
@@ -116,7 +119,7 @@ def _check_split(about: list[OwnSentence], table: Path) -> None:
     first = about[0]
     other = next((sentence for sentence in about if sentence.split != first.split), None)
     if other is not None:
-        raise DataError(
+        raise FileError(
             table,
             f"{other.where}: {other.video!r} is in {other.split} here and in {first.split} in "
             f"{first.where}; a video must be in one",
@@ -124,41 +127,37 @@ def _check_split(about: list[OwnSentence], table: Path) -> None:
 
 
 def _list_frames(root: Path, name: str, file: Path) -> dict[_Number, Path]:
-    """By number, ascending."""
+    """By number, in the order that the folder has as a video (`frames.list_images`)."""
     if not file.is_dir():
         return _by_number(cached_frames(file, root / "frames" / name))
-    frames = [path for path in file.iterdir() if path.suffix.lower() in IMAGE_SUFFIXES]
-    if not frames:
-        raise DataError(file, f"holds no images ({', '.join(IMAGE_SUFFIXES)})")
-    return _by_number(frames)
+    return _by_number(list_images(file))
 
 
 def _list_masks(folder: Path, frames: dict[_Number, Path]) -> dict[str, dict[_Number, Path]]:
     """Object -> number of the frame -> mask file; none where there is no folder."""
     objects = {}
-    for one in sorted(folder.iterdir()) if folder.is_dir() else ():
-        if not one.is_dir():
+    for path in sorted(folder.iterdir(), key=natural) if folder.is_dir() else ():
+        if not path.is_dir():
             continue
-        masks = _by_number([path for path in one.iterdir() if path.suffix.lower() == ".png"])
-        if not masks:
-            raise DataError(one, "holds no masks (.png)")
-        for number, path in masks.items():
+        masks = _by_number(list_images(path, (".png",)))
+        for number, mask in masks.items():
             if number not in frames:
                 example = next(iter(frames.values()))
-                raise DataError(
-                    path, f"there is no frame of that number; frames are named as {example.name}"
+                raise FileError(
+                    mask, f"there is no frame of that number; frames are named as {example.name}"
                 )
-        objects[one.name] = masks
+        objects[path.name] = masks
     return objects
 
 
 def _by_number(paths: list[Path]) -> dict[_Number, Path]:
-    found: dict[_Number, Path] = {}
-    for path in sorted(paths):
+    """Number -> path, in the order of `paths`."""
+    numbered: dict[_Number, Path] = {}
+    for path in paths:
         number = tuple(int(digits) for digits in re.findall(r"[0-9]+", path.stem))
         if not number:
-            raise DataError(path, "has no number in its name; frames and masks are named by it")
-        if number in found:
-            raise DataError(path, f"has the same number as {found[number].name}; delete one")
-        found[number] = path
-    return dict(sorted(found.items()))
+            raise FileError(path, "has no number in its name; frames and masks are named by it")
+        if number in numbered:
+            raise FileError(path, f"has the same number as {numbered[number].name}; delete one")
+        numbered[number] = path
+    return numbered

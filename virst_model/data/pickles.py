@@ -8,7 +8,7 @@ from pathlib import Path
 import pickle
 import struct
 
-from virst_model.data.record import DataError
+from virst_model.errors import FileError
 
 # What the pickle module raises for a stream that is damaged or was made up, beside its own error.
 _DAMAGED = (
@@ -41,21 +41,21 @@ def load_plain(path: str | Path) -> object:
     Strings of Python 2 pickles, which `refs(unc).p` is, are read as UTF-8.
 
     Raises:
-        DataError: there is no such file, it is no pickle, or it holds anything else, none of which
+        FileError: there is no such file, it is no pickle, or it holds anything else, none of which
             is run or imported.
     """
     try:
         with Path(path).open("rb") as file:
             return _PlainUnpickler(file, encoding="utf-8").load()
     except OSError as error:
-        raise DataError(path, error.strerror or str(error)) from None
+        raise FileError(path, error.strerror or str(error)) from None
     except _Code as error:
-        raise DataError(
+        raise FileError(
             path,
             f"asks for {error}, which is not run: only plain containers, numbers and text are "
             "read; get the file again from the data set's own site",
         ) from None
     except _DAMAGED as error:
-        raise DataError(
+        raise FileError(
             path, f"is not a whole pickle ({error or type(error).__name__}); get the file again"
         ) from None

@@ -1,4 +1,4 @@
-"""Pictures of a data set: their pixels, their size without decoding them, which are there."""
+"""Pictures of a data set: their size without decoding them, labels in them, which are there."""
 
 import os
 from pathlib import Path
@@ -6,24 +6,15 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageOps
 
-from virst_model.data.record import DataError
-from virst_model.frames import VideoError, read_image
+from virst_model.errors import FileError
 
 # EXIF orientations that lie on their side.
 _ORIENTATION = 0x0112
 _ON_ITS_SIDE = (5, 6, 7, 8)
 
 
-def read_picture(path: Path) -> np.ndarray:
-    """Pixels as a viewer shows them, uint8 RGB (H, W, 3). Raises DataError."""
-    try:
-        return read_image(path)
-    except VideoError as error:
-        raise DataError(path, error.reason) from None
-
-
 def picture_size(path: Path) -> tuple[int, int]:
-    """(H, W) as a viewer shows it, from the file's header. Raises DataError."""
+    """(H, W) as a viewer shows it, from the file's header. Raises FileError."""
     with _opened(path) as image:
         turned = image.getexif().get(_ORIENTATION) in _ON_ITS_SIDE
         return image.size if turned else image.size[::-1]
@@ -32,28 +23,28 @@ def picture_size(path: Path) -> tuple[int, int]:
 def read_labels(path: Path) -> np.ndarray:
     """The values of a label picture, integers (H, W), as a viewer would turn them.
 
-    Palette pictures give their indices. Raises DataError where it has more than one channel.
+    Palette pictures give their indices. Raises FileError where it has more than one channel.
     """
     with _opened(path) as image:
         try:
             labels = np.asarray(ImageOps.exif_transpose(image))
         except (OSError, SyntaxError, ValueError) as error:
-            raise DataError(path, f"cannot be read ({error})") from None
+            raise FileError(path, f"cannot be read ({error})") from None
     if labels.ndim != 2:
-        raise DataError(path, f"is no label picture: mode {image.mode}, must be one channel")
+        raise FileError(path, f"is no label picture: mode {image.mode}, must be one channel")
     return labels
 
 
 def check_size(size: tuple[int, int], picture: Path) -> None:
-    """Raises DataError where masks of `size` (H, W) do not fit `picture`."""
+    """Raises FileError where masks of `size` (H, W) do not fit `picture`."""
     real = picture_size(picture)
     if size != real:
         theirs, its = (f"{width}x{height}" for height, width in (size, real))
-        raise DataError(picture, f"is {its}, but its mask is {theirs}")
+        raise FileError(picture, f"is {its}, but its mask is {theirs}")
 
 
 def fitting(mask: np.ndarray, picture: Path) -> np.ndarray:
-    """`mask` (H, W) itself; raises DataError where it has not the size of `picture`."""
+    """`mask` (H, W) itself; raises FileError where it has not the size of `picture`."""
     check_size(mask.shape, picture)
     return mask
 
@@ -61,13 +52,13 @@ def fitting(mask: np.ndarray, picture: Path) -> np.ndarray:
 def names_in(folder: Path, what: str) -> frozenset[str]:
     """The names of the files in `folder`, asked for once: a look at each would take minutes.
 
-    Raises DataError where it is not a folder; `what` says what should be there.
+    Raises FileError where it is not a folder; `what` says what should be there.
     """
     try:
         return frozenset(os.listdir(folder))
     except OSError as error:
         reason = error.strerror or str(error)
-        raise DataError(folder, f"{reason}; {what} should be there") from None
+        raise FileError(folder, f"{reason}; {what} should be there") from None
 
 
 def _opened(path: Path) -> Image.Image:
@@ -75,4 +66,4 @@ def _opened(path: Path) -> Image.Image:
         return Image.open(path)
     except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
         reason = error.strerror if isinstance(error, FileNotFoundError) else "is no picture"
-        raise DataError(path, str(reason)) from None
+        raise FileError(path, str(reason)) from None

@@ -16,7 +16,8 @@ import numpy as np
 
 from virst_model.data.coco import form_of, near
 from virst_model.data.picture import names_in, picture_size
-from virst_model.data.record import DataError, Expression, Record, Records
+from virst_model.data.record import Expression, Record, Records
+from virst_model.errors import FileError
 
 # The files were written on several machines.
 ENCODINGS = ("utf-8", "cp1252")
@@ -35,33 +36,33 @@ def load_reason_seg(root: str | Path, split: str) -> Records:
         Records whose expressions have the kind "sentence" (a question of many words) or "phrase".
 
     Raises:
-        DataError: there is no such split.
+        FileError: there is no such split.
     """
     folder = Path(root) / split
     names = names_in(folder, "X.jpg and X.json of each picture")
-    found = Records()
+    contents = Records()
     for name in sorted(name for name in names if name.endswith(".jpg")):
         path = folder / name
         annotation = path.with_suffix(".json")
         if annotation.name not in names:
-            found.skipped["annotation is not there"] += 1
+            contents.skipped["annotation is not there"] += 1
             continue
         try:
-            found.records.append(_record(path, annotation))
-        except DataError:
-            found.skipped["annotation cannot be read"] += 1
+            contents.records.append(_record(path, annotation))
+        except FileError:
+            contents.skipped["annotation cannot be read"] += 1
     pictures = {Path(name).stem for name in names if name.endswith(".jpg")}
     alone = sum(Path(name).stem not in pictures for name in names if name.endswith(".json"))
     if alone:
-        found.skipped["picture is not there"] = alone
-    return found
+        contents.skipped["picture is not there"] = alone
+    return contents
 
 
 def read_regions(annotation: str | Path, picture: Path) -> np.ndarray:
     """What is drawn in the picture, uint8 (H, W): 0 background, 1 target, 255 ignored.
 
     As LISA's `get_mask_from_json`: outlines count, smaller regions lie above larger ones, and
-    "flag" shapes mean nothing. Raises DataError.
+    "flag" shapes mean nothing. Raises FileError.
     """
     size = picture_size(picture)
     with form_of(Path(annotation)):
@@ -89,7 +90,7 @@ def _read(annotation: Path) -> dict:
     try:
         data = annotation.read_bytes()
     except OSError as error:
-        raise DataError(annotation, error.strerror or str(error)) from None
+        raise FileError(annotation, error.strerror or str(error)) from None
     with form_of(annotation):
         content = json.loads(_decode(data))
         return {

@@ -14,20 +14,8 @@ from pathlib import Path
 
 import numpy as np
 
-from virst_model.errors import InputError
-
-
-class DataError(InputError):
-    """A data set or a sample of it cannot be used. `str()` is one line: the path and why."""
-
-    def __init__(self, path: str | Path, reason: str) -> None:
-        self.path = str(path)
-        self.reason = " ".join(reason.split())
-        super().__init__(f"{self.path}: {self.reason}")
-
-
 # The truth at a frame (its place in Record.frames): bool (H, W) of the picture's own size.
-# Raises DataError where annotation and picture do not fit together.
+# Raises FileError where annotation and picture do not fit together.
 MaskReader = Callable[[int], np.ndarray]
 
 

@@ -15,11 +15,12 @@ from pathlib import Path
 from virst_model.data.coco import Segmentation, form_of, is_empty, read_json, read_union
 from virst_model.data.pickles import load_plain
 from virst_model.data.picture import names_in
-from virst_model.data.record import DataError, Expression, MaskReader, Record, Records
+from virst_model.data.record import Expression, MaskReader, Record, Records
+from virst_model.errors import FileError
 
 # Who split the data set is part of the file's name.
 REFS = {"refcoco": "refs(unc).p", "refcoco+": "refs(unc).p", "refcocog": "refs(umd).p"}
-PICTURES = Path("images/mscoco/images/train2014")
+TRAIN2014 = Path("images/mscoco/images/train2014")
 
 
 @dataclass(frozen=True)
@@ -31,7 +32,7 @@ class _Ref:
 
 
 @dataclass(frozen=True)
-class _Picture:
+class _CocoImage:
     """A COCO picture; `size` is (H, W)."""
 
     name: str
@@ -46,31 +47,31 @@ def load_refer(root: str | Path, name: str, split: str) -> Records:
         split: train, val, testA or testB; of refcocog train, val or test.
 
     Raises:
-        DataError: a file is missing or damaged, or has no such split.
+        FileError: a file is missing or damaged, or has no such split.
         KeyError: `name` is another data set.
     """
     root = Path(root)
     described = _read_refs(root / name / REFS[name], split)
     wanted = {ref.ann_id for refs in described.values() for ref in refs}
     pictures, segmentations = _read_instances(root / name / "instances.json", wanted)
-    present = names_in(root / PICTURES, "COCO's train2014 pictures")
-    found = Records()
+    present = names_in(root / TRAIN2014, "COCO's train2014 pictures")
+    contents = Records()
     for image_id, refs in sorted(described.items()):
         picture = pictures.get(image_id)
         if picture is None or picture.name not in present:
-            found.skipped["picture is not there"] += 1
+            contents.skipped["picture is not there"] += 1
             continue
-        path = root / PICTURES / picture.name
+        path = root / TRAIN2014 / picture.name
         expressions: list[Expression] = []
         for ref in refs:
             segmentation = segmentations.get(ref.ann_id)
             if is_empty(segmentation):
-                found.skipped["object without a segmentation"] += 1
+                contents.skipped["object without a segmentation"] += 1
             else:
                 expressions += _say(ref, partial(read_union, path, [segmentation], picture.size))
         if expressions:
-            found.records.append(Record(str(image_id), (path,), tuple(expressions), still=True))
-    return found
+            contents.records.append(Record(str(image_id), (path,), tuple(expressions), still=True))
+    return contents
 
 
 def _say(ref: _Ref, mask: MaskReader) -> list[Expression]:
@@ -83,7 +84,7 @@ def _read_refs(path: Path, split: str) -> dict[int, list[_Ref]]:
     with form_of(path):
         splits = sorted({str(ref["split"]) for ref in refs})
         if split not in splits:
-            raise DataError(path, f"has no split {split!r}; it has {', '.join(splits)}")
+            raise FileError(path, f"has no split {split!r}; it has {', '.join(splits)}")
         described: dict[int, list[_Ref]] = defaultdict(list)
         for ref in refs:
             if ref["split"] == split:
@@ -94,12 +95,12 @@ def _read_refs(path: Path, split: str) -> dict[int, list[_Ref]]:
 
 def _read_instances(
     path: Path, wanted: set[int]
-) -> tuple[dict[int, _Picture], dict[int, Segmentation]]:
+) -> tuple[dict[int, _CocoImage], dict[int, Segmentation]]:
     """Pictures by their id; segmentations of the `wanted` annotations by theirs."""
     instances = read_json(path)
     with form_of(path):
         pictures = {
-            image["id"]: _Picture(
+            image["id"]: _CocoImage(
                 str(image["file_name"]), (int(image["height"]), int(image["width"]))
             )
             for image in instances["images"]

@@ -13,8 +13,9 @@ from functools import partial
 from pathlib import Path
 
 from virst_model.data.meta_expressions import Video, read_videos
-from virst_model.data.record import DataError, Expression, MaskReader, Record, Records
+from virst_model.data.record import Expression, MaskReader, Record, Records
 from virst_model.data.truth import MaskDict, Palettes, Truth, Unusable, missing, read_foregrounds
+from virst_model.errors import FileError
 
 
 @dataclass(frozen=True)
@@ -108,8 +109,8 @@ DATA_SETS = {
 
 
 def load_mevis(root: str | Path, split: str) -> Records:
-    """MeViS: train, valid_u, or valid (no truth). `load` says more, also for the others."""
-    return load("MeViS", root, split)
+    """MeViS: train, valid_u, or valid (no truth). `load_split` says more, also for the others."""
+    return load_split("MeViS", root, split)
 
 
 def load_revos(root: str | Path, split: str) -> Records:
@@ -117,30 +118,30 @@ def load_revos(root: str | Path, split: str) -> Records:
 
     Records of valid have a foreground where `mask_dict_foreground.json` is there.
     """
-    return load("ReVOS", root, split)
+    return load_split("ReVOS", root, split)
 
 
 def load_ref_youtube_vos(root: str | Path, split: str) -> Records:
     """Ref-YouTube-VOS: train, valid (no truth, or that of one's own), or test (no truth)."""
-    return load("Ref-YouTube-VOS", root, split)
+    return load_split("Ref-YouTube-VOS", root, split)
 
 
 def load_ref_davis17(root: str | Path, split: str) -> Records:
     """Ref-DAVIS17: train or valid."""
-    return load("Ref-DAVIS17", root, split)
+    return load_split("Ref-DAVIS17", root, split)
 
 
 def load_lv_vis(root: str | Path, split: str) -> Records:
     """LV-VIS in VISA's form: train. Sentences are class names."""
-    return load("LV-VIS", root, split)
+    return load_split("LV-VIS", root, split)
 
 
 def load_synthetic(root: str | Path, split: str) -> Records:
     """Synthetic videos: train, valid or test, all with kinds of sentences and deciding frames."""
-    return load("synthetic", root, split)
+    return load_split("synthetic", root, split)
 
 
-def load(name: str, root: str | Path, split: str) -> Records:
+def load_split(name: str, root: str | Path, split: str) -> Records:
     """A split of the data set `name`: a record a video, in the order of its file.
 
     Ids are those of the data set; ReVOS's videos have slashes in theirs. Frames are in the order
@@ -156,31 +157,31 @@ def load(name: str, root: str | Path, split: str) -> Records:
         root: the data set's own folder.
 
     Raises:
-        DataError: there is no such split, or an annotation file or the whole folder of frames is
+        FileError: there is no such split, or an annotation file or the whole folder of frames is
             missing or damaged.
     """
     root, data_set = Path(root), DATA_SETS[name]
     if split not in data_set.splits:
         known = ", ".join(data_set.splits)
-        raise DataError(root, f"{name} has no split {split!r}; it has {known}")
+        raise FileError(root, f"{name} has no split {split!r}; it has {known}")
     place = data_set.splits[split]
     videos = _read_split(root, place, data_set)
-    frames = next((root / one for one in place.frames if (root / one).is_dir()), None)
+    frames = next((root / path for path in place.frames if (root / path).is_dir()), None)
     if frames is None:
-        raise DataError(root / place.frames[0], f"no such folder; {name}'s frames should be there")
+        raise FileError(root / place.frames[0], f"no such folder; {name}'s frames should be there")
     truth = _open_truth(root, place, videos)
     foregrounds = _open_foregrounds(root, place, frames, videos)
-    found = Records()
+    contents = Records()
     for video in videos:
         if not video.names or missing(frames / video.id, video.names, ".jpg"):
-            found.skipped["video without all its frames"] += 1
+            contents.skipped["video without all its frames"] += 1
             continue
         pictures = _pictures(frames, video)
-        expressions = _expressions(video, pictures, truth, found)
+        expressions = _expressions(video, pictures, truth, contents)
         if expressions:
             foreground = foregrounds.get(video.id)
-            found.records.append(Record(video.id, pictures, expressions, foreground))
-    return found
+            contents.records.append(Record(video.id, pictures, expressions, foreground))
+    return contents
 
 
 def _pictures(frames: Path, video: Video) -> tuple[Path, ...]:
@@ -196,36 +197,36 @@ def _read_split(root: Path, place: _Split, data_set: _DataSet) -> list[Video]:
 
 
 def _open_truth(root: Path, place: _Split, videos: list[Video]) -> Truth | None:
-    """None where it was not published. Raises DataError."""
+    """None where it was not published. Raises FileError."""
     for source in place.truth:
         if (root / source.path).exists():
             return source.open(root, videos)
     if place.truth and place.published:
         first, *rest = place.truth
-        also = "".join(f", nor {root / one.path}" for one in rest)
-        raise DataError(root / first.path, f"no such file or folder{also}; masks should be there")
+        also = "".join(f", nor {root / source.path}" for source in rest)
+        raise FileError(root / first.path, f"no such file or folder{also}; masks should be there")
     return None
 
 
 def _open_foregrounds(
     root: Path, place: _Split, frames: Path, videos: list[Video]
 ) -> dict[str, MaskReader]:
-    """Of no video where there is no file of them. Raises DataError."""
+    """Of no video where there is no file of them. Raises FileError."""
     if not place.foreground or not (root / place.foreground).exists():
         return {}
     return read_foregrounds(root / place.foreground, videos, partial(_pictures, frames))
 
 
 def _expressions(
-    video: Video, pictures: tuple[Path, ...], truth: Truth | None, found: Records
+    video: Video, pictures: tuple[Path, ...], truth: Truth | None, contents: Records
 ) -> tuple[Expression, ...]:
-    """Those whose truth can be theirs; the others are counted in `found`."""
+    """Those whose truth can be theirs; the others are counted in `contents`."""
     expressions = []
     for sentence in video.sentences:
         try:
             mask = truth.reader(video, sentence, pictures) if truth else None
         except Unusable as reason:
-            found.skipped[str(reason)] += 1
+            contents.skipped[str(reason)] += 1
         else:
             expressions.append(
                 Expression(

@@ -5,8 +5,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from virst_model.data.picture import read_picture
-from virst_model.data.record import DataError, Expression, Record
+from virst_model.data.record import Expression, Record
+from virst_model.errors import FileError
+from virst_model.frames import read_image
 
 IMAGE, VIDEO = "image", "video"
 SEGMENTS, LOG_UNIFORM = "segments", "log_uniform"
@@ -74,28 +75,28 @@ def draw_sample(dataset: str, record: Record, draw: Draw, rng: np.random.Generat
     answers in words are about the whole video.
 
     Raises:
-        DataError: a frame or a mask cannot be read, or they are not of one size.
+        FileError: a frame or a mask cannot be read, or they are not of one size.
     """
-    said = [e for e in record.expressions if _is_taught(e)]
-    in_words = all(e.mask is None for e in said)
+    expressions = [e for e in record.expressions if _is_taught(e)]
+    in_words = all(e.mask is None for e in expressions)
     frames = 1 if record.still else draw.frames
     spacing = WHOLE if in_words and draw.spacing == LOG_UNIFORM else draw.spacing
     times = _draw_times(len(record.frames), frames, spacing, rng)
-    said = [e for e in said if in_words or e.mask is not None]
-    decidable = [e for e in said if e.decided == 0 or times[0] <= e.decided <= times[-1]]
+    expressions = [e for e in expressions if in_words or e.mask is not None]
+    decidable = [e for e in expressions if e.decided == 0 or times[0] <= e.decided <= times[-1]]
     if not decidable:
         times = _draw_times(len(record.frames), frames, WHOLE, rng)
-    said = _pick(decidable or said, draw.sentences, rng)
-    pictures = {time: read_picture(record.frames[time]) for time in sorted(set(times))}
+    expressions = _pick(decidable or expressions, draw.sentences, rng)
+    pictures = {time: read_image(record.frames[time]) for time in sorted(set(times))}
     _check_sizes(record, pictures.values())
     return Sample(
         dataset=dataset,
         record=record.id,
         frames_THW3=[pictures[time] for time in times],
         times=times,
-        texts=tuple(" ".join(e.text.split()) for e in said),
-        masks_QTHW=None if in_words else _read_masks(record, said, times, pictures),
-        answers=tuple(e.answer for e in said) if in_words else None,
+        texts=tuple(" ".join(e.text.split()) for e in expressions),
+        masks_QTHW=None if in_words else _read_masks(record, expressions, times, pictures),
+        answers=tuple(e.answer for e in expressions) if in_words else None,
         modality=IMAGE if record.still else VIDEO,
     )
 
@@ -133,26 +134,26 @@ def _pick(
 def _check_sizes(record: Record, pictures: Iterable[np.ndarray]) -> None:
     sizes = sorted({picture.shape[:2] for picture in pictures})
     if len(sizes) > 1:
-        raise DataError(
+        raise FileError(
             record.frames[0].parent, f"frames of several sizes, {sizes[0]}, {sizes[1]}"
         )
 
 
 def _read_masks(
     record: Record,
-    said: Sequence[Expression],
+    expressions: Sequence[Expression],
     times: Sequence[int],
     pictures: dict[int, np.ndarray],
 ) -> np.ndarray:
     """The truth, bool (Q, T, H, W)."""
     places = {time: place for place, time in enumerate(pictures)}
     size = pictures[times[0]].shape[:2]
-    masks = np.empty((len(said), len(places), *size), bool)
-    for expression, mask_THW in zip(said, masks):
+    masks = np.empty((len(expressions), len(places), *size), bool)
+    for expression, mask_THW in zip(expressions, masks):
         for time, place in places.items():
             mask = expression.mask(time)
             if mask.shape != size:
                 reason = f"mask of {mask.shape} for a picture of {size}"
-                raise DataError(record.frames[time], reason)
+                raise FileError(record.frames[time], reason)
             mask_THW[place] = mask
     return masks[:, [places[time] for time in times]]

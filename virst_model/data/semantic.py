@@ -23,7 +23,8 @@ import numpy as np
 from virst_model.data.class_index import index_classes
 from virst_model.data.coco import Segmentation, form_of, is_empty, read_json, read_union
 from virst_model.data.picture import fitting, names_in, read_labels
-from virst_model.data.record import DataError, Expression, Record, Records
+from virst_model.data.record import Expression, Record, Records
+from virst_model.errors import FileError
 
 # Of a name in PACO: "car_(automobile)", "mouse_(computer_equipment):left_button".
 _MEANT_SENSE = re.compile(r"_?\([^)]*\)")
@@ -37,7 +38,7 @@ def load_ade20k(root: str | Path, split: str) -> Records:
         split: training or validation.
 
     Raises:
-        DataError: a folder or objectInfo150.txt is missing or damaged.
+        FileError: a folder or objectInfo150.txt is missing or damaged.
     """
     root = Path(root)
     names = _read_names(root / "objectInfo150.txt", r"(\d+)\s.*\t\s*([^\t,;]+)[^\t]*")
@@ -52,7 +53,7 @@ def load_coco_stuff(root: str | Path, split: str) -> Records:
         split: train2017 or val2017.
 
     Raises:
-        DataError: a folder or labels.txt is missing or damaged.
+        FileError: a folder or labels.txt is missing or damaged.
     """
     root = Path(root)
     lines = _read_names(root / "labels.txt", r"(\d+): (.+)")
@@ -69,7 +70,7 @@ def load_paco_lvis(root: str | Path, split: str) -> Records:
         split: train, val or test.
 
     Raises:
-        DataError: a file or folder is missing or damaged.
+        FileError: a file or folder is missing or damaged.
     """
     root = Path(root)
     annotations = root / "annotations" / f"paco_lvis_v1_{split}.json"
@@ -84,7 +85,7 @@ def load_pascal_part(root: str | Path, split: str) -> Records:
         split: train or val.
 
     Raises:
-        DataError: a file or folder is missing or damaged.
+        FileError: a file or folder is missing or damaged.
     """
     root = Path(root)
     return _instances(root / f"{split}.json", root / "VOCdevkit/VOC2010/JPEGImages")
@@ -93,8 +94,8 @@ def load_pascal_part(root: str | Path, split: str) -> Records:
 def wording(category: str) -> str:
     """A category's name as a text: "trash_can" is "trash can", "mug:handle" is "the handle of the
     mug", and the sense in brackets ("tape_(sticky_cloth_or_paper)") is not said."""
-    thing, _, part = _MEANT_SENSE.sub("", category).replace("_", " ").partition(":")
-    return f"the {part.strip()} of the {thing.strip()}" if part else thing.strip()
+    owner, _, part = _MEANT_SENSE.sub("", category).replace("_", " ").partition(":")
+    return f"the {part.strip()} of the {owner.strip()}" if part else owner.strip()
 
 
 def _read_names(path: Path, line: str) -> dict[int, str]:
@@ -103,11 +104,11 @@ def _read_names(path: Path, line: str) -> dict[int, str]:
         text = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         reason = getattr(error, "strerror", None) or "is no text"
-        raise DataError(path, f"{reason}; the names of the classes are in it") from None
-    matches = [re.fullmatch(line, one.rstrip()) for one in text.splitlines()]
+        raise FileError(path, f"{reason}; the names of the classes are in it") from None
+    matches = [re.fullmatch(line, entry.rstrip()) for entry in text.splitlines()]
     names = {int(match[1]): match[2].strip() for match in matches if match}
     if not names:
-        raise DataError(path, "names no classes; get the file again from the data set's site")
+        raise FileError(path, "names no classes; get the file again from the data set's site")
     return names
 
 
@@ -115,24 +116,24 @@ def _label_pictures(labels: Path, pictures: Path, names: Mapping[int, str]) -> R
     """Records of label pictures whose values are the numbers in `names`; others have no name."""
     present = names_in(pictures, "the pictures")
     index, damaged = index_classes(labels)
-    found = Records()
+    contents = Records()
     if damaged:
-        found.skipped["label picture cannot be read"] = damaged
+        contents.skipped["label picture cannot be read"] = damaged
     for stem, values in index.items():
-        shown = [value for value in values if value in names]
+        classes = [value for value in values if value in names]
         path = pictures / f"{stem}.jpg"
         if path.name not in present:
-            found.skipped["picture is not there"] += 1
-        elif not shown:
-            found.skipped["no class that has a name"] += 1
+            contents.skipped["picture is not there"] += 1
+        elif not classes:
+            contents.skipped["no class that has a name"] += 1
         else:
             label = labels / f"{stem}.png"
             expressions = tuple(
                 Expression(str(value), names[value], partial(_read_class, path, label, value))
-                for value in shown
+                for value in classes
             )
-            found.records.append(Record(stem, (path,), expressions, still=True))
-    return found
+            contents.records.append(Record(stem, (path,), expressions, still=True))
+    return contents
 
 
 def _read_class(picture: Path, label: Path, value: int, frame: int) -> np.ndarray:
@@ -157,7 +158,7 @@ def _instances(path: Path, pictures: Path) -> Records:
         present = {
             folder / name for folder in folders for name in names_in(pictures / folder, "pictures")
         }
-        found = Records()
+        contents = Records()
         for image in images:
             incomplete = {names.get(i) for i in image.get("not_exhaustive_category_ids", ())}
             complete = {
@@ -166,12 +167,12 @@ def _instances(path: Path, pictures: Path) -> Records:
                 if text not in incomplete
             }
             if Path(image["file_name"]) not in present:
-                found.skipped["picture is not there"] += 1
+                contents.skipped["picture is not there"] += 1
             elif not complete:
-                found.skipped["no class with all its instances"] += 1
+                contents.skipped["no class with all its instances"] += 1
             else:
-                found.records.append(_record(image, pictures / image["file_name"], complete))
-    return found
+                contents.records.append(_record(image, pictures / image["file_name"], complete))
+    return contents
 
 
 def _record(image: dict, path: Path, marked: Mapping[str, list[Segmentation]]) -> Record:

@@ -6,10 +6,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from virst_model.data.coco import read_json
-from virst_model.data.record import DataError
+from virst_model.errors import FileError
 
-TABLES = ("sentences.csv", "sentences.json")
-SPLITS = ("train", "valid")
+TABLE_FILES = ("sentences.csv", "sentences.json")
+OWN_SPLITS = ("train", "valid")
 _COLUMNS = ("video", "sentence", "objects")
 _OPTIONAL = ("split",)
 # Between the objects of a cell.
@@ -24,7 +24,7 @@ class OwnSentence:
         where: the row, for messages: "line 3" or "entry 2".
         video: as it is written, with or without the suffix of its file.
         objects: none where the sentence is about nothing that is there.
-        split: one of SPLITS; train where the row has none.
+        split: one of OWN_SPLITS; train where the row has none.
     """
 
     where: str
@@ -38,12 +38,12 @@ def read_sentences(root: Path) -> tuple[Path, list[OwnSentence]]:
     """The table in `root` and its rows.
 
     Raises:
-        DataError: there is none or both, or a row is not as docs/datasets.md says; names the row.
+        FileError: there is none or both, or a row is not as docs/datasets.md says; names the row.
     """
-    paths = [root / name for name in TABLES if (root / name).exists()]
+    paths = [root / name for name in TABLE_FILES if (root / name).exists()]
     if len(paths) != 1:
         reason = "has both" if paths else "has none of"
-        raise DataError(root, f"{reason} {' and '.join(TABLES)}; must have one of them")
+        raise FileError(root, f"{reason} {' and '.join(TABLE_FILES)}; must have one of them")
     path = paths[0]
     rows = _csv_rows(path) if path.suffix == ".csv" else _json_rows(path)
     return path, [_sentence(path, where, row) for where, row in rows]
@@ -67,30 +67,30 @@ def _csv_rows(path: Path) -> Iterator[tuple[str, dict]]:
                 if len(cells) != len(columns):
                     reason = f"line {last}: has {len(cells)} cells, must have {len(columns)}"
                     remedy = f'put a sentence with "{between}" in it between double quotes'
-                    raise DataError(path, f"{reason}; {remedy}")
+                    raise FileError(path, f"{reason}; {remedy}")
                 row = dict(zip(columns, cells))
-                objects = [one.strip() for one in row["objects"].split(_BETWEEN)]
-                yield f"line {last}", row | {"objects": [one for one in objects if one]}
+                objects = [name.strip() for name in row["objects"].split(_BETWEEN)]
+                yield f"line {last}", row | {"objects": [name for name in objects if name]}
     except OSError as error:
-        raise DataError(path, error.strerror or str(error)) from None
+        raise FileError(path, error.strerror or str(error)) from None
     except UnicodeDecodeError:
-        raise DataError(path, "is not UTF-8; save it as CSV with UTF-8") from None
+        raise FileError(path, "is not UTF-8; save it as CSV with UTF-8") from None
     except csv.Error as error:
         reason = f"after line {last}: {error}; is there a double quote that is not closed?"
-        raise DataError(path, reason) from None
+        raise FileError(path, reason) from None
 
 
 def _json_rows(path: Path) -> Iterator[tuple[str, dict]]:
     rows = read_json(path)
     if not isinstance(rows, list):
-        raise DataError(path, "must be a list [...] of entries {...}")
+        raise FileError(path, "must be a list [...] of entries {...}")
     for number, row in enumerate(rows, 1):
         if not isinstance(row, dict):
-            raise DataError(path, f"entry {number}: is {row!r}, must be {{...}}")
+            raise FileError(path, f"entry {number}: is {row!r}, must be {{...}}")
         _check_columns(path, f"entry {number}", list(row))
         objects = row["objects"]
         if not isinstance(objects, list):
-            raise DataError(path, f"entry {number}: objects must be a list [...]; [] for none")
+            raise FileError(path, f"entry {number}: objects must be a list [...]; [] for none")
         yield f"entry {number}", row
 
 
@@ -99,18 +99,18 @@ def _check_columns(path: Path, where: str, names: list[str]) -> None:
     unknown = [name for name in names if name not in _COLUMNS + _OPTIONAL]
     if lacking or unknown or len(set(names)) < len(names):
         columns = f"{', '.join(_COLUMNS)} and, if wanted, {', '.join(_OPTIONAL)}"
-        raise DataError(path, f"{where}: has {', '.join(names) or 'nothing'}; must have {columns}")
+        raise FileError(path, f"{where}: has {', '.join(names) or 'nothing'}; must have {columns}")
 
 
 def _sentence(path: Path, where: str, row: dict) -> OwnSentence:
-    """Raises DataError."""
-    cells = [row["video"], row["sentence"], row.get("split") or SPLITS[0], *row["objects"]]
+    """Raises FileError."""
+    cells = [row["video"], row["sentence"], row.get("split") or OWN_SPLITS[0], *row["objects"]]
     for cell in cells:
         if not isinstance(cell, str):
-            raise DataError(path, f"{where}: {cell!r} must be text")
+            raise FileError(path, f"{where}: {cell!r} must be text")
     video, text, split, *objects = (cell.strip() for cell in cells)
     if not text:
-        raise DataError(path, f"{where}: has no sentence")
-    if split not in SPLITS:
-        raise DataError(path, f"{where}: split is {split!r}, must be {' or '.join(SPLITS)}")
+        raise FileError(path, f"{where}: has no sentence")
+    if split not in OWN_SPLITS:
+        raise FileError(path, f"{where}: split is {split!r}, must be {' or '.join(OWN_SPLITS)}")
     return OwnSentence(where, video, text, tuple(objects), split)

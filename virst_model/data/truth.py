@@ -11,10 +11,11 @@ from typing import Protocol
 import numpy as np
 
 from virst_model.data.coco import form_of, read_json, read_union
-from virst_model.data.meta_expressions import Sentence, Video
+from virst_model.data.meta_expressions import MetaExpression, Video
 from virst_model.data.pickles import load_plain
 from virst_model.data.picture import fitting, names_in, picture_size, read_labels
-from virst_model.data.record import DataError, MaskReader
+from virst_model.data.record import MaskReader
+from virst_model.errors import FileError
 
 # A frame's run-length code {size, counts}, or None where the object is absent.
 Code = dict | None
@@ -27,7 +28,9 @@ class Unusable(Exception):
 class Truth(Protocol):
     """Gives the masks of sentences."""
 
-    def reader(self, video: Video, sentence: Sentence, pictures: tuple[Path, ...]) -> MaskReader:
+    def reader(
+        self, video: Video, sentence: MetaExpression, pictures: tuple[Path, ...]
+    ) -> MaskReader:
         """`pictures` are the video's frames, as its `names` are. Raises Unusable."""
 
 
@@ -46,7 +49,7 @@ class MaskDict:
     numbered: Callable[[Iterable[str]], Iterable[str]] | None = None
 
     def open(self, root: Path, videos: list[Video]) -> _Codes:
-        """Keeps of a file of gigabytes what the sentences name. Raises DataError."""
+        """Keeps of a file of gigabytes what the sentences name. Raises FileError."""
         path = root / self.path
         content = load_plain(path) if path.suffix == ".pkl" else read_json(path)
         if self.numbered is None:
@@ -55,13 +58,13 @@ class MaskDict:
             anno_ids = _number(videos, self.numbered)
         with form_of(path):
             if self.numbered is not None and len(content) != len(anno_ids):
-                raise DataError(
+                raise FileError(
                     path,
                     f"holds masks of {len(content)} sentences, but there are {len(anno_ids)}: it "
                     "was made for other sentences; get both from one source",
                 )
-            named = {one for ids in anno_ids.values() for one in ids or ()}
-            tracks = {one: _checked(track) for one, track in content.items() if one in named}
+            named = {anno_id for ids in anno_ids.values() for anno_id in ids or ()}
+            tracks = {name: _checked(track) for name, track in content.items() if name in named}
         return _Codes(path.name, anno_ids, tracks)
 
 
@@ -81,7 +84,7 @@ def read_foregrounds(
 ) -> dict[str, MaskReader]:
     """Video id -> all objects of its frames, of ReVOS's `mask_dict_foreground.json`.
 
-    Videos that the file lacks, or has another number of frames of, are lacking. Raises DataError.
+    Videos that the file lacks, or has another number of frames of, are lacking. Raises FileError.
     """
     content = read_json(path)
     with form_of(path):
@@ -101,11 +104,13 @@ class _Codes:
     anno_ids: Mapping[tuple[str, str], tuple[str, ...] | None]
     tracks: Mapping[str, list[Code]]
 
-    def reader(self, video: Video, sentence: Sentence, pictures: tuple[Path, ...]) -> MaskReader:
+    def reader(
+        self, video: Video, sentence: MetaExpression, pictures: tuple[Path, ...]
+    ) -> MaskReader:
         anno_ids = self.anno_ids[video.id, sentence.id]
         if anno_ids is None:
             raise Unusable("sentence that names no object")
-        tracks = [self.tracks.get(one) for one in anno_ids]
+        tracks = [self.tracks.get(anno_id) for anno_id in anno_ids]
         if None in tracks:
             raise Unusable(f"sentence whose masks are not in {self.name}")
         if any(len(track) != len(pictures) for track in tracks):
@@ -117,7 +122,9 @@ class _Codes:
 class _LabelPictures:
     folder: Path
 
-    def reader(self, video: Video, sentence: Sentence, pictures: tuple[Path, ...]) -> MaskReader:
+    def reader(
+        self, video: Video, sentence: MetaExpression, pictures: tuple[Path, ...]
+    ) -> MaskReader:
         if sentence.obj_id is None:
             raise Unusable("sentence that names no object")
         folder = self.folder / video.id
@@ -130,7 +137,7 @@ def missing(folder: Path, names: Iterable[str], suffix: str) -> bool:
     """Whether any of the files is not there."""
     try:
         present = names_in(folder, "frames")
-    except DataError:
+    except FileError:
         return True
     return not present.issuperset(f"{name}{suffix}" for name in names)
 

@@ -13,10 +13,11 @@ from pathlib import Path, PurePosixPath
 from virst_model.data.coco import form_of, read_json
 from virst_model.data.names import contained
 from virst_model.data.picture import names_in
-from virst_model.data.record import DataError, Expression, Record, Records
-from virst_model.frames import natural
+from virst_model.data.record import Expression, Record, Records
+from virst_model.errors import FileError
+from virst_model.frames import list_images
 
-SPLITS = ("train",)
+QA_SPLITS = ("train",)
 # Captions, which VIRST trains on; the other files hold short answers (oe) and choices (mc).
 CONVERSATIONS = "*cap*.json"
 # Stands for the video in the first question; a prompt puts its own there.
@@ -32,15 +33,15 @@ def load_video_qa(root: str | Path, split: str) -> Records:
     in `Records.skipped`.
 
     Raises:
-        DataError: `split` is not "train", or no file of conversations or no folder of frames is
+        FileError: `split` is not "train", or no file of conversations or no folder of frames is
             there, or a file is damaged.
     """
     root = Path(root)
-    if split not in SPLITS:
-        raise DataError(root, f"has no split {split!r}; it has {', '.join(SPLITS)}")
+    if split not in QA_SPLITS:
+        raise FileError(root, f"has no split {split!r}; it has {', '.join(QA_SPLITS)}")
     paths = sorted(root.glob(CONVERSATIONS))
     if not paths:
-        raise DataError(root, f"holds no conversations ({CONVERSATIONS})")
+        raise FileError(root, f"holds no conversations ({CONVERSATIONS})")
     return _load(paths, root / "JPEGImages")
 
 
@@ -48,7 +49,7 @@ def load_synthetic_questions(root: str | Path, split: str) -> Records:
     """The conversations about synthetic videos, `root`/`split`/questions.json, in the same form.
 
     Raises:
-        DataError: that file or the folder of frames beside it is missing, or the file is damaged.
+        FileError: that file or the folder of frames beside it is missing, or the file is damaged.
     """
     folder = Path(root) / split
     return _load([folder / "questions.json"], folder / "JPEGImages")
@@ -56,50 +57,53 @@ def load_synthetic_questions(root: str | Path, split: str) -> Records:
 
 def _load(paths: list[Path], frames: Path) -> Records:
     names_in(frames, "a folder of frames for each video")
-    found = Records()
+    contents = Records()
     for path in paths:
         entries = read_json(path)
         with form_of(path):
             for entry in entries:
-                _add(entry, frames, found)
-    return found
+                _add(entry, frames, contents)
+    return contents
 
 
-def _add(entry: dict, frames: Path, found: Records) -> None:
+def _add(entry: dict, frames: Path, contents: Records) -> None:
     pictures = _pictures(frames / PurePosixPath(contained(entry["video"])).with_suffix(""))
     if not pictures:
-        found.skipped["video without frames"] += 1
+        contents.skipped["video without frames"] += 1
         return
     expressions = []
     for question, answer in _pairs(entry["conversations"]):
         if answer is None:
-            found.skipped["message without a question or an answer"] += 1
+            contents.skipped["message without a question or an answer"] += 1
         else:
             number = str(len(expressions))
             text = question.replace(_PLACEHOLDER, "").strip("\n")
             expressions.append(Expression(number, text, answer=answer))
     if expressions:
-        found.records.append(Record(str(entry["id"]), pictures, tuple(expressions)))
+        contents.records.append(Record(str(entry["id"]), pictures, tuple(expressions)))
 
 
 def _pairs(messages: list[dict]) -> Iterator[tuple[str, str | None]]:
     """Each question with the answer that follows it; None where a message stands alone."""
     waiting = None
     for message in messages:
-        said = message["value"]
-        if not isinstance(said, str):
-            raise TypeError(f"a message is {said!r}, must be text")
+        text = message["value"]
+        if not isinstance(text, str):
+            raise TypeError(f"a message is {text!r}, must be text")
         if message["from"] == "gpt":
-            yield (said, None) if waiting is None else (waiting, said)
+            yield (text, None) if waiting is None else (waiting, text)
             waiting = None
         else:
             if waiting is not None:
                 yield waiting, None
-            waiting = said
+            waiting = text
     if waiting is not None:
         yield waiting, None
 
 
 def _pictures(folder: Path) -> tuple[Path, ...]:
-    """Empty where there is no such folder."""
-    return tuple(sorted(folder.glob("*.jpg"), key=natural))
+    """Empty where there is no such folder, or nothing in it."""
+    try:
+        return tuple(list_images(folder, (".jpg",)))
+    except FileError:
+        return ()

@@ -20,7 +20,7 @@ import numpy as np
 from pycocotools import mask as coco_mask
 from tqdm import tqdm
 
-from virst_model.data.record import DataError
+from virst_model.errors import FileError
 from virst_model.synthetic.sentence import Question
 from virst_model.synthetic.stories import Story, make_story
 
@@ -52,7 +52,7 @@ def write_stories(out: Path, split: str, count: int, seed: int, shot: Shot | Non
     all; called again after it was interrupted it goes on with the next.
 
     Raises:
-        DataError: the folder holds what was written with other arguments, or cannot be written.
+        FileError: the folder holds what was written with other arguments, or cannot be written.
     """
     shot = shot or Shot()
     folder = out / split
@@ -65,7 +65,7 @@ def write_stories(out: Path, split: str, count: int, seed: int, shot: Shot | Non
             _join(folder, [f"{number:08d}" for number in range(seed, seed + count)])
         shutil.rmtree(folder / _PARTS)
     except OSError as error:
-        raise DataError(folder, f"cannot be written: {error}; choose another folder") from error
+        raise FileError(folder, f"cannot be written: {error}; choose another folder") from error
     return folder
 
 
@@ -76,9 +76,9 @@ def _claim(folder: Path, arguments: dict) -> None:
         before = note.read_text(encoding="utf-8")
         if before != text:
             reason = f"was written with other arguments: {before}; remove the folder or write "
-            raise DataError(folder, f"{reason}elsewhere")
+            raise FileError(folder, f"{reason}elsewhere")
     elif folder.exists() and any(folder.iterdir()):
-        raise DataError(folder, "is not empty and holds no stories; choose another folder")
+        raise FileError(folder, "is not empty and holds no stories; choose another folder")
     (folder / _PARTS).mkdir(parents=True, exist_ok=True)
     (folder / "JPEGImages").mkdir(exist_ok=True)
     _write(note, [text])

@@ -31,8 +31,7 @@ from virst_model.checkpoints.options import (
     writable,
 )
 from virst_model.data.catalogue import CATALOGUE, default_split, open_dataset
-from virst_model.data.record import DataError
-from virst_model.errors import UsageError, program
+from virst_model.errors import FileError, UsageError, program
 from virst_model.evaluate.predict import MODES, Pass
 from virst_model.evaluate.protocols import protocol
 from virst_model.evaluate.run import PAGE, check_run, run
@@ -44,8 +43,9 @@ from virst_model.synthetic.trajectory import TICK_S
 
 # Expressions of an object in Ref-DAVIS17, one a person.
 FOUR, OF_FOUR = 4, "ref-davis17"
-# Options that say nothing of scenes or stories.
-OF_A_DATASET = ("root", "protocol", "annotators")
+# Options that say nothing of scenes or stories, and those that say nothing of a data set.
+OF_A_DATASET = ("root", "protocol", "annotators", "cases")
+OF_SCENES = ("stories", "videos", "frames", "height", "width")
 LEAST_SIDE = 16  # of a synthetic video, in pixels
 
 
@@ -94,13 +94,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
     What it prints ends with where the results lie.
     """
-    options = _parser().parse_args(arguments)
+    parser = _parser()
+    options = parser.parse_args(arguments)
     set_up_logging()
     torch.set_num_threads(options.threads)
+    of_others = parser.changed(options, OF_SCENES if options.dataset else OF_A_DATASET)
+    if of_others:
+        advice = "leave it out, or --dataset" if options.dataset else "of which --dataset?"
+        raise UsageError(f"{of_others[0]}: {advice}")
     if options.dataset:
         text = _evaluate_dataset(options)
-    elif alone := [name for name in OF_A_DATASET if getattr(options, name)]:
-        raise UsageError(f"--{alone[0]}: of which --dataset?")
     else:
         text = _evaluate_synthetic(options)
     sys.stdout.write(text)
@@ -130,7 +133,7 @@ def _evaluate_dataset(options: argparse.Namespace) -> str:
         raise UsageError(f"--protocol: {error}") from None
     records = open_dataset(options.dataset, options.root, split)
     if not records.records:
-        raise DataError(options.root, f"nothing of the split {split} can be used")
+        raise FileError(options.root, f"nothing of the split {split} can be used")
     settings = {"dataset": options.dataset, "split": split, **how.settings()}
     settings |= {name: str(value) for name, value in switched(options).items()}
     check_run(options.out, settings | {"model": str(options.model or "tiny")})

@@ -3,9 +3,8 @@
 import numpy as np
 import torch
 
-from virst_model.data.record import DataError, Record
+from virst_model.data.record import Record
 from virst_model.evaluate.predict import frames_of
-from virst_model.frames import VideoError
 from virst_model.model.fusion import SecondFusion
 from virst_model.model.prompt import plain_sentence
 from virst_model.model.virst import Virst
@@ -25,14 +24,11 @@ def patch_attention(
         model whose fusion is an MLP, which looks at nothing.
 
     Raises:
-        DataError: no frame can be read.
+        FileError: no frame can be read.
     """
     if not isinstance(model.second_fusion, SecondFusion):
         return {}
-    try:
-        view = view_video(model, frames_of(record), seed=seed)
-    except VideoError as error:
-        raise DataError(error.path, error.reason) from None
+    view = view_video(model, frames_of(record), seed=seed)
     s2_1TCgg = torch.cat([view.features[index].s2 for index in view.fused])[None]
     prompt = model.prompter.ask(plain_sentence(text))
     states, _, _ = model.st_states([torch.cat(view.clips)], s2_1TCgg, [prompt])
@@ -40,7 +36,7 @@ def patch_attention(
     paid_TL = looks[-1][0].float().mean(dim=(0, 1, 2))
     grid = model.second_fusion.grid
     maps = paid_TL.unflatten(1, (grid, grid)).cpu().numpy()
-    found: dict[int, np.ndarray] = {}
-    for index, one in zip(view.fused, maps, strict=True):  # padding repeats a frame
-        found[index] = found.get(index, 0) + one
-    return found
+    attention: dict[int, np.ndarray] = {}
+    for index, map_gg in zip(view.fused, maps, strict=True):  # padding repeats a frame
+        attention[index] = attention.get(index, 0) + map_gg
+    return attention

@@ -6,7 +6,7 @@ import numpy as np
 
 from virst_model.answer import SEARCHING, Query
 from virst_model.evaluate.metrics import region
-from virst_model.frames import MemoryFrames
+from virst_model.frames import ImageArrays
 from virst_model.model.virst import Virst
 from virst_model.offline.video import Scorer, segment_video
 from virst_model.stream.session import Session, SessionOptions
@@ -17,10 +17,11 @@ FOUND = 0.5  # IoU from which on a mask is on its object
 Render = Callable[[float, int, int], tuple[np.ndarray, np.ndarray]]
 
 
-class Film(MemoryFrames):
+class Film(ImageArrays):
     """What was filmed of a scene or a story.
 
     Attributes:
+        length: frames.
         times: of each frame, in s.
         images: uint8 RGB (H, W, 3) of each frame.
         ids_THW: uint8, the ids of what is visible.
@@ -39,8 +40,8 @@ def whole(
     """Masks (Q, T, H, W) bool of a film that is looked at whole."""
     masks = np.zeros((len(texts), *film.ids_THW.shape), bool)
     for picture, result in segment_video(model, film, texts, scorer=scorer):
-        for place, one in enumerate(result.results):
-            masks[place, picture.index] = one.mask_HW
+        for place, answer in enumerate(result.results):
+            masks[place, picture.index] = answer.mask_HW
     return masks
 
 
@@ -59,9 +60,9 @@ def follow(
         with Session(model, _options(delay)) as session:
             session.set_queries(tuple(Query(i + 1, text, i + 1) for i, text in enumerate(part)))
             for t, image in enumerate(film.images):
-                for place, one in enumerate(session.step(image, film.times[t]).results, start):
-                    masks[place, t] = one.mask_HW
-                    if first[place] is None and one.state != SEARCHING:
+                for place, answer in enumerate(session.step(image, film.times[t]).results, start):
+                    masks[place, t] = answer.mask_HW
+                    if first[place] is None and answer.state != SEARCHING:
                         first[place] = t
     return masks, first
 
@@ -86,7 +87,9 @@ def swap(
                 session.set_queries((Query(1 + int(t == half), text, 1),))
             masks.append(session.step(image, film.times[t]).results[0].mask_HW)
     last = slice(half + half // 2, None)
-    on_old, on_new = (region(one[1][last], np.stack(masks)[last]).mean() for one in (old, new))
+    on_old, on_new = (
+        region(truth_THW[last], np.stack(masks)[last]).mean() for _, truth_THW in (old, new)
+    )
     return bool(on_new >= FOUND and on_new > on_old)
 
 

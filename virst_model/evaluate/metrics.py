@@ -50,12 +50,13 @@ def robustness(
 
 def _boundary_f(truth_HW: np.ndarray, mask_HW: np.ndarray, disk: np.ndarray) -> float:
     part = _around((truth_HW | mask_HW).view(np.uint8))
-    wanted, found = _outline(truth_HW[part]), _outline(mask_HW[part])
-    wanted_count, found_count = cv2.countNonZero(wanted), cv2.countNonZero(found)
-    if wanted_count == 0 or found_count == 0:
-        return float(wanted_count == found_count)
-    precision = cv2.countNonZero(found & cv2.dilate(wanted, disk)) / found_count
-    recall = cv2.countNonZero(wanted & cv2.dilate(found, disk)) / wanted_count
+    outline, predicted = _outline(truth_HW[part]), _outline(mask_HW[part])
+    outline_count = cv2.countNonZero(outline)
+    predicted_count = cv2.countNonZero(predicted)
+    if outline_count == 0 or predicted_count == 0:
+        return float(outline_count == predicted_count)
+    precision = cv2.countNonZero(predicted & cv2.dilate(outline, disk)) / predicted_count
+    recall = cv2.countNonZero(outline & cv2.dilate(predicted, disk)) / outline_count
     if precision + recall == 0:
         return 0.0
     return float(2 * precision * recall / (precision + recall))

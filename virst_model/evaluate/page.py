@@ -17,7 +17,7 @@ from virst_model.evaluate.score import Row, Score
 COLUMNS = 6
 WIDTH = 200
 # RGB of the predicted mask and of the truth's outline.
-FOUND, WANTED = (255, 32, 208), (255, 255, 255)
+PREDICTED, TRUTH = (255, 32, 208), (255, 255, 255)
 STYLE = """
 body { font: 15px/1.5 system-ui, sans-serif; margin: 2em auto; max-width: 1280px; color: #222 }
 table { border-collapse: collapse } td, th { padding: .2em .8em; border-bottom: 1px solid #ddd }
@@ -31,7 +31,7 @@ Attention = Callable[[Record, Expression], dict[int, np.ndarray]]
 
 
 @dataclass(frozen=True)
-class Case:
+class ScoredExpression:
     """An expression with its score and where its pictures are."""
 
     score: Score
@@ -43,7 +43,7 @@ def write_page(
     path: Path,
     title: str,
     rows: dict[str, Row],
-    cases: Sequence[Case],
+    cases: Sequence[ScoredExpression],
     predictions: Predictions,
     attention: Attention,
     most: int = 40,
@@ -82,25 +82,29 @@ def _table(rows: dict[str, Row]) -> str:
     return f"<table><tr><th></th>{head}</tr>{body}</table>"
 
 
-def _section(rank: int, case: Case, predictions: Predictions, attention: Attention) -> str:
-    one = case.score
-    said = "never answered" if one.first is None else f"first answer at frame {one.first}"
-    said = "no prediction" if one.missing else said
-    kind = f"{one.kind}, " if one.kind else ""
+def _section(
+    rank: int, case: ScoredExpression, predictions: Predictions, attention: Attention
+) -> str:
+    score = case.score
+    answered = "never answered" if score.first is None else f"first answer at frame {score.first}"
+    answered = "no prediction" if score.missing else answered
+    kind = f"{score.kind}, " if score.kind else ""
     head = (
-        f"<h2>{rank}. &ldquo;{html.escape(one.text)}&rdquo; &mdash; J&amp;F {100 * one.jf:.1f}"
-        f"</h2><small>{html.escape(kind + one.record)}, expression "
-        f"{html.escape(one.expression)}, {said}</small>"
+        f"<h2>{rank}. &ldquo;{html.escape(score.text)}&rdquo; &mdash; J&amp;F {100 * score.jf:.1f}"
+        f"</h2><small>{html.escape(kind + score.record)}, expression "
+        f"{html.escape(score.expression)}, {answered}</small>"
     )
-    return f"<section>{head}{_picture(_sheet(case, predictions, attention))}{_plot(one)}</section>"
+    return (
+        f"<section>{head}{_picture(_sheet(case, predictions, attention))}{_plot(score)}</section>"
+    )
 
 
-def _sheet(case: Case, predictions: Predictions, attention: Attention) -> np.ndarray:
+def _sheet(case: ScoredExpression, predictions: Predictions, attention: Attention) -> np.ndarray:
     """Evenly spaced frames with masks, and below them the attention of the nearest seen frame."""
     frames = case.record.frames
     chosen = np.unique(np.linspace(0, len(frames) - 1, COLUMNS).round().astype(int)).tolist()
     looked = attention(case.record, case.expression)
-    brightest = max((one.max() for one in looked.values()), default=1.0)
+    brightest = max((map_gg.max() for map_gg in looked.values()), default=1.0)
     columns = []
     for t in chosen:
         bgr_HW3 = cv2.imread(str(frames[t]), cv2.IMREAD_COLOR)
@@ -108,7 +112,7 @@ def _sheet(case: Case, predictions: Predictions, attention: Attention) -> np.nda
             continue
         cells = [_small(_marked(bgr_HW3, case, t, predictions))]
         if looked:
-            nearest = min(looked, key=lambda seen: abs(seen - t))
+            nearest = min(looked, key=lambda frame: abs(frame - t))
             cells.append(_small(_heat(bgr_HW3, looked[nearest] / brightest)))
         columns.append(np.concatenate(cells))
     if not columns:
@@ -123,16 +127,18 @@ def _sheet(case: Case, predictions: Predictions, attention: Attention) -> np.nda
     )
 
 
-def _marked(bgr_HW3: np.ndarray, case: Case, t: int, predictions: Predictions) -> np.ndarray:
-    found_HW = predictions.mask(case.record, case.expression, t)
+def _marked(
+    bgr_HW3: np.ndarray, case: ScoredExpression, t: int, predictions: Predictions
+) -> np.ndarray:
+    predicted_HW = predictions.mask(case.record, case.expression, t)
     out = bgr_HW3.copy()
-    if found_HW is not None:
-        tint = np.array(FOUND[::-1], np.float32)
-        out[found_HW] = (0.5 * out[found_HW] + 0.5 * tint).astype(np.uint8)
+    if predicted_HW is not None:
+        tint = np.array(PREDICTED[::-1], np.float32)
+        out[predicted_HW] = (0.5 * out[predicted_HW] + 0.5 * tint).astype(np.uint8)
     if case.expression.mask is not None:
-        wanted_HW = case.expression.mask(t).astype(np.uint8)
-        outlines, _ = cv2.findContours(wanted_HW, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_SIMPLE)
-        cv2.drawContours(out, outlines, -1, WANTED, max(1, out.shape[1] // 200))
+        truth_HW = case.expression.mask(t).astype(np.uint8)
+        outlines, _ = cv2.findContours(truth_HW, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_SIMPLE)
+        cv2.drawContours(out, outlines, -1, TRUTH, max(1, out.shape[1] // 200))
     return out
 
 
@@ -155,15 +161,16 @@ def _picture(image_HW3: np.ndarray) -> str:
     return f'<img alt="contact sheet" src="data:image/jpeg;base64,{text}">'
 
 
-def _plot(one: Score, width: int = 1200, height: int = 90) -> str:
+def _plot(score: Score, width: int = 1200, height: int = 90) -> str:
     """J&F of each frame, 0 at the bottom to 1 at the top; a dashed line at the first answer."""
-    count = max(1, len(one.course) - 1)
+    count = max(1, len(score.course) - 1)
     points = " ".join(
-        f"{i * width / count:.1f},{(1 - value) * height:.1f}" for i, value in enumerate(one.course)
+        f"{i * width / count:.1f},{(1 - value) * height:.1f}"
+        for i, value in enumerate(score.course)
     )
     mark = ""
-    if one.first:
-        x = one.first * width / count
+    if score.first:
+        x = score.first * width / count
         mark = (
             f'<line x1="{x:.1f}" x2="{x:.1f}" y2="{height}" stroke="#999" stroke-dasharray="4"/>'
         )
@@ -174,7 +181,7 @@ def _plot(one: Score, width: int = 1200, height: int = 90) -> str:
     )
 
 
-def _list(cases: Sequence[Case]) -> str:
+def _list(cases: Sequence[ScoredExpression]) -> str:
     lines = "".join(
         f"<li>{100 * case.score.jf:.1f} &mdash; {html.escape(case.score.text)} "
         f"<small>{html.escape(case.score.record)}</small></li>"

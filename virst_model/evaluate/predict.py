@@ -4,9 +4,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass, fields
 
 from virst_model.answer import SEARCHING, Query, StepResult
-from virst_model.data.record import DataError, Expression, Record
-from virst_model.evaluate.predictions import Answer, Predictions, write_mask
-from virst_model.frames import Frames, ImageFiles, StillImage, VideoError
+from virst_model.data.record import Expression, Record
+from virst_model.errors import FileError
+from virst_model.evaluate.predictions import Outcome, Predictions, write_mask
+from virst_model.frames import Frames, ImageFiles, StillImage
 from virst_model.model.virst import Virst
 from virst_model.offline.video import MAX_QUERIES, Scorer, segment_video
 from virst_model.stream.session import Session, SessionOptions
@@ -54,10 +55,10 @@ def predict(model: Virst, record: Record, predictions: Predictions, run: Pass) -
     All of them share the frames' features, so that a frame is encoded once.
 
     Raises:
-        DataError: a frame cannot be read, or a mask not be written; a still image in a stream.
+        FileError: a frame cannot be read, or a mask not be written; a still image in a stream.
     """
     if record.still and run.mode == "streaming":
-        raise DataError(record.id, "is a still image, which no stream answers for; run it offline")
+        raise FileError(record.id, "is a still image, which no stream answers for; run it offline")
     todo = predictions.missing(record)
     most = SessionOptions().max_queries if run.mode == "streaming" else MAX_QUERIES
     groups = [todo[start : start + most] for start in range(0, len(todo), most)]
@@ -66,7 +67,7 @@ def predict(model: Virst, record: Record, predictions: Predictions, run: Pass) -
         whole = [record.expressions[person :: run.annotators] for person in range(run.annotators)]
         groups = [list(group) for group in whole if set(group) & set(todo)]
         if any(len(group) > most for group in groups):
-            raise DataError(record.id, f"more than {most} objects for a {run.mode} run")
+            raise FileError(record.id, f"more than {most} objects for a {run.mode} run")
     for group in groups:
         _predict(model, record, group, predictions, run)
     return sum(map(len, groups))
@@ -90,22 +91,19 @@ def _predict(
     steps = _stream if run.mode == "streaming" else _whole
     first: list[int | None] = [None] * len(expressions)
     count = 0
-    try:
-        for index, result in enumerate(steps(model, record, expressions, run)):
-            count += 1
-            for place, answer in enumerate(result.results):
-                mask_HW = answer.mask_HW
-                if run.annotators:
-                    mask_HW = result.labels_HW == answer.label
-                write_mask(folders[place], record.frames[index], mask_HW)
-                if first[place] is None and answer.state != SEARCHING:
-                    first[place] = index
-    except VideoError as error:
-        raise DataError(error.path, error.reason) from None
+    for index, result in enumerate(steps(model, record, expressions, run)):
+        count += 1
+        for place, answer in enumerate(result.results):
+            mask_HW = answer.mask_HW
+            if run.annotators:
+                mask_HW = result.labels_HW == answer.label
+            write_mask(folders[place], record.frames[index], mask_HW)
+            if first[place] is None and answer.state != SEARCHING:
+                first[place] = index
     if count < len(record.frames):
-        raise DataError(record.id, f"{count} answers for {len(record.frames)} frames")
+        raise FileError(record.id, f"{count} answers for {len(record.frames)} frames")
     for expression, answered in zip(expressions, first, strict=True):
-        predictions.end(record, expression, Answer(count, answered))
+        predictions.end(record, expression, Outcome(count, answered))
 
 
 def _whole(

@@ -14,11 +14,12 @@ import shutil
 import cv2
 import numpy as np
 
-from virst_model.data.record import DataError, Expression, Record
+from virst_model.data.record import Expression, Record
+from virst_model.errors import FileError
 
 
 @dataclass(frozen=True)
-class Answer:
+class Outcome:
     """What is known of an expression that is done.
 
     Attributes:
@@ -38,16 +39,16 @@ class Predictions:
         self.masks = folder / "Annotations"
         self._answers = folder / "answers"
 
-    def answer(self, record: Record, expression: Expression) -> Answer | None:
+    def outcome(self, record: Record, expression: Expression) -> Outcome | None:
         """What is known of it; None where it is not done."""
         path = self._answer_file(record, expression)
         try:
-            said = json.loads(path.read_text(encoding="utf-8"))
-            return Answer(said["frames"], said["first"])
+            note = json.loads(path.read_text(encoding="utf-8"))
+            return Outcome(note["frames"], note["first"])
         except FileNotFoundError:
             return None
         except (OSError, ValueError, KeyError, TypeError) as error:
-            raise DataError(path, f"is no answer ({error}); delete it to do it again") from None
+            raise FileError(path, f"is no answer ({error}); delete it to do it again") from None
 
     def mask(self, record: Record, expression: Expression, index: int) -> np.ndarray | None:
         """bool (H, W) of a frame; None where there is none."""
@@ -57,7 +58,7 @@ class Predictions:
 
     def missing(self, record: Record) -> list[Expression]:
         """The expressions of a record that are not done."""
-        return [e for e in record.expressions if self.answer(record, e) is None]
+        return [e for e in record.expressions if self.outcome(record, e) is None]
 
     def begin(self, record: Record, expression: Expression) -> Path:
         """An empty folder for the masks of an expression; what a killed run left goes."""
@@ -66,7 +67,7 @@ class Predictions:
         folder.mkdir(parents=True)
         return folder
 
-    def end(self, record: Record, expression: Expression, answer: Answer) -> None:
+    def end(self, record: Record, expression: Expression, answer: Outcome) -> None:
         """Says that all masks of an expression are there."""
         path = self._answer_file(record, expression)
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -82,12 +83,12 @@ class Predictions:
 
 
 def write_mask(folder: Path, frame: Path, mask_HW: np.ndarray) -> None:
-    """A bool mask as a 0/255 PNG with its frame's name; DataError where it cannot be written."""
+    """A bool mask as a 0/255 PNG with its frame's name; FileError where it cannot be written."""
     path = folder / f"{frame.stem}.png"
     try:
         path.write_bytes(cv2.imencode(".png", mask_HW.astype(np.uint8) * 255)[1].tobytes())
     except OSError as error:
-        raise DataError(path, f"cannot be written ({error.strerror})") from None
+        raise FileError(path, f"cannot be written ({error.strerror})") from None
 
 
 def share(records: Sequence[Record], process: int, processes: int) -> Iterator[Record]:
@@ -99,5 +100,5 @@ def _inside(name: str) -> PurePosixPath:
     """A data set's name as a path below our folder, whatever the data set says."""
     path = PurePosixPath(name)
     if path.is_absolute() or ".." in path.parts or not path.parts:
-        raise DataError(name, "is a name that leads out of the folder of results")
+        raise FileError(name, "is a name that leads out of the folder of results")
     return path

@@ -37,7 +37,7 @@ class Protocol:
         """The records with those of their sentences that are asked."""
         if not self.first_text:
             return records
-        kept = [replace(one, expressions=one.expressions[:1]) for one in records.records]
+        kept = [replace(r, expressions=r.expressions[:1]) for r in records.records]
         return replace(records, records=kept)
 
     def ignored(self, record: Record) -> MaskReader | None:

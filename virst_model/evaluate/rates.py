@@ -18,8 +18,8 @@ Task = tuple[Frames, str]
 
 def story_tasks(run: SyntheticRun) -> Iterator[Task]:
     """Every sentence about every story."""
-    for film, said in films(run):
-        yield from ((film, sentence.text) for sentence in said)
+    for film, sentences in films(run):
+        yield from ((film, sentence.text) for sentence in sentences)
 
 
 def record_tasks(records: Iterable[Record]) -> Iterator[Task]:
@@ -39,7 +39,7 @@ def rate(model: Virst, tasks: Iterable[Task], scorer: Scorer | None = None) -> R
         "sentences" and "frames" that were run, "FPS", and "peak MiB" (`machine.peak_mib`).
 
     Raises:
-        VideoError: a video cannot be read.
+        FileError: a video cannot be read.
     """
     sentences, frames, seconds = 0, 0, 0.0
     for video, text in tasks:

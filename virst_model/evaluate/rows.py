@@ -9,6 +9,7 @@ import torch
 from virst_model.checkpoints.load import load as load_weights
 from virst_model.checkpoints.load import save
 from virst_model.checkpoints.switches import with_behaviour
+from virst_model.config import VirstConfig
 from virst_model.errors import UsageError
 from virst_model.evaluate.slots import LEFT_OUT, SLOTS, Training
 from virst_model.model.anchors import STRATEGIES
@@ -22,7 +23,7 @@ FUSIONS = ((False, "mlp"), (True, "mlp"), (False, "attention"), (True, "attentio
 # Stages of each row of Table 8.
 AFTER_EACH_STAGE = tuple(SLOTS[:count] for count in (1, 2, 3))
 # What the recipe trunks.yaml leaves of stage 0, below the folder of a training.
-TRUNKS = Path("trunks/tracking")
+TRUNKS_FOLDER = Path("trunks/tracking")
 
 # A row's name, and the model that it is about.
 Line = tuple[str, Virst]
@@ -36,8 +37,8 @@ def anchor_rows(model: Virst, guide: str) -> Iterator[Line]:
     The first frame and the guided one are "single-frame baselines", with one anchor.
     """
     for name in STRATEGIES:
-        said = f"guided, one anchor by {guide}" if name == "guided" else name
-        yield said, with_behaviour(model, anchors=name)
+        title = f"guided, one anchor by {guide}" if name == "guided" else name
+        yield title, with_behaviour(model, anchors=name)
 
 
 def alpha_rows(model: Virst, alphas: tuple[int, ...] = ALPHAS) -> Iterator[Line]:
@@ -61,15 +62,23 @@ def fusion_rows(training: Training, load: Load) -> Iterator[Line]:
         yield name, load(row.run(SLOTS[:2]))
 
 
+def check_start(config: VirstConfig) -> None:
+    """Raises UsageError where Table 4 cannot start from weights of `config`."""
+    second = config.fusion.second
+    if second != "attention":
+        raise UsageError(
+            f"--start: Table 4 starts from a second fusion of attention, not {second}"
+        )
+
+
 def _write_variant(start: Path, initial: bool, second: str, folder: Path) -> None:
     """The weights with other fusions; an MLP begins with random ones, the same each time.
 
     In float32, whatever a row is scored in: a training goes on from what its start holds.
     """
     model = load_weights(start, dtype=torch.float32)
+    check_start(model.config)
     own = model.config.fusion
-    if own.second != "attention":
-        raise UsageError(f"--start: Table 4 starts from a second fusion of attention, not {own}")
     model.config = replace(model.config, fusion=replace(own, initial=initial, second=second))
     if second == "mlp":
         with torch.random.fork_rng(devices=[]):
@@ -93,6 +102,6 @@ def left_out_rows(training: Training, load: Load) -> Iterator[Line]:
 
 def trained_rows(trained: Path, load: Load) -> Iterator[Line]:
     """Table 8 of a training that was run: what each stage left under its own folder."""
-    yield "none", load(trained / TRUNKS / "weights")
+    yield "none", load(trained / TRUNKS_FOLDER / "weights")
     for stages in AFTER_EACH_STAGE:
         yield " + ".join(stages), load(trained / stages[-1] / "weights")

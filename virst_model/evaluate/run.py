@@ -9,9 +9,10 @@ from pathlib import Path
 from accelerate import PartialState
 from tqdm import tqdm
 
-from virst_model.data.record import DataError, Expression, Record, Records
+from virst_model.data.record import Expression, Record, Records
+from virst_model.errors import FileError
 from virst_model.evaluate.attention import patch_attention
-from virst_model.evaluate.page import Case, write_page
+from virst_model.evaluate.page import ScoredExpression, write_page
 from virst_model.evaluate.predict import Pass, predict
 from virst_model.evaluate.predictions import Predictions, share
 from virst_model.evaluate.protocols import pack, protocol
@@ -34,7 +35,7 @@ def run(
     In one of several processes: every process predicts its share, the first one scores.
 
     Raises:
-        DataError: a frame or a truth cannot be used, or `out` cannot be written.
+        FileError: a frame or a truth cannot be used, or `out` cannot be written.
     """
     rules = protocol(dataset, how.protocol)
     records = rules.asked(records)
@@ -48,14 +49,16 @@ def run(
         return {}
     if rules.archive:
         pack(predictions.masks, out / rules.archive, rules.inside)
-    pairs = [(record, one) for record in records.records for one in record.expressions]
-    if all(one.mask is None for _, one in pairs):
+    pairs = [(record, e) for record in records.records for e in record.expressions]
+    if all(expression.mask is None for _, expression in pairs):
         return {}  # a split whose truth only the server has
     cases = [
-        Case(
-            score(record, one, predictions, record.foreground, rules.ignored(record)), record, one
+        ScoredExpression(
+            score(record, expression, predictions, record.foreground, rules.ignored(record)),
+            record,
+            expression,
         )
-        for record, one in tqdm(pairs, unit="expression", desc="score", leave=False)
+        for record, expression in tqdm(pairs, unit="expression", desc="score", leave=False)
     ]
     scores = [case.score for case in cases]
     rows = table_rows(scores, rules.row, rules.parts)
@@ -82,25 +85,29 @@ def _note(note: str, how: Pass) -> str:
 
 
 def _write_results(
-    out: Path, rows: dict[str, Row], said: dict, records: Records, cases: Sequence[Case]
+    out: Path,
+    rows: dict[str, Row],
+    results: dict,
+    records: Records,
+    cases: Sequence[ScoredExpression],
 ) -> None:
-    said |= {"skipped": dict(records.skipped), "table": rows}
-    said["expressions"] = [dataclasses.asdict(case.score) for case in cases]
-    (out / "results.json").write_text(json.dumps(said, indent=1) + "\n", encoding="utf-8")
+    results |= {"skipped": dict(records.skipped), "table": rows}
+    results["expressions"] = [dataclasses.asdict(case.score) for case in cases]
+    (out / "results.json").write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
     (out / "table.md").write_text(markdown(rows), encoding="utf-8")
 
 
 def check_run(out: Path, settings: dict) -> None:
-    """Writes what a folder's results are of; DataError where it holds those of another run."""
+    """Writes what a folder's results are of; FileError where it holds those of another run."""
     path = out / "run.json"
     try:
         out.mkdir(parents=True, exist_ok=True)
         if path.exists():
             before = json.loads(path.read_text(encoding="utf-8"))
             if before != settings:
-                raise DataError(out, f"holds results of another run ({before}); use another --out")
+                raise FileError(out, f"holds results of another run ({before}); use another --out")
         path.write_text(json.dumps(settings) + "\n", encoding="utf-8")
     except OSError as error:
-        raise DataError(path, f"cannot be written ({error.strerror})") from None
+        raise FileError(path, f"cannot be written ({error.strerror})") from None
     except ValueError as error:
-        raise DataError(path, f"is damaged ({error}); use another --out") from None
+        raise FileError(path, f"is damaged ({error}); use another --out") from None

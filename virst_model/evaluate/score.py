@@ -6,7 +6,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from virst_model.data.record import DataError, Expression, MaskReader, Record
+from virst_model.data.record import Expression, MaskReader, Record
+from virst_model.errors import FileError
 from virst_model.evaluate.metrics import accuracy, boundary, region, robustness
 from virst_model.evaluate.predictions import Predictions
 
@@ -63,36 +64,36 @@ def score(
     are in neither mask, as LISA's IoU and, for the boundary, DAVIS' void pixels have it.
 
     Raises:
-        DataError: there is no truth, or it does not fit the predicted masks.
+        FileError: there is no truth, or it does not fit the predicted masks.
     """
     if expression.mask is None:
-        raise DataError(record.id, f"expression {expression.id} has no truth to compare with")
-    answer = predictions.answer(record, expression)
-    truth = np.stack([expression.mask(t) for t in range(len(record.frames))])
-    found = np.zeros_like(truth)
-    for t in range(len(record.frames) if answer else 0):
+        raise FileError(record.id, f"expression {expression.id} has no truth to compare with")
+    outcome = predictions.outcome(record, expression)
+    truth_THW = np.stack([expression.mask(t) for t in range(len(record.frames))])
+    masks_THW = np.zeros_like(truth_THW)
+    for t in range(len(record.frames) if outcome else 0):
         mask_HW = predictions.mask(record, expression, t)
         if mask_HW is None:
             continue
-        if mask_HW.shape != truth.shape[1:]:
-            raise DataError(
+        if mask_HW.shape != truth_THW.shape[1:]:
+            raise FileError(
                 record.frames[t],
-                f"the mask of {expression.id} is {mask_HW.shape}, the truth {truth.shape[1:]}",
+                f"the mask of {expression.id} is {mask_HW.shape}, the truth {truth_THW.shape[1:]}",
             )
-        found[t] = mask_HW
+        masks_THW[t] = mask_HW
     if ignored is not None:
         counts = ~np.stack([ignored(t) for t in range(len(record.frames))])
-        truth, found = truth & counts, found & counts
-    j, f = region(truth, found), boundary(truth, found)
-    if answer is None:
+        truth_THW, masks_THW = truth_THW & counts, masks_THW & counts
+    j, f = region(truth_THW, masks_THW), boundary(truth_THW, masks_THW)
+    if outcome is None:
         j, f = np.zeros_like(j), np.zeros_like(f)
-    first = answer.first if answer else None
+    first = outcome.first if outcome else None
     start = min(max(first or 0, expression.decided), len(j) - 1)
     a = r = None
     if foreground is not None:
         all_THW = np.stack([foreground(t) for t in range(len(record.frames))])
-        a = float(accuracy(truth, found).mean()) if answer else 0.0
-        r = float(robustness(truth, found, all_THW).mean()) if answer else 0.0
+        a = float(accuracy(truth_THW, masks_THW).mean()) if outcome else 0.0
+        r = float(robustness(truth_THW, masks_THW, all_THW).mean()) if outcome else 0.0
     return Score(
         record=record.id,
         expression=expression.id,
@@ -106,10 +107,10 @@ def score(
         r=r,
         first=first,
         frames=len(j),
-        overlap=int((truth & found).sum()),
-        union=int((truth | found).sum()),
+        overlap=int((truth_THW & masks_THW).sum()),
+        union=int((truth_THW | masks_THW).sum()),
         course=tuple(((j + f) / 2).round(4).tolist()),
-        missing=answer is None,
+        missing=outcome is None,
     )
 
 
@@ -152,12 +153,14 @@ def table_rows(
             it is over all expressions.
     """
     kinds: dict[str, list[Score]] = defaultdict(list)
-    for one in scores:
-        kinds[one.kind or "all"].append(one)
+    for scored in scores:
+        kinds[scored.kind or "all"].append(scored)
     rows = {kind: row(mine) for kind, mine in sorted(kinds.items())} if len(kinds) > 1 else {}
     chosen = [rows[part] for part in parts if part in rows]
     if chosen and len(chosen) == len(parts):
-        rows["overall"] = {name: _sum_or_mean([one[name] for one in chosen]) for name in chosen[0]}
+        rows["overall"] = {
+            name: _sum_or_mean([part[name] for part in chosen]) for name in chosen[0]
+        }
     else:
         rows["overall"] = row(scores)
     return rows

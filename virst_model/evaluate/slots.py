@@ -54,15 +54,15 @@ class Training:
     out: Path
     device: str
 
-    def said(self) -> str:
-        """How long, in words."""
+    def duration(self) -> str:
+        """How long the slots are trained, in words for a title."""
         if not self.steps:
             return f"the {self.preset} preset's steps"
         return f"{'/'.join(map(str, self.steps))} steps in slots 1/2/3"
 
     def settings(self, stages: Sequence[str]) -> list[list[str]]:
-        """What `virst_model.train` is told of each slot that a row's stages fill, in order."""
-        told, start = [], self.start
+        """What `virst train` is told of each slot that a row's stages fill, in order."""
+        settings, start = [], self.start
         for number, (slot, stage) in enumerate(zip(SLOTS, stages, strict=False)):
             folder = self.out / "_".join(stages[: number + 1])
             changes = [f"preset={self.preset}", f"data={self.data}", f"slot={slot}"]
@@ -70,9 +70,9 @@ class Training:
                 steps = self.steps[number]
                 changes += [f"steps={steps}", f"warmup={steps // 10}"]
             changes += [f"start={start}", f"out={folder}"]
-            told.append([str(RECIPES / f"{stage}.yaml"), *changes])
+            settings.append([str(RECIPES / f"{stage}.yaml"), *changes])
             start = folder / "weights"
-        return told
+        return settings
 
     def run(self, stages: Sequence[str]) -> Path:
         """Trains the slots, one from the other, as programs of their own; the last one's weights.
@@ -81,8 +81,8 @@ class Training:
             TrainingFailed: one of them ended with an error, which it has said.
         """
         on_cpu = {"ACCELERATE_USE_CPU": "true"} if self.device == "cpu" else {}
-        for stage, told in zip(stages, self.settings(stages), strict=True):
-            command = [sys.executable, "-m", "virst_model", "train", *told]
+        for stage, settings in zip(stages, self.settings(stages), strict=True):
+            command = [sys.executable, "-m", "virst_model", "train", *settings]
             env = {**os.environ, **on_cpu}
             ended = subprocess.run(command, env=env, stdout=subprocess.DEVNULL)
             if ended.returncode:

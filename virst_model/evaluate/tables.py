@@ -1,4 +1,4 @@
-"""virst tables N: a table of the paper, on stories or a data set.
+"""virst tables: the tables of the paper, on stories or a data set.
 
     virst tables 5                      anchor strategies
     virst tables 6                      alpha
@@ -25,25 +25,26 @@ import sys
 import torch
 
 from virst_model.arguments import THREADS, Parser, whole
-from virst_model.checkpoints.folder import CONFIG, read_json
-from virst_model.checkpoints.load import TINY
+from virst_model.checkpoints.folder import CONFIG_FILE, read_object
+from virst_model.checkpoints.load import TINY, stored_config
 from virst_model.checkpoints.options import (
     add_model_options,
     add_switches,
+    check_switches,
     load_switched,
     set_up_logging,
     switched,
 )
 from virst_model.data.catalogue import CATALOGUE, default_split, open_dataset
-from virst_model.data.record import DataError, Records
-from virst_model.errors import UsageError, program
+from virst_model.data.record import Records
+from virst_model.errors import FileError, UsageError, program
 from virst_model.evaluate import rates, rows
 from virst_model.evaluate.predict import Pass
 from virst_model.evaluate.run import check_run, run
 from virst_model.evaluate.score import ALL, Row
 from virst_model.evaluate.slots import Training
 from virst_model.evaluate.synthetic import SyntheticRun, asks_something, evaluate
-from virst_model.model.machine import machine
+from virst_model.model.machine import measured_on
 from virst_model.model.virst import Virst
 from virst_model.offline.guide import load_scorer
 from virst_model.offline.video import Scorer
@@ -60,10 +61,14 @@ TITLES = {
     11: "FPS of the whole pipeline",
 }
 TRAINED = (4, 8, 9)
+# Options that say nothing of rows that are not trained.
+OF_TRAINED = ("preset", "steps", "train_data")
+# Options that set otherwise what the rows of Table 4 differ in.
+FUSIONS = ("initial_fusion", "second_fusion")
 # Table 10.
 SWEPT_ALPHAS = tuple(range(1, 9))
 STORIES = 40  # unless --videos says otherwise
-CASES = 10  # shown in the report of a row on a data set
+SHOWN_CASES = 10  # shown in the report of a row on a data set
 # Columns of an evaluation that a table of the paper has not.
 LEFT_OUT_COLUMNS = (ALL, "never answered")
 
@@ -104,14 +109,16 @@ def _on_stories(options: argparse.Namespace) -> tuple[Judge, str]:
     """Rows on stories, and what they are measured on."""
     if options.root is not None:
         raise UsageError("--root: of which --dataset?")
-    told = {"videos": options.videos or STORIES, "kinds": tuple(options.kinds.split(","))}
+    kinds = tuple(options.kinds.split(","))
     split = options.split or "test"
     if split not in SPLITS:
         raise UsageError(f"--split: {split!r} is none of {', '.join(SPLITS)}")
-    for kind in told["kinds"]:
+    for kind in kinds:
         if kind not in KINDS:
             raise UsageError(f"--kinds: {kind!r} is none of {', '.join(KINDS)}")
-    stories = SyntheticRun(split=split, mode="offline", **told)
+    stories = SyntheticRun(
+        split=split, videos=options.videos or STORIES, kinds=kinds, mode="offline"
+    )
     if not asks_something(stories):
         raise UsageError(f"--kinds: no sentence of {options.kinds} in {stories.videos} stories")
     where = f"{stories.videos} stories, offline"
@@ -130,13 +137,17 @@ def _on_dataset(options: argparse.Namespace) -> tuple[Judge, str]:
     if options.root is None:
         raise UsageError(f"--root: where is {options.dataset}?")
     split = options.split or default_split(options.dataset)
-    found = open_dataset(options.dataset, options.root, split)
-    records = Records(found.records[: options.videos], found.skipped)
+    contents = open_dataset(options.dataset, options.root, split)
+    records = Records(contents.records[: options.videos], contents.skipped)
     if not records.records:
-        raise DataError(options.root, f"nothing of the split {split} can be used")
-    told = {"dataset": options.dataset, "split": split, "videos": options.videos}
-    told |= {"model": str(options.model or "tiny"), "steps": options.steps, **switched(options)}
-    told |= {
+        raise FileError(options.root, f"nothing of the split {split} can be used")
+    split_settings = {"dataset": options.dataset, "split": split, "videos": options.videos}
+    split_settings |= {
+        "model": str(options.model or "tiny"),
+        "steps": options.steps,
+        **switched(options),
+    }
+    split_settings |= {
         "preset": options.preset,
         "trained": options.trained,
         "train_data": options.train_data,
@@ -145,9 +156,9 @@ def _on_dataset(options: argparse.Namespace) -> tuple[Judge, str]:
     def score(name: str, model: Virst) -> Row | str:
         out = options.out / f"table_{options.table}" / re.sub(r"\W+", "_", name)
         how = Pass(seed=options.seed, scorer=_guide(options, model))
-        settings = {key: str(value) for key, value in (how.settings() | told).items()}
+        settings = {key: str(value) for key, value in (how.settings() | split_settings).items()}
         check_run(out, settings | {"row": name})
-        scores = run(model, options.dataset, records, out, how, CASES)
+        scores = run(model, options.dataset, records, out, how, SHOWN_CASES)
         return scores.get("overall") or f"no truth in this split: masks only, in {out}"
 
     def speed(name: str, model: Virst) -> Row:
@@ -168,14 +179,14 @@ def _lines(options: argparse.Namespace) -> tuple[Iterator[rows.Line], str]:
     if options.table in TRAINED:
         training = _training(options)
         trained = {4: rows.fusion_rows, 8: rows.stage_rows, 9: rows.left_out_rows}
-        return trained[options.table](training, load), training.said()
+        return trained[options.table](training, load), training.duration()
     model = load(options.model)
     if options.table == 5:
         guide = "a colour score, not CLIP" if options.clip is None else "CLIP"
         return rows.anchor_rows(model, guide), "no training"
     if options.table == 6:
         return rows.alpha_rows(model), "no training"
-    here = ", ".join(f"{name} {value}" for name, value in machine(model).items())
+    here = ", ".join(f"{name} {value}" for name, value in measured_on(model).items())
     if options.table == 10:
         return rows.alpha_rows(model, SWEPT_ALPHAS), here
     return iter([(options.dataset or "stories", model)]), here
@@ -183,10 +194,10 @@ def _lines(options: argparse.Namespace) -> tuple[Iterator[rows.Line], str]:
 
 def _training(options: argparse.Namespace) -> Training:
     start = options.model or TINY
-    preset = options.preset or str(read_json(start / CONFIG).get("preset"))
+    preset = options.preset or str(read_object(start / CONFIG_FILE).get("preset"))
     data = options.train_data or (str(options.root) if options.dataset else "synthetic")
-    told = f"{preset}_{Path(data).name}_{'_'.join(map(str, options.steps)) or 'all'}_steps"
-    out = options.out / told
+    name = f"{preset}_{Path(data).name}_{'_'.join(map(str, options.steps)) or 'all'}_steps"
+    out = options.out / name
     # What lies there is gone on with, so it must be of the same start and data.
     of = {"start": str(start.resolve()), "preset": preset, "steps": list(options.steps)}
     of |= {"data": data if data == "synthetic" else str(Path(data).resolve())}
@@ -244,20 +255,49 @@ def _parser() -> Parser:
     return parser
 
 
+def _check_table(parser: Parser, options: argparse.Namespace) -> None:
+    """Raises UsageError where an option says nothing of the table, or contradicts it."""
+    number, trained = options.table, options.trained is not None
+    what_is = "what --trained names was" if trained else f"nothing of Table {number} is"
+    refused = [
+        (number != 8, ("trained",), "only Table 8 is of a training that was run"),
+        (trained or number not in TRAINED, OF_TRAINED, f"{what_is} trained"),
+        (number == 4, FUSIONS, "the rows of Table 4 have fusions of their own"),
+        (options.dataset is not None, ("kinds",), "are those of stories, not of a data set"),
+    ]
+    for applies, names, reason in refused:
+        changed = parser.changed(options, names) if applies else []
+        if changed:
+            raise UsageError(f"{changed[0]}: {reason}; leave it out")
+    if options.preset == "7b" and options.model is None:
+        raise UsageError("--preset 7b: needs --start DIR, weights of that size")
+
+
+def _check_weights(options: argparse.Namespace) -> None:
+    """Raises UsageError where the weights that the rows start from have not the fusion for them.
+
+    They say so themselves once they are loaded, which is after a row's training.
+    """
+    start = options.model or TINY
+    config = stored_config(
+        options.trained / rows.TRUNKS_FOLDER / "weights" if options.trained else start
+    )
+    check_switches(options, config)
+    if options.table == 4:
+        rows.check_start(config)
+
+
 @program
 def main(arguments: Sequence[str] | None = None) -> int:
     """The program; 2 where an option cannot be used or a row not be trained, said in one line."""
-    options = _parser().parse_args(arguments)
+    parser = _parser()
+    options = parser.parse_args(arguments)
     set_up_logging()
     torch.set_num_threads(options.threads)
-    if options.preset == "7b" and options.model is None:
-        raise UsageError("--preset 7b: needs --start DIR, weights of that size")
-    fusions = [name for name in ("initial_fusion", "second_fusion") if getattr(options, name)]
-    if options.table == 4 and fusions:
-        name = fusions[0].replace("_", "-")
-        raise UsageError(f"--{name}: the rows of Table 4 have fusions of their own; leave it out")
+    _check_table(parser, options)
+    _check_weights(options)
     judge, where = (_on_dataset if options.dataset else _on_stories)(options)
-    lines, told = _lines(options)
-    title = f"Table {options.table}, {TITLES[options.table]} ({where}; {told})"
+    lines, how = _lines(options)
+    title = f"Table {options.table}, {TITLES[options.table]} ({where}; {how})"
     print_table(lines, judge, title)
     return 0

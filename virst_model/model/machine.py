@@ -15,6 +15,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from virst_model.model.memory import Memory
 from virst_model.model.tracking import track_anchor, track_frame
 from virst_model.model.virst import Virst
+from virst_model.processor import processor_name
 
 # Dense peak in TFLOP/s of bfloat16 (NVIDIA's data sheets), by a part of the device's name.
 PEAK_TFLOPS = {"H200": 989.0, "H100": 989.0, "A100": 312.0, "L40S": 362.0, "RTX 4090": 165.0}
@@ -27,7 +28,7 @@ ATTENTIONS = (
 )
 
 
-def machine(model: Virst) -> dict[str, object]:
+def measured_on(model: Virst) -> dict[str, object]:
     """Name -> value of what a measurement depends on, for JSON and for a line of text.
 
     "device", "dtype", "torch" and "python"; on a CPU also "threads" of torch.
@@ -47,12 +48,7 @@ def device_name(device: torch.device) -> str:
     """The GPU's name, or the processor's, as the system has it; empty where it has none."""
     if device.type == "cuda":
         return torch.cuda.get_device_name(device)
-    try:
-        with open("/proc/cpuinfo") as lines:
-            names = [line.split(":", 1)[1].strip() for line in lines if "model name" in line]
-    except OSError:
-        names = []
-    return names[0] if names else platform.processor()
+    return processor_name()
 
 
 def attention_flop(

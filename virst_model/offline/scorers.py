@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from transformers import AutoImageProcessor, AutoTokenizer, CLIPConfig, CLIPModel
 
-from virst_model.checkpoints.folder import WeightsError, read_json
+from virst_model.checkpoints.folder import WeightsError, read_object
 from virst_model.synthetic.shapes import RGB
 
 # How far a pixel may be from a colour that a sentence names, in RGB.
@@ -73,7 +73,7 @@ def _load(folder: Path) -> tuple:
     """CLIPModel, tokenizer and image processor of a folder."""
     if not folder.is_dir():
         raise ClipError(folder, "no such folder")
-    kind = read_json(folder / "config.json").get("model_type")
+    kind = read_object(folder / "config.json").get("model_type")
     if kind != CLIPConfig.model_type:
         raise ClipError(folder, f"is a {kind or 'nameless'} model, not clip")
     here = {"local_files_only": True, "trust_remote_code": False}

@@ -23,8 +23,8 @@ from virst_model.checkpoints.options import (
     load_switched,
     set_up_logging,
 )
-from virst_model.errors import UsageError, program
-from virst_model.frames import Frames, VideoError, open_frames
+from virst_model.errors import FileError, UsageError, program
+from virst_model.frames import Frames, open_frames
 from virst_model.offline.guide import load_scorer
 from virst_model.offline.video import MAX_QUERIES, Picture, segment_video
 from virst_model.overlay import OverlayVideo, draw_overlay
@@ -53,7 +53,7 @@ class Overlay:
         self._video = None if frames == 1 else OverlayVideo(self.path, rate_hz)
 
     def write(self, canvas_HW3: np.ndarray) -> None:
-        """Adds a BGR frame, at the size of the first; VideoError where the file cannot be made."""
+        """Adds a BGR frame, at the size of the first; FileError where the file cannot be made."""
         if self._video is None:
             write_image(self.path, canvas_HW3)
         else:
@@ -69,12 +69,12 @@ def write_image(path: Path, image: np.ndarray) -> None:
     """Writes an image, uint8 BGR (H, W, 3) or grey (H, W), as its suffix says.
 
     Raises:
-        VideoError: it cannot be written, on a full disk for one.
+        FileError: it cannot be written, on a full disk for one.
     """
     try:
         path.write_bytes(cv2.imencode(path.suffix, image)[1].tobytes())
     except OSError as error:
-        raise VideoError(path, f"cannot be written ({error.strerror})") from None
+        raise FileError(path, f"cannot be written ({error.strerror})") from None
 
 
 def write_masks(
@@ -87,14 +87,14 @@ def write_masks(
     """Writes the masks of a video, which `segment_video` makes; the folders, one a sentence.
 
     Raises:
-        VideoError: the video cannot be read, or a result cannot be written.
+        FileError: the video cannot be read, or a result cannot be written.
     """
     folders = [out / name for name in folder_names(texts)]
     for folder in folders:
         try:
             folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
-            raise VideoError(folder, f"cannot be made ({error.strerror})") from None
+            raise FileError(folder, f"cannot be made ({error.strerror})") from None
     drawing = Overlay(out, frames.length, frames.rate_hz) if overlay else None
     try:
         for picture, result in tqdm(steps, total=frames.length, unit="frame", leave=False):

@@ -11,7 +11,8 @@ import numpy as np
 import torch
 
 from virst_model.answer import TRACKING, Query, StepResult
-from virst_model.frames import Frames, StillImage, VideoError
+from virst_model.errors import FileError
+from virst_model.frames import Frames, StillImage
 from virst_model.model.anchors import anchor_candidates
 from virst_model.model.features import Decoded, FrameFeatures
 from virst_model.model.memory import Memory
@@ -55,7 +56,7 @@ class View:
 
 
 def clip_tokens(model: Virst, frames: Frames, seed: int = 0) -> list[torch.Tensor]:
-    """Visual tokens of a video's sampled clips, (64, D) each; VideoError if nothing is readable.
+    """Visual tokens of a video's sampled clips, (64, D) each; FileError if nothing is readable.
 
     Those of an image are of its one frame. For questions in words, which need no segmenter.
     """
@@ -69,7 +70,7 @@ def view_video(
     seed: int = 0,
     scorer: Scorer | None = None,
 ) -> View:
-    """Reads and encodes the sampled frames; VideoError if nothing is readable."""
+    """Reads and encodes the sampled frames; FileError if nothing is readable."""
     resize = model.config.behaviour.tracking_resize
 
     def keep(index: int, image_HW3: np.ndarray, view: View) -> None:
@@ -90,7 +91,7 @@ def _look(
     while True:
         length = frames.length
         if length < 1:
-            raise VideoError(frames.path, "holds no frame")
+            raise FileError(frames.path, "holds no frame")
         sample = IMAGE_SAMPLE
         if not isinstance(frames, StillImage):
             sample = sample_frames(length, model.config.behaviour, seed)
@@ -104,7 +105,7 @@ def _look(
         if frames.length >= length:
             break
     if not stands:
-        raise VideoError(frames.path, "holds no frame that can be read")
+        raise FileError(frames.path, "holds no frame that can be read")
     last = max(clip_pixels)
     vlm = [stands.get(index, last) for index in sample.vlm]
     view.clips = [
@@ -132,7 +133,7 @@ def _readable(
             continue
         try:
             image_HW3 = frame.read()
-        except VideoError:
+        except FileError:
             continue  # said when the video is segmented
         yield waiting, frame.index, image_HW3
         if frame.index >= wanted[-1]:
@@ -163,14 +164,14 @@ def pictures(frames: Frames) -> Iterator[Picture]:
     Where there is none before it, the first that can be read is shown instead.
 
     Raises:
-        VideoError: no frame can be read.
+        FileError: no frame can be read.
     """
     last: Picture | None = None
     waiting = []
     for frame in frames:
         try:
             image_HW3 = frame.read()
-        except VideoError as error:
+        except FileError as error:
             _log.warning("%s; its mask is propagated from memory", error)
             if last is None:
                 waiting.append(frame)
@@ -184,7 +185,7 @@ def pictures(frames: Frames) -> Iterator[Picture]:
         last = Picture(frame.index, frame.name, image_HW3, frame.index)
         yield last
     if last is None:
-        raise VideoError(frames.path, "holds no frame that can be read")
+        raise FileError(frames.path, "holds no frame that can be read")
 
 
 @dataclass
@@ -224,7 +225,7 @@ def segment_video(
         Each frame and its answers. A query's score of 0 and an empty mask mean nothing but that.
 
     Raises:
-        VideoError: no frame can be read.
+        FileError: no frame can be read.
         ValueError: no text or too many, or guided anchors without a scorer.
     """
     if not 1 <= len(texts) <= MAX_QUERIES:

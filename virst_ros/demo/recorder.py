@@ -171,7 +171,7 @@ class StampedVideo:
         self.written = 0
 
     def write(self, bgr_HW3: np.ndarray, stamp_s: float) -> None:
-        """Raises VideoError where no video can be written."""
+        """Raises FileError where no video can be written."""
         if self._start_s is None:
             self._start_s = stamp_s
         # At most a second of stillness, lest a clock that jumps fill the disk.

@@ -12,6 +12,7 @@ from typing import Any
 import cv2
 import numpy as np
 
+from virst_model import processor_name
 from virst_model.answer import LOST, SEARCHING, TRACKING
 from virst_ros.demo.recorder import FrameRecord, SheetFrame
 
@@ -100,7 +101,7 @@ def machine() -> dict[str, Any]:
             versions[package] = None
     return {
         "system": platform.platform(),
-        "processor": _processor(),
+        "processor": processor_name(),
         "cores": len(os.sched_getaffinity(0)),
         "load_average_at_start": round(os.getloadavg()[0], 2),
         "python": platform.python_version(),
@@ -217,14 +218,3 @@ def _percentiles(values: Sequence[float]) -> dict[str, float | None]:
 
 def _or_dash(value: float | None) -> str:
     return "-" if value is None else f"{value:.2f}"
-
-
-def _processor() -> str:
-    try:
-        with open("/proc/cpuinfo") as lines:
-            names = [
-                line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")
-            ]
-    except OSError:
-        names = []
-    return names[0] if names else platform.processor()
