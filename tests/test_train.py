@@ -21,7 +21,8 @@ from virst_model.config import behaviour, full
 from virst_model.data.sample import LOG_UNIFORM, SEGMENTS, VIDEO, Sample
 from virst_model.model.prompt import END, IGNORE, START
 from virst_model.train.__main__ import main
-from virst_model.train.forward import losses, total
+from virst_model.train.criterion import Terms, criterion
+from virst_model.train.forward import predict
 from virst_model.train.loop import learning_rate
 from virst_model.train.order import segment_window
 from virst_model.train.scene_samples import SceneSamples
@@ -323,7 +324,9 @@ def test_merged_adapters_say_what_the_adapters_said(start):
     assert {n for n, _ in merged.named_parameters()} == {
         n for n, _ in load(start).named_parameters()
     }
-    together, _ = losses(merged, batch, STAGES["propagation", "tiny"][0].objective)
+    objective = STAGES["propagation", "tiny"][0].objective
+    together = criterion(predict(merged, batch, objective), batch, objective).all
+    assert together.keys() == apart.keys()
     for name, value in apart.items():
         torch.testing.assert_close(together[name], value, atol=1e-5, rtol=1e-5)
 
@@ -420,20 +423,26 @@ def test_a_batch_follows_from_its_number_alone(start):
     model = load(start)
     one, again, other = (batch_of(model, number) for number in (3, 3, 4))
 
-    assert torch.equal(one.pixels, again.pixels) and torch.equal(one.truth, again.truth)
-    assert (one.texts, one.anchors, one.wordings) == (again.texts, again.anchors, again.wordings)
-    assert not torch.equal(one.pixels, other.pixels)
+    assert torch.equal(one.frames.pixels, again.frames.pixels)
+    assert torch.equal(one.truth, again.truth)
+    assert one.frames.anchors == again.frames.anchors
+    assert (one.sentences.texts, one.sentences.wordings) == (
+        again.sentences.texts,
+        again.sentences.wordings,
+    )
+    assert not torch.equal(one.frames.pixels, other.frames.pixels)
 
 
 def test_three_anchors_and_the_frames_around_them_are_segmented(start):
     model = load(start)
     for number in range(8):
         batch = batch_of(model, number, propagation=True)
-        near = {t for a in batch.anchors for t in range(a - 2, a + 6)} & set(range(8))
-        assert len(set(batch.anchors)) == 3
-        assert batch.tracked == sorted(near - set(batch.anchors))
+        anchors = batch.frames.anchors
+        near = {t for a in anchors for t in range(a - 2, a + 6)} & set(range(8))
+        assert len(set(anchors)) == 3
+        assert batch.frames.tracked == sorted(near - set(anchors))
         assert batch.truth.shape[-2:] == (model.config.segmenter.side,) * 2
-        assert batch_of(model, number).tracked == []
+        assert batch_of(model, number).frames.tracked == []
 
 
 def test_a_frame_that_fills_up_a_short_video_is_encoded_once(start):
@@ -446,10 +455,10 @@ def test_a_frame_that_fills_up_a_short_video_is_encoded_once(start):
             return Sample("mevis", "1", shown, (0,) * frames, ("sky",), masks, None, VIDEO)
 
     draws = WindowDraws((8,), propagation=True)
-    batch = WindowBatches(Short(), load(start), draws, seed=0).draw(0)
+    frames = WindowBatches(Short(), load(start), draws, seed=0).draw(0).frames
 
-    assert batch.pixels.shape[1] == 1 and batch.clips.shape[1:3] == (2, 4)
-    assert (batch.window, len(batch.anchors), batch.tracked) == ([0] * 8, 1, [])
+    assert frames.pixels.shape[1] == 1 and frames.clips.shape[1:3] == (2, 4)
+    assert (frames.window, frames.anchors, frames.tracked) == ([0] * 8, [0], [])
 
 
 # What is minimised.
@@ -468,13 +477,73 @@ def test_the_loss_is_the_weighted_sum_of_the_five_terms(start):
 
 def test_the_release_counts_the_iou_term_twice(start):
     trainee, stage = trainee_of("propagation", start)
-    _, terms, _ = trainee(batch_of(trainee.model, propagation=True))
-    once = total(terms, stage.objective)
+    batch = batch_of(trainee.model, propagation=True)
+    terms = criterion(predict(trainee.model, batch, stage.objective), batch, stage.objective)
 
-    trainee.model.config = replace(trainee.model.config, behaviour=behaviour("released"))
-    twice = total(terms, stage.objective, trainee.model.config.behaviour.iou_twice)
+    once = terms.total(stage.objective, behaviour("paper").iou_twice)
+    twice = terms.total(stage.objective, behaviour("released").iou_twice)
 
-    torch.testing.assert_close(twice - once, 0.05 * terms["iou"])
+    torch.testing.assert_close(twice - once, 0.05 * terms.all["iou"])
+
+
+def test_a_prediction_does_not_know_the_truth():
+    (stage, *_) = STAGES["trunks", "tiny"]
+    trainee = make_trainee(Run("trunks", "tiny"), stage)
+    batch = SceneBatches(replace(stage.draws, scenes=1), 128, seed=0).draw(0)
+    blind = replace(batch, truth=None, auxiliaries=None)
+
+    known, guessed = (
+        predict(trainee.model, one, stage.objective, trainee.heads) for one in (batch, blind)
+    )
+
+    assert known.decoded.keys() == guessed.decoded.keys() == set(batch.frames.segmented)
+    for frame, masks in known.decoded.items():
+        assert torch.equal(masks.raw_logits, guessed.decoded[frame].raw_logits)
+    assert known.scores.keys() == guessed.scores.keys()
+
+
+def test_tracked_frames_have_means_of_their_own_that_are_added(start):
+    trainee, stage = trainee_of("propagation", start)
+    batch = batch_of(trainee.model, propagation=True)
+    assert batch.frames.tracked
+    together, apart = stage.objective, replace(stage.objective, tracked_apart=True)
+    prediction = predict(trainee.model, batch, together)
+    one, two = (criterion(prediction, batch, objective) for objective in (together, apart))
+
+    count = {name: len(getattr(batch.frames, name)) for name in ("anchors", "tracked")}
+    whole = count["anchors"] * two.all["occ"] + count["tracked"] * two.tracked["occ"]
+    torch.testing.assert_close(whole / sum(count.values()), one.all["occ"])
+    assert set(two.tracked) == {"bce", "dice", "iou", "occ"} and not one.tracked
+    added = {name: value + two.tracked.get(name, 0) for name, value in two.all.items()}
+    torch.testing.assert_close(two.total(apart), Terms(added).total(together))
+    assert "occ_tracked" in two.labelled() and set(one.labelled()) == set(one.all)
+
+
+def test_frames_that_nobody_needs_may_be_left_out_of_a_batch():
+    stage = STAGES["trunks", "tiny"][-1]
+    trainee = make_trainee(Run("trunks", "tiny"), stage)
+    draws = replace(stage.draws, scenes=2, windows=(8,), track_share=1.0)
+    batch = SceneBatches(draws, 128, seed=0).draw(0)
+    frames = batch.frames
+    kept = frames.encoded
+    assert kept != list(range(len(kept)))
+    fewer = replace(
+        frames,
+        pixels=frames.pixels[:, kept],
+        times=[frames.times[frame] for frame in kept],
+        window=[kept.index(frame) for frame in frames.window],
+        anchors=[kept.index(frame) for frame in frames.anchors],
+        tracked=[kept.index(frame) for frame in frames.tracked],
+    )
+
+    whole, part = (
+        predict(trainee.model, replace(batch, frames=each), stage.objective).decoded
+        for each in (frames, fewer)
+    )
+
+    assert [kept[frame] for frame in part] == list(whole) == frames.segmented
+    for frame, masks in part.items():
+        assert torch.equal(masks.raw_logits, whole[kept[frame]].raw_logits)
 
 
 def test_an_answer_in_words_is_learned_and_nothing_else(start):

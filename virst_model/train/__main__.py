@@ -33,7 +33,7 @@ from virst_model.train.settings import Run, read_settings
 from virst_model.train.snapshots import TrainingError, unwritable
 from virst_model.train.stages import STAGES, SceneDraws, Stage
 from virst_model.train.trainee import Trainee, make_trainee, save_weights
-from virst_model.train.windows import Source, WindowBatches
+from virst_model.train.windows import Samples, WindowBatches
 
 FAILED = 1  # exit status: a run that had begun
 FINISHED = """{stage}: finished; the weights are in {weights}. Next:
@@ -126,13 +126,13 @@ def _train_one(run: Run, stage: Stage, accelerator: Accelerator) -> bool:
 def _open_batches(run: Run, stage: Stage, trainee: Trainee) -> Batches:
     if isinstance(stage.draws, SceneDraws):
         return SceneBatches(stage.draws, trainee.model.config.segmenter.side, run.seed)
-    source, model = _open_source(run), trainee.model
-    if isinstance(source, Mixture) and source.in_words:
+    samples, model = _open_samples(run), trainee.model
+    if isinstance(samples, Mixture) and samples.in_words:
         model.config = dataclasses.replace(model.config, answers=True)
-    return WindowBatches(source, model, stage.draws, run.seed)
+    return WindowBatches(samples, model, stage.draws, run.seed)
 
 
-def _open_source(run: Run) -> Source:
+def _open_samples(run: Run) -> Samples:
     if run.data == "synthetic":
         return SceneSamples(run.seed, run.sentences)
     return open_mixture(run.data, run.seed, run.sentences, run.sets, run.ratios)

@@ -16,6 +16,7 @@ import numpy as np
 import torch
 
 from virst_model.train.batches import Batch
+from virst_model.train.criterion import Watched
 from virst_model.train.journal import Journal
 from virst_model.train.settings import Run
 from virst_model.train.snapshots import TrainingError, newest
@@ -130,16 +131,19 @@ def _seed(seed: int, number: int) -> int:
     return int(np.random.SeedSequence([seed, number]).generate_state(1)[0])
 
 
-def _report(batch: Batch, loss: torch.Tensor, terms: dict, watched: dict) -> Report:
+def _report(
+    batch: Batch, loss: torch.Tensor, terms: dict[str, torch.Tensor], watched: Watched | None
+) -> Report:
     report = {"loss": loss.item()} | {name: value.item() for name, value in terms.items()}
-    for name in ("anchor_iou", "tracked_iou"):
-        if name in watched and watched[name].numel():
-            report[name] = watched[name].mean().item()
-    if "anchor_iou" in watched:
-        each = watched["anchor_iou"].mean(dim=1).tolist()
-        for kind in sorted(set(batch.kinds)):
-            mine = [iou for iou, its in zip(each, batch.kinds, strict=True) if its == kind]
-            report[f"iou/{kind}"] = sum(mine) / len(mine)
+    if watched is None:
+        return report
+    report["anchor_iou"] = watched.anchor_iou.mean().item()
+    if watched.tracked_iou.numel():
+        report["tracked_iou"] = watched.tracked_iou.mean().item()
+    ious, kinds = watched.anchor_iou.mean(dim=1).tolist(), batch.sentences.kinds
+    for kind in sorted(set(kinds)):
+        of_kind = [iou for iou, its in zip(ious, kinds, strict=True) if its == kind]
+        report[f"iou/{kind}"] = sum(of_kind) / len(of_kind)
     return report
 
 
@@ -174,10 +178,10 @@ def _note(
     stage: Stage,
     report: Report,
     batch: Batch,
-    watched: dict[str, torch.Tensor],
+    watched: Watched | None,
 ) -> None:
     journal.advance(report)
     if step % run.log_every == 0 or step == stage.steps:
         journal.write(step, {**report, "lr": learning_rate(stage, step - 1)})
-    if run.picture_every and step % run.picture_every == 0 and watched:
+    if run.picture_every and step % run.picture_every == 0 and watched is not None:
         journal.show(step, batch, watched)

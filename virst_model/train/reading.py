@@ -1,7 +1,9 @@
 """Which visual tokens the language model reads for its [ST] tokens."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 import contextlib
+from dataclasses import dataclass
+import math
 
 import torch
 from torch import Tensor, nn
@@ -13,6 +15,28 @@ from virst_model.train.batches import Batch
 
 LAYERS = 2  # the last ones: before, [ST] has not read the sentence
 SEEN = 0.05  # a target that fills less of every token is not looked for
+
+
+@dataclass(frozen=True)
+class Reads:
+    """Where a language model read for its [ST] tokens, and what there was to read.
+
+    Attributes:
+        weights: of each of the last `LAYERS` layers, (B, heads, N, L).
+        visual_at: place of the first visual token among the L.
+        tokens_KLC: the clip encoder's tokens of the clips of all videos.
+        share: which part of each visual token is marked (`TomeProjector.share`).
+    """
+
+    weights: list[Tensor]
+    visual_at: int
+    tokens_KLC: Tensor
+    share: Callable[[Tensor, Tensor], Tensor]
+
+    def loss(self, batch: Batch) -> Tensor:
+        """`read_loss` of the batch's targets."""
+        share_BV = target_share(batch, self.tokens_KLC, self.share)
+        return read_loss(self.weights, share_BV, self.visual_at)
 
 
 class Reading:
@@ -51,19 +75,21 @@ def reading(model: Virst) -> Iterator[Reading]:
             hook.remove()
 
 
-def target_share(model: Virst, batch: Batch, tokens_SLC: Tensor) -> Tensor:
-    """Of each sentence's visual tokens, how much of it is the target, (B, visual tokens).
+def target_share(
+    batch: Batch, tokens_KLC: Tensor, share: Callable[[Tensor, Tensor], Tensor]
+) -> Tensor:
+    """Of each sentence's visual tokens, how much of it is the target, (B, visual tokens) 0..1.
 
     Args:
-        tokens_SLC: the clip encoder's tokens of the clips of all videos, (S * K, L, C).
+        tokens_KLC: the clip encoder's tokens of the clips of all videos.
+        share: `TomeProjector.share`.
     """
-    frames = torch.tensor(batch.clip_frames, device=batch.truth.device)  # (K, 4)
-    clips, grid = len(frames), model.vlm.umt.grid
+    frames = torch.tensor(batch.auxiliaries.clip_frames, device=batch.truth.device)  # (K, 4)
+    clips, grid = len(frames), math.isqrt(tokens_KLC.shape[1] // frames.shape[1])
     truth = batch.truth[:, frames].flatten(0, 2).float()
-    marked = F.adaptive_avg_pool2d(truth, grid).view(len(batch.texts), clips, -1)
-    tokens = tokens_SLC.unflatten(0, (-1, clips))[batch.scene]
-    share = model.vlm.projector.share(tokens.flatten(0, 1), marked.flatten(0, 1))
-    return share.unflatten(0, (-1, clips)).flatten(1)
+    marked = F.adaptive_avg_pool2d(truth, grid).view(len(batch.truth), clips, -1)
+    tokens = tokens_KLC.unflatten(0, (-1, clips))[batch.sentences.video]
+    return share(tokens.flatten(0, 1), marked.flatten(0, 1)).unflatten(0, (-1, clips)).flatten(1)
 
 
 def read_loss(weights: Sequence[Tensor], share_BV: Tensor, visual_at: int) -> Tensor:

@@ -14,7 +14,7 @@ from virst_model.synthetic.scenes import Scene
 from virst_model.synthetic.shown import Said, draw_shown, say
 from virst_model.synthetic.stories.figures import SHAPES
 from virst_model.synthetic.stories.story import Story
-from virst_model.train.batches import Batch
+from virst_model.train.batches import Auxiliaries, Batch, Frames, Sentences
 from virst_model.train.heads import UNKNOWN
 from virst_model.train.stages import SceneDraws
 
@@ -71,22 +71,28 @@ def draw_batch(draws: SceneDraws, side: int, seed: int, number: int) -> Batch:
     pixels = torch.from_numpy(pictures).permute(0, 1, 4, 2, 3).float() / 255
     pixels = (pixels - mean) / std
     return Batch(
-        pixels=pixels,
-        clips=pixels[:, torch.tensor(plan.clips)] if plan.clips else pixels[:, :0, None],
-        clip_frames=tuple(tuple(clip) for clip in plan.clips),
-        window=plan.window,
-        anchors=plan.anchors,
-        tracked=plan.tracked,
-        times=plan.times,
-        stream=True,
-        scene=torch.tensor(scene),
-        texts=tuple(plain_sentence(sentence.text) for sentence in said),
-        wordings=((0, 0),) * len(said),
-        kinds=tuple(sentence.kind for sentence in said),
+        frames=Frames(
+            pixels=pixels,
+            times=plan.times,
+            clips=pixels[:, torch.tensor(plan.clips)] if plan.clips else pixels[:, :0, None],
+            window=plan.window,
+            anchors=plan.anchors,
+            tracked=plan.tracked,
+            stream=True,
+        ),
+        sentences=Sentences(
+            video=torch.tensor(scene),
+            texts=tuple(plain_sentence(sentence.text) for sentence in said),
+            wordings=((0, 0),) * len(said),
+            kinds=tuple(sentence.kind for sentence in said),
+        ),
         truth=torch.from_numpy(truth),
-        shapes=_classes(small, scenes, _shape),
-        colours=_classes(small, scenes, _colour),
-        motions=_motions(ids_SFHW, small, plan.clips),
+        auxiliaries=Auxiliaries(
+            shapes=_classes(small, scenes, _shape),
+            colours=_classes(small, scenes, _colour),
+            motions=_motions(ids_SFHW, small, plan.clips),
+            clip_frames=tuple(tuple(clip) for clip in plan.clips),
+        ),
     )
 
 
@@ -103,7 +109,7 @@ def _plan(draws: SceneDraws, rng: np.random.Generator) -> _Plan:
         seconds, clips = [i * APART_S for i in range(count)], []
     elif draws.fused:
         window = sorted(rng.choice(count, draws.fused, replace=False).tolist())
-        anchors = list(range(draws.fused))
+        anchors = window
     elif count < 8:
         newest = count - 1
         window += [newest] * (8 - count)
