@@ -71,10 +71,10 @@ TRAIN = "$(BIN)/python" -m virst_model train
 SHORT = steps=$(STEPS) warmup=2 log_every=1
 train-tiny: setup
 	@rm -rf out/train-tiny
-	@$(TRAIN) config/train/trunks.yaml $(SHORT) out=out/train-tiny/trunks
+	@$(TRAIN) virst_model/train/recipes/trunks.yaml $(SHORT) out=out/train-tiny/trunks
 	@start=out/train-tiny/trunks/tracking/weights; \
 	for stage in alignment few_image propagation; do \
-	  $(TRAIN) config/train/$$stage.yaml preset=tiny data=synthetic $(SHORT) \
+	  $(TRAIN) virst_model/train/recipes/$$stage.yaml preset=tiny data=synthetic $(SHORT) \
 	    start=$$start out=out/train-tiny/$$stage || exit; \
 	  start=out/train-tiny/$$stage/weights; \
 	done

@@ -15,7 +15,6 @@ EQUATIONS = re.compile(r"\b[Ee]q\. (\(\d+\)(?:(?:-|/|, | and )\(\d+\))*)")
 TRAINING = (
     "virst_model/train/",
     "virst_model/weights/",
-    "config/train/",
 )
 EITHER = ("virst_model/config.py", "docs/released.md", "tests/")
 TDAU = ("anchors", "memory", "segmenter")

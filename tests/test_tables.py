@@ -87,8 +87,8 @@ def test_an_installed_copy_has_the_recipes(tmp_path):
     subprocess.run([sys.executable, build[0], "-q", *egg, *build[2:]], cwd=ROOT, check=True)
 
     (lib,) = (tmp_path / "build").glob("lib*")
-    for recipe in (ROOT / "config" / "train").glob("*.yaml"):
-        installed = lib / "virst_model" / "recipes" / recipe.name
+    for recipe in (ROOT / "virst_model" / "train" / "recipes").glob("*.yaml"):
+        installed = lib / "virst_model" / "train" / "recipes" / recipe.name
         assert installed.read_text() == recipe.read_text() and not installed.is_symlink()
 
 

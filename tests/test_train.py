@@ -32,7 +32,8 @@ from virst_model.train.stages import STAGES, Objective, SceneDraws, Stage, Windo
 from virst_model.train.trainee import Trainee, make_trainee, save_weights
 from virst_model.train.windows import WindowBatches
 
-CONFIGS = Path(__file__).resolve().parents[1] / "config" / "train"
+ROOT = Path(__file__).resolve().parents[1]
+CONFIGS = ROOT / "virst_model" / "train" / "recipes"
 NAMES = ("alignment", "few_image", "propagation")
 # Parameters that train and get no gradient in the first step, and why.
 WITHOUT_GRADIENT = {
@@ -90,7 +91,7 @@ def test_the_shipped_file_of_a_stage_is_read_and_says_what_it_is(name):
 
 
 def test_the_shipped_file_for_several_gpus_asks_for_zero_stage_2_in_half_precision():
-    config = load_config_from_file(str(CONFIGS / "zero2.yaml"))
+    config = load_config_from_file(str(ROOT / "config" / "zero2.yaml"))
 
     assert config.distributed_type == DistributedType.DEEPSPEED
     assert (config.deepspeed_config["zero_stage"], config.mixed_precision) == (2, "bf16")
@@ -195,7 +196,7 @@ def test_the_help_names_every_stage_and_every_key(capsys):
     for kind in (Run, Stage, WindowDraws, SceneDraws, Objective):
         for key in {field.name for field in fields(kind)} - {"name"}:
             assert re.search(rf"\b{key}\b", said), key
-    assert "config/train/propagation.yaml preset=tiny data=ROOT" in said
+    assert "virst_model/train/recipes/propagation.yaml preset=tiny data=ROOT" in said
 
 
 def test_a_finished_run_says_where_its_weights_are_and_what_comes_next(start, tmp_path, capsys):

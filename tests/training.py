@@ -40,7 +40,7 @@ def command(stage: str, out: Path, start: Path | str, **changes: object) -> list
     """Arguments of the program; a double underscore in a name is a dot."""
     named = {name.replace("__", "."): value for name, value in changes.items()}
     said = {**SMALL, "out": out, "start": start, **named}
-    path = ROOT / "config" / "train" / f"{stage}.yaml"
+    path = ROOT / "virst_model" / "train" / "recipes" / f"{stage}.yaml"
     return [str(path), *(f"{name}={value}" for name, value in said.items())]
 
 

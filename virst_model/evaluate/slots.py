@@ -17,8 +17,7 @@ import sys
 
 from virst_model.errors import UsageError
 
-# config/train of the repository, as data of the package.
-RECIPES = Path(__file__).parents[1] / "recipes"
+RECIPES = Path(__file__).parents[1] / "train" / "recipes"
 # The slots in order, named after the stages that they are made for.
 SLOTS = ("alignment", "few_image", "propagation")
 # The stage that fills each slot, of each row of Table 9.
