@@ -21,19 +21,19 @@ from virst_model.config import behaviour, full
 from virst_model.data.sample import LOG_UNIFORM, SEGMENTS, VIDEO, Sample
 from virst_model.model.prompt import END, IGNORE, START
 from virst_model.train.__main__ import main
+from virst_model.train.chain import read_chain
 from virst_model.train.criterion import Terms, criterion
 from virst_model.train.forward import predict
 from virst_model.train.loop import learning_rate
 from virst_model.train.order import segment_window
 from virst_model.train.scene_samples import SceneSamples
 from virst_model.train.scenes import SceneBatches
-from virst_model.train.settings import Run, SettingsError, read_settings
+from virst_model.train.settings import RECIPES, Run, SettingsError, read_settings, recipes
 from virst_model.train.stages import STAGES, Objective, SceneDraws, Stage, WindowDraws
 from virst_model.train.trainee import Trainee, make_trainee, save_weights
 from virst_model.train.windows import WindowBatches
 
 ROOT = Path(__file__).resolve().parents[1]
-CONFIGS = ROOT / "virst_model" / "train" / "recipes"
 NAMES = ("alignment", "few_image", "propagation")
 # Parameters that train and get no gradient in the first step, and why.
 WITHOUT_GRADIENT = {
@@ -80,14 +80,17 @@ def settings_of(tmp_path, text, *changes):
 
 @pytest.mark.parametrize("name", ["trunks", *NAMES])
 def test_the_shipped_file_of_a_stage_is_read_and_says_what_it_is(name):
-    path = CONFIGS / f"{name}.yaml"
-    header = path.read_text().partition("stage:")[0]
+    header = (RECIPES / f"{name}.yaml").read_text().partition("stage:")[0]
 
-    run, stages = read_settings(path)
+    run, stages = read_settings(name)
 
     assert run.stage == name and stages
     assert all(said in header for said in ("2603.27060", "Time: "))
     assert re.search(r"virst(_model)? train ", header)
+
+
+def test_every_stage_has_a_recipe_and_every_recipe_a_stage():
+    assert recipes() == sorted({stage for stage, _ in STAGES})
 
 
 def test_the_shipped_file_for_several_gpus_asks_for_zero_stage_2_in_half_precision():
@@ -147,6 +150,69 @@ def test_what_cannot_be_followed_is_said_in_one_line(tmp_path, text, change, sai
     assert "\n" not in str(error.value)
 
 
+@pytest.mark.parametrize("help", ["heads", "look", "read"])
+def test_a_term_that_needs_scenes_is_refused_on_videos(tmp_path, help):
+    with pytest.raises(SettingsError, match=rf"objective\.{help} is 0.5; it needs .* scenes"):
+        settings_of(tmp_path, "stage: alignment", f"objective.{help}=0.5")
+
+
+def test_a_name_that_is_no_recipe_is_one_line_with_those_that_are():
+    with pytest.raises(SettingsError, match=r"propagate: cannot be read .* one of alignment, few"):
+        read_settings("propagate")
+
+
+# One stage after the other.
+
+
+def test_each_stage_of_several_starts_from_the_one_before_in_a_folder_of_its_own():
+    changes = ["preset=tiny", "start=first", "out=out", "seed=5", "only=[clips,tracking]"]
+    with pytest.raises(SettingsError, match="only is 'clips'"):
+        read_chain(["trunks", "alignment"], changes)
+    chain = read_chain(["trunks", "alignment", "few_image"], changes[:-1])
+
+    folders = [f"out/trunks/{stage.name}" for stage in STAGES["trunks", "tiny"]]
+    folders += ["out/alignment", "out/few_image"]
+    assert [run.out for run, _ in chain] == folders
+    starts = ["first", *(f"{folder}/weights" for folder in folders[:-1])]
+    assert [run.start for run, _ in chain] == starts
+    assert [run.seed for run, _ in chain] == [5, 6, 7, 8, 9, 5, 5]
+
+
+def test_a_stage_alone_goes_where_it_is_told():
+    ((run, _),) = read_chain(["alignment"], ["preset=tiny", "start=first", "out=out"])
+    assert (run.start, run.out) == ("first", "out")
+
+    some = read_chain(["trunks"], ["only=[clips,tracking]", "out=out", "seed=5"])
+    assert [(run.out, run.seed) for run, _ in some] == [("out/clips", 7), ("out/tracking", 9)]
+
+
+def test_without_a_folder_each_of_several_goes_to_that_of_its_recipe():
+    chain = read_chain(["alignment", "few_image"], ["preset=tiny", "start="])
+    assert [run.out for run, _ in chain] == ["out/train/alignment", "out/train/few_image"]
+
+
+def test_two_stages_in_one_folder_are_refused(tmp_path):
+    with pytest.raises(SettingsError, match="alignment and alignment would both go to out/al"):
+        read_chain(["alignment", "alignment"], ["out=out"])
+
+
+def test_several_stages_are_trained_by_one_command(start, tmp_path, monkeypatch, capsys):
+    started = []
+
+    def train(run, stage, *rest):
+        started.append((stage.name, run.start, Path(run.start).is_dir()))
+        return True
+
+    monkeypatch.setattr("virst_model.train.__main__.train", train)
+    arguments = command("alignment", tmp_path, start)
+
+    assert main([arguments[0], "few_image", *arguments[1:]]) == 0
+
+    first = str(tmp_path / "alignment" / "weights")
+    assert started == [("alignment", str(start), True), ("few_image", first, True)]
+    assert f"the weights are in {tmp_path}/few_image/weights" in capsys.readouterr().out
+
+
 def test_a_wrong_setting_ends_the_program_with_one_line(tmp_path):
     status, said = run(command("alignment", tmp_path, tmp_path / "nowhere"))
 
@@ -196,7 +262,7 @@ def test_the_help_names_every_stage_and_every_key(capsys):
     for kind in (Run, Stage, WindowDraws, SceneDraws, Objective):
         for key in {field.name for field in fields(kind)} - {"name"}:
             assert re.search(rf"\b{key}\b", said), key
-    assert "virst_model/train/recipes/propagation.yaml preset=tiny data=ROOT" in said
+    assert "virst train propagation preset=tiny data=ROOT" in said
 
 
 def test_a_finished_run_says_where_its_weights_are_and_what_comes_next(start, tmp_path, capsys):

@@ -13,7 +13,7 @@ from virst_model.train.stages import STAGES, Objective, SceneDraws, Stage, Windo
 def guide() -> str:
     """The stages, then the keys of a YAML file and of `key=value`: those of the docstrings."""
     parts = [
-        "stages (stage, preset, steps, peak learning rate; config/train has a file for each):",
+        "stages (stage, preset, steps, peak learning rate):",
         *(f"  {line}" for key, stages in STAGES.items() for line in _stages(*key, stages)),
         *_keys("keys of a run", Run),
         *_keys("keys of a stage", Stage),
