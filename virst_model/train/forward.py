@@ -85,13 +85,25 @@ def predict(
     if heads is not None:
         words = tuple(model.tokenizer.encode(f" {text}").ids for text in sentences.texts)
         scores |= heads.of_sentences(states_BND)
-    prompts = {f: prompts_BNTC[:, :, frames.window.index(f)] for f in frames.anchors}
+    segmented, window = frames.segmented, frames.window
     with _image_tokens(model) as cells:
-        decoded = _segment(model, batch, encoded, prompts, checkpointing)
+        decoded = segment_window(
+            model,
+            [encoded.of_each(frame, sentences.video) for frame in segmented],
+            {segmented.index(f): prompts_BNTC[:, :, window.index(f)] for f in frames.anchors},
+            times=[frames.times[frame] for frame in segmented],
+            stream=frames.stream,
+            checkpointing=checkpointing,
+        )
     if heads is not None:
         scores |= heads.of_masks(torch.cat(cells))
     return Prediction(
-        decoded=decoded, tokens=tokens, words=words, scores=scores, looks=looks, reads=reads
+        decoded=dict(zip(segmented, decoded, strict=True)),
+        tokens=tokens,
+        words=words,
+        scores=scores,
+        looks=looks,
+        reads=reads,
     )
 
 
@@ -130,9 +142,9 @@ class _Encoded:
 
 def _encode(model: Virst, frames: Frames) -> _Encoded:
     """Features of the frames that are needed, some at once."""
-    pixels_B3SS = frames.pixels[:, frames.encoded].flatten(0, 1)
-    some = max(1, ENCODED_PIXELS // pixels_B3SS[0, 0].numel())
-    parts = [model.segmenter.encode(part) for part in pixels_B3SS.split(some)]
+    pixels_B3HW = frames.pixels[:, frames.encoded].flatten(0, 1)
+    some = max(1, ENCODED_PIXELS // pixels_B3HW[0, 0].numel())
+    parts = [model.segmenter.encode(part) for part in pixels_B3HW.split(some)]
     features = parts[0] if len(parts) == 1 else join(parts)
     return _Encoded(features, frames.encoded, len(frames.pixels))
 
@@ -178,26 +190,6 @@ def _visual_tokens(model: Virst, batch: Batch, clips_KLC: torch.Tensor) -> list[
     tokens_KLD = model.vlm.projector(clips_KLC)
     tokens_SLD = tokens_KLD.unflatten(0, (len(batch.frames.clips), -1)).flatten(1, 2)
     return list(tokens_SLD[batch.sentences.video])
-
-
-def _segment(
-    model: Virst,
-    batch: Batch,
-    encoded: _Encoded,
-    prompts: dict[int, torch.Tensor],
-    checkpointing: bool,
-) -> dict[int, Decoded]:
-    """Frame -> masks, from `prompts` (B, N, C) of the anchors, by frame, and through memory."""
-    frames, segmented = batch.frames, batch.frames.segmented
-    decoded = segment_window(
-        model,
-        [encoded.of_each(frame, batch.sentences.video) for frame in segmented],
-        {segmented.index(frame): prompt for frame, prompt in prompts.items()},
-        times=[frames.times[frame] for frame in segmented],
-        stream=frames.stream,
-        checkpointing=checkpointing,
-    )
-    return dict(zip(segmented, decoded, strict=True))
 
 
 @contextlib.contextmanager

@@ -36,5 +36,5 @@ def _keys(title: str, kind: type) -> list[str]:
     defaults = ", ".join(f"{field.name}={field.default!r}" for field in fields)
     described = inspect.cleandoc(kind.__doc__ or "").partition("Attributes:\n")[2]
     lines = [line.removeprefix("  ") for line in described.splitlines()]
-    told = textwrap.wrap(f"defaults: {defaults}", 94, subsequent_indent="  ")
-    return ["", f"{title}:", *lines, *(f"  {line}" for line in told if fields)]
+    wrapped = textwrap.wrap(f"defaults: {defaults}", 94, subsequent_indent="  ")
+    return ["", f"{title}:", *lines, *(f"  {line}" for line in wrapped if fields)]

@@ -57,14 +57,14 @@ class Heads(nn.Module):
         words = self.words(states_BND.mean(dim=1))
         return {"words": words, "present": self.present(states_BND.mean(dim=1))[:, 0]}
 
-    def of_masks(self, cells_BSC: torch.Tensor) -> dict[str, torch.Tensor]:
-        """A mask (B, 4h, 4w) read from the mask decoder's image tokens (S = h * w) alone.
+    def of_masks(self, cells_BLC: torch.Tensor) -> dict[str, torch.Tensor]:
+        """A mask (B, 4h, 4w) read from the mask decoder's image tokens (L = h * w) alone.
 
         The decoder's masks are products with an eighth of its width; that is few numbers to
         learn from which of many objects is meant. This asks its attention directly.
         """
-        grid = math.isqrt(cells_BSC.shape[1])
-        maps = self.match(cells_BSC).transpose(1, 2).unflatten(2, (grid, grid))
+        grid = math.isqrt(cells_BLC.shape[1])
+        maps = self.match(cells_BLC).transpose(1, 2).unflatten(2, (grid, grid))
         return {"match": F.pixel_shuffle(maps, 4)[:, 0]}
 
 
@@ -115,8 +115,8 @@ def clip_truths(known: Auxiliaries, places: int) -> tuple[dict[str, torch.Tensor
         name: truth[:, frames][..., centres, centres].flatten(0, 1).flatten(1)
         for name, truth in maps.items()
     }
-    things = (known.shapes[:, frames] > 0).float().flatten(0, 2)
-    cells = F.adaptive_avg_pool2d(things, grid * CELLS).round()
+    objects = (known.shapes[:, frames] > 0).float().flatten(0, 2)
+    cells = F.adaptive_avg_pool2d(objects, grid * CELLS).round()
     cells = cells.view(-1, frames.shape[1], grid, CELLS, grid, CELLS)
     filled = cells.permute(0, 2, 4, 1, 3, 5).flatten(3).flatten(1, 2)
     return classes, filled.repeat(1, frames.shape[1], 1)
@@ -125,15 +125,18 @@ def clip_truths(known: Auxiliaries, places: int) -> tuple[dict[str, torch.Tensor
 def class_losses(
     scores: torch.Tensor, truths: Mapping[str, torch.Tensor]
 ) -> dict[str, torch.Tensor]:
-    """Cross entropy of scores (B, classes of all truths, ...); things and background alike."""
+    """By name, the cross entropy of scores (B, classes of all truths, ...).
+
+    A mean of objects and one of background count alike; `UNKNOWN` counts in neither.
+    """
     losses = {}
     parts = scores.split([CLASSES[name] for name in truths], dim=1)
     for score, (name, truth) in zip(parts, truths.items(), strict=True):
         each = F.cross_entropy(score, truth, reduction="none", ignore_index=UNKNOWN)
-        thing, rest = (truth > 0).float(), (truth == 0).float()
-        things = (each * thing).sum() / thing.sum().clamp(min=1)
-        others = (each * rest).sum() / rest.sum().clamp(min=1)
-        losses[name] = (things + others) / 2
+        inside, background = (truth > 0).float(), (truth == 0).float()
+        objects = (each * inside).sum() / inside.sum().clamp(min=1)
+        rest = (each * background).sum() / background.sum().clamp(min=1)
+        losses[name] = (objects + rest) / 2
     return losses
 
 

@@ -39,8 +39,8 @@ class Journal:
 
     def advance(self, report: Mapping[str, float]) -> None:
         """A step is done: moves the bar."""
-        shown = {name: f"{report[name]:.3f}" for name in ON_THE_BAR if name in report}
-        self._bar.set_postfix(shown, refresh=False)
+        postfix = {name: f"{report[name]:.3f}" for name in ON_THE_BAR if name in report}
+        self._bar.set_postfix(postfix, refresh=False)
         self._bar.update()
 
     def write(self, step: int, report: Mapping[str, float]) -> None:
@@ -70,12 +70,12 @@ class Journal:
         rows = (sentences.video == 0).nonzero()[:, 0].cpu()
         picture = _picture(batch.frames.pixels[0, frame])
         texts = [sentences.texts[row] for row in rows]
-        found = F.interpolate(watched.first_logits[rows, None], PICTURE, mode="bilinear")[:, 0] > 0
+        masks = F.interpolate(watched.first_logits[rows, None], PICTURE, mode="bilinear")[:, 0] > 0
         truth = F.interpolate(batch.truth[rows, None, frame].float(), PICTURE)[:, 0] > 0
         ious = watched.anchor_iou[rows, 0].tolist()
-        for name, masks, scores in (("found", found, ious), ("truth", truth, [1.0] * len(rows))):
-            drawn = draw_overlay(picture, _answers(texts, scores, masks.cpu().numpy()))
-            rgb = np.ascontiguousarray(drawn[..., ::-1])
+        for name, drawn, scores in (("found", masks, ious), ("truth", truth, [1.0] * len(rows))):
+            overlay = draw_overlay(picture, _answers(texts, scores, drawn.cpu().numpy()))
+            rgb = np.ascontiguousarray(overlay[..., ::-1])
             with _writing(self._out):
                 self._board.add_image(name, rgb, step, dataformats="HWC")
 
@@ -123,6 +123,7 @@ def _picture(pixels_3HW: torch.Tensor) -> np.ndarray:
 
 
 def _answers(texts: list[str], scores: list[float], masks_QHW: np.ndarray) -> StepResult:
+    """What `draw_overlay` takes, of one frame."""
     results = []
     for number, (text, score, mask) in enumerate(zip(texts, scores, masks_QHW, strict=True), 1):
         ys, xs = np.nonzero(mask)

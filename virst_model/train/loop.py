@@ -79,20 +79,28 @@ def train(
                 reports.append(_report(batch, loss, terms, watched))
             step += 1
             drawn += stage.accumulate * accelerator.num_processes
-            report, ended = _shared(reports, stop.asked)
+            report, ended = _shared(reports, stop.requested)
             _check(report, step, Path(run.out))
             if journal:
-                _note(journal, run, step, stage, report, batch, watched)
+                journal.advance(report)
+                if step % run.log_every == 0 or step == stage.steps:
+                    journal.write(step, {**report, "lr": learning_rate(stage, step - 1)})
+                if run.picture_every and step % run.picture_every == 0 and watched is not None:
+                    journal.show(step, batch, watched)
             if step % run.save_every == 0 or step == stage.steps or ended:
                 state.save(step, drawn)
     return step == stage.steps
 
 
 class Stop:
-    """While it is entered, SIGTERM asks for an end after the step instead of ending at once."""
+    """While it is entered, SIGTERM asks for an end after the step instead of ending at once.
+
+    Attributes:
+        requested: whether a SIGTERM came.
+    """
 
     def __init__(self) -> None:
-        self.asked = False
+        self.requested = False
 
     def __enter__(self) -> "Stop":
         self._before = signal.signal(signal.SIGTERM, self._ask)
@@ -102,7 +110,7 @@ class Stop:
         signal.signal(signal.SIGTERM, self._before)
 
     def _ask(self, *received: object) -> None:
-        self.asked = True
+        self.requested = True
 
 
 def drawn_ahead(
@@ -120,7 +128,7 @@ def drawn_ahead(
 
 
 def learning_rate(stage: Stage, step: int) -> float:
-    """Of a step (0, 1, ...): a linear warm-up times the stage's schedule."""
+    """The rate of a step (0, 1, ...): a linear warm-up times the stage's schedule."""
     done = step / stage.steps
     shape = {"constant": 1.0, "linear": 1 - done, "cosine": 0.5 * (1 + math.cos(math.pi * done))}
     falling = stage.final + (1 - stage.final) * shape[stage.schedule]
@@ -147,17 +155,17 @@ def _report(
     return report
 
 
-def _shared(reports: list[Report], asked: bool) -> tuple[Report, bool]:
-    """Means over the batches of all processes, and whether any of them was asked to end.
+def _shared(reports: list[Report], stop: bool) -> tuple[Report, bool]:
+    """Means over the batches of all processes, and whether any of them is to stop.
 
-    What one of them finds or is told, all must act on.
+    All processes must act on what concerns one of them, so each gets the same.
     """
-    told = gather_object([(reports, asked)])
-    every = [report for theirs, _ in told for report in theirs]
+    gathered = gather_object([(reports, stop)])
+    every = [report for theirs, _ in gathered for report in theirs]
     names = {name for report in every for name in report}
     each = {name: [report[name] for report in every if name in report] for name in names}
     means = {name: sum(values) / len(values) for name, values in each.items()}
-    return means, any(asked for _, asked in told)
+    return means, any(stop for _, stop in gathered)
 
 
 def _check(report: Report, step: int, out: Path) -> None:
@@ -169,19 +177,3 @@ def _check(report: Report, step: int, out: Path) -> None:
         f"{out}: step {step}: the loss is {report['loss']} ({terms}); the newest checkpoint is "
         f"{last.name if last else 'none'}: go on from it with a lower lr"
     )
-
-
-def _note(
-    journal: Journal,
-    run: Run,
-    step: int,
-    stage: Stage,
-    report: Report,
-    batch: Batch,
-    watched: Watched | None,
-) -> None:
-    journal.advance(report)
-    if step % run.log_every == 0 or step == stage.steps:
-        journal.write(step, {**report, "lr": learning_rate(stage, step - 1)})
-    if run.picture_every and step % run.picture_every == 0 and watched is not None:
-        journal.show(step, batch, watched)

@@ -14,7 +14,7 @@ from virst_model.model.virst import Virst
 from virst_model.train.batches import Batch
 
 LAYERS = 2  # the last ones: before, [ST] has not read the sentence
-SEEN = 0.05  # a target that fills less of every token is not looked for
+LEAST_SHARE = 0.05  # a target that fills less of every token is not looked for
 
 
 @dataclass(frozen=True)
@@ -40,24 +40,24 @@ class Reads:
 
 
 class Reading:
-    """What the last layers' attention of a forward pass was given."""
+    """The inputs of the last layers' attention in a forward pass, and its weights from them."""
 
     def __init__(self, layers: Sequence[nn.Module]) -> None:
         self._attentions = [layer.self_attn for layer in layers]
-        self._given: list[tuple[Tensor, Tensor, Tensor]] = []
+        self._inputs: list[tuple[Tensor, Tensor, Tensor]] = []
 
     def note(self, module: nn.Module, args: tuple, kwargs: dict) -> None:
         """A hook before an attention's forward."""
         cos, sin = kwargs["position_embeddings"]
-        self._given.append((kwargs["hidden_states"], cos, sin))
+        self._inputs.append((kwargs["hidden_states"], cos, sin))
 
     def weights(self, places_BN: Tensor) -> list[Tensor]:
         """Of each layer, what the tokens at `places_BN` pay to all tokens, (B, heads, N, L).
 
         Attention that is fused returns no weights; these are computed beside it.
         """
-        each = zip(self._attentions, self._given, strict=True)
-        return [_weights(attention, *given, places_BN) for attention, given in each]
+        each = zip(self._attentions, self._inputs, strict=True)
+        return [_weights(attention, *inputs, places_BN) for attention, inputs in each]
 
 
 @contextlib.contextmanager
@@ -98,12 +98,12 @@ def read_loss(weights: Sequence[Tensor], share_BV: Tensor, visual_at: int) -> Te
     Sentences whose target fills no token do not count.
     """
     target_BV = (2 * share_BV).clamp(max=1)
-    seen_B = (share_BV.amax(dim=1) > SEEN).float()
+    there_B = (share_BV.amax(dim=1) > LEAST_SHARE).float()
     loss = share_BV.new_zeros(())
     for weight in weights:
         half = weight[:, : weight.shape[1] // 2, :, visual_at : visual_at + share_BV.shape[1]]
         paid_B = (half.mean(dim=(1, 2)) * target_BV).sum(dim=1)
-        loss = loss - ((paid_B + 1e-4).log() * seen_B).sum() / seen_B.sum().clamp(min=1)
+        loss = loss - ((paid_B + 1e-4).log() * there_B).sum() / there_B.sum().clamp(min=1)
     return loss / len(weights)
 
 

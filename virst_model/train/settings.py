@@ -190,8 +190,8 @@ def _changed(record: Any, values: Mapping[str, Any], where: str) -> Any:
         new[name] = _fitted(own[name], value, f"{where}: {name}")
         least, most = LIMITS.get(type(record), {}).get(name, (-_ANY, _ANY))
         if isinstance(own[name], (int, float)) and not least <= new[name] <= most:
-            said = f"not at least {least}" if new[name] < least else f"not {least} to {most}"
-            raise SettingsError(f"{where}: {name} is {value}, {said}")
+            bounds = f"not at least {least}" if new[name] < least else f"not {least} to {most}"
+            raise SettingsError(f"{where}: {name} is {value}, {bounds}")
     return dataclasses.replace(record, **new)
 
 
@@ -203,8 +203,8 @@ def _fitted(old: Any, value: Any, where: str) -> Any:
         like = old[0] if old else ""
         pairs = not old or isinstance(like, tuple)
         return tuple(
-            tuple(one) if pairs and isinstance(one, list) else _fitted(like, one, where)
-            for one in _listed(value, where)
+            tuple(item) if pairs and isinstance(item, list) else _fitted(like, item, where)
+            for item in _listed(value, where)
         )
     if isinstance(old, float) and type(value) is int:
         return float(value)
@@ -231,11 +231,11 @@ def _check_draws(where: str, draws: SceneDraws | WindowDraws) -> None:
     """Frames come in clips of four; an encoder that is trained alone takes any number."""
     alone = isinstance(draws, SceneDraws) and not draws.sentences
     if not draws.windows or any(n < 1 or (n % 4 and not alone) for n in draws.windows):
-        said = ", ".join(map(str, draws.windows)) or "empty"
-        raise SettingsError(f"{where}: draws.windows is {said}; give multiples of 4, as 4,8")
+        windows = ", ".join(map(str, draws.windows)) or "empty"
+        raise SettingsError(f"{where}: draws.windows is {windows}; give multiples of 4, as 4,8")
     if isinstance(draws, WindowDraws):
         _check_choice(where, "draws.spacing", draws.spacing, SPACINGS)
-    elif not all(list(map(type, one)) in ([str, int], [str, float]) for one in draws.kinds):
+    elif not all(list(map(type, pair)) in ([str, int], [str, float]) for pair in draws.kinds):
         raise SettingsError(
             f"{where}: draws.kinds is {draws.kinds}; give pairs, as [[motion,0.5]]"
         )
