@@ -62,17 +62,10 @@ bench-ros: setup
 	@$(RUN) "$(BIN)/python" -m virst_ros.demo.bench --json out/bench_ros.json
 
 # What training is made of, in minutes; the weights in out/train-tiny are worth nothing.
-TRAIN = "$(BIN)/python" -m virst_model train
-SHORT = steps=$(STEPS) warmup=2 log_every=1
 train-tiny: setup
 	@rm -rf out/train-tiny
-	@$(TRAIN) config/train/trunks.yaml $(SHORT) out=out/train-tiny/trunks
-	@start=out/train-tiny/trunks/tracking/weights; \
-	for stage in alignment few_image propagation; do \
-	  $(TRAIN) config/train/$$stage.yaml preset=tiny data=synthetic $(SHORT) \
-	    start=$$start out=out/train-tiny/$$stage || exit; \
-	  start=out/train-tiny/$$stage/weights; \
-	done
+	@"$(BIN)/python" -m virst_model train trunks alignment few_image propagation preset=tiny \
+	  data=synthetic steps=$(STEPS) warmup=2 log_every=1 out=out/train-tiny
 
 test: setup lint
 	@$(RUN) "$(BIN)/python" -m pytest $(if $(FAST),-m "not slow") $(TESTS)

@@ -67,7 +67,7 @@ def test_from_frames_and_token_ids_to_masks(file: Golden, rounded: bool, near: N
     prompts_of = prompts(file, "in/")
     states, hidden, labels = model.st_states([visual_tokens(model, file)], s2, prompts_of)
     near("whole, hidden", hidden, file["out/hidden"], 1e-4)
-    loss = losses.token_loss(model.vlm.logits, hidden, labels)
+    loss = losses.token_loss(*losses.learned_tokens(model.vlm.logits, hidden, labels))
     near("whole, token loss", loss, file["out/ce_loss"], 1e-5)
 
     chosen = anchor_indices(len(places))
@@ -249,7 +249,8 @@ def training_terms(
         )
     )
     terms = losses.mask_losses(joined, torch.cat(truth), absent_as_decoded=True)
-    terms["ce"] = losses.token_loss(model.vlm.logits, hidden, labels)
+    tokens = losses.learned_tokens(model.vlm.logits, hidden, labels)
+    terms["ce"] = losses.token_loss(*tokens)
     side = model.config.segmenter.side
     masks = [torch.cat([upsample(d, side, side) for d in w]).sigmoid() for w in decoded]
     return terms, masks

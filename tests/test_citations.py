@@ -24,7 +24,6 @@ PAGES = {
 TRAINING = (
     "virst_model/train/",
     "virst_model/weights/",
-    "config/train/",
 )
 EITHER = ("virst_model/config.py", "docs/released.md", "tests/")
 TDAU = ("anchors", "memory", "segmenter")

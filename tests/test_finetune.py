@@ -67,7 +67,6 @@ def documented() -> list[list[str]]:
 
 @pytest.mark.slow
 def test_the_commands_of_the_page_work_one_after_the_other(tmp_path, monkeypatch):
-    (tmp_path / "config").symlink_to(ROOT / "config")
     monkeypatch.chdir(tmp_path)
     for seed, name in enumerate(("table_1", "table_2")):
         film(Path(f"footage/own/videos/{name}.mp4"), seed)

@@ -15,7 +15,7 @@ from virst_model.evaluate.predict import Pass, predict
 from virst_model.evaluate.predictions import Predictions
 from virst_model.frames import open_frames
 from virst_model.offline.video import clip_tokens, segment_video
-from virst_model.train.forward import losses
+from virst_model.train import forward
 from virst_model.train.stages import STAGES, WindowDraws
 from virst_model.train.windows import WindowBatches
 
@@ -108,11 +108,12 @@ def test_training_on_an_image_makes_no_copy_of_it(calls, tmp_path, propagation):
     draws = WindowDraws(windows=(32,), propagation=propagation)
 
     batch = WindowBatches(mixture, calls["model"], draws, seed=0).draw(0)
-    losses(calls["model"], batch, STAGES["propagation", "7b"][0].objective)
+    forward.predict(calls["model"], batch, STAGES["propagation", "7b"][0].objective)
 
-    assert (batch.window, batch.anchors, batch.tracked, batch.times) == ([0], [0], [], [0])
-    assert batch.pixels.shape[:2] == (1, 1) and batch.clips.shape[:3] == (1, 1, 1)
-    assert batch.truth.shape[:2] == (len(batch.texts), 1)
+    frames = batch.frames
+    assert (frames.window, frames.anchors, frames.tracked, frames.times) == ([0], [0], [], [0])
+    assert frames.pixels.shape[:2] == (1, 1) and frames.clips.shape[:3] == (1, 1, 1)
+    assert batch.truth.shape[:2] == (len(batch.sentences.texts), 1)
     assert one_image(calls), inputs(calls)
 
 

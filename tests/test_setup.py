@@ -253,7 +253,7 @@ def test_a_missing_sam2_gives_one_line_with_the_command(module, tmp_path):
         ("bench", ["--frames", "1"]),
         ("bench", ["--frames", "1", "--random-weights"]),
         ("evaluate", ["--videos", "1"]),
-        ("train", ["config/train/propagation.yaml", "data=synthetic", "start="]),
+        ("train", ["propagation", "data=synthetic", "start="]),
     ],
 )
 def test_every_program_says_that_sam2_is_missing(verb, arguments, tmp_path):

@@ -21,16 +21,18 @@ from virst_model.config import behaviour, full
 from virst_model.data.sample import LOG_UNIFORM, SEGMENTS, VIDEO, Sample
 from virst_model.model.prompt import END, IGNORE, START
 from virst_model.train.__main__ import main
-from virst_model.train.forward import losses, total
+from virst_model.train.chain import read_chain
+from virst_model.train.criterion import Terms, criterion
+from virst_model.train.forward import predict
 from virst_model.train.loop import learning_rate
 from virst_model.train.order import segment_window
-from virst_model.train.settings import Run, SettingsError, read_settings
+from virst_model.train.settings import RECIPES, Run, SettingsError, read_settings, recipes
 from virst_model.train.stages import STAGES, Objective, SceneDraws, Stage, WindowDraws
 from virst_model.train.synthetic import SyntheticBatches, SyntheticSamples
 from virst_model.train.trainee import Trainee, make_trainee, save_weights
 from virst_model.train.windows import WindowBatches
 
-CONFIGS = Path(__file__).resolve().parents[1] / "config" / "train"
+ROOT = Path(__file__).resolve().parents[1]
 NAMES = ("alignment", "few_image", "propagation")
 # Parameters that train and get no gradient in the first step, and why.
 WITHOUT_GRADIENT = {
@@ -77,18 +79,21 @@ def settings_of(tmp_path, text, *changes):
 
 @pytest.mark.parametrize("name", ["trunks", *NAMES])
 def test_the_shipped_file_of_a_stage_is_read_and_says_what_it_is(name):
-    path = CONFIGS / f"{name}.yaml"
-    header = path.read_text().partition("stage:")[0]
+    header = (RECIPES / f"{name}.yaml").read_text().partition("stage:")[0]
 
-    run, stages = read_settings(path)
+    run, stages = read_settings(name)
 
     assert run.stage == name and stages
     assert all(said in header for said in ("2603.27060", "Time: "))
     assert re.search(r"virst(_model)? train ", header)
 
 
+def test_every_stage_has_a_recipe_and_every_recipe_a_stage():
+    assert recipes() == sorted({stage for stage, _ in STAGES})
+
+
 def test_the_shipped_file_for_several_gpus_asks_for_zero_stage_2_in_half_precision():
-    config = load_config_from_file(str(CONFIGS / "zero2.yaml"))
+    config = load_config_from_file(str(ROOT / "config" / "zero2.yaml"))
 
     assert config.distributed_type == DistributedType.DEEPSPEED
     assert (config.deepspeed_config["zero_stage"], config.mixed_precision) == (2, "bf16")
@@ -144,6 +149,69 @@ def test_what_cannot_be_followed_is_said_in_one_line(tmp_path, text, change, sai
     assert "\n" not in str(error.value)
 
 
+@pytest.mark.parametrize("help", ["heads", "look", "read"])
+def test_a_term_that_needs_scenes_is_refused_on_videos(tmp_path, help):
+    with pytest.raises(SettingsError, match=rf"objective\.{help} is 0.5; it needs .* scenes"):
+        settings_of(tmp_path, "stage: alignment", f"objective.{help}=0.5")
+
+
+def test_a_name_that_is_no_recipe_is_one_line_with_those_that_are():
+    with pytest.raises(SettingsError, match=r"propagate: cannot be read .* one of alignment, few"):
+        read_settings("propagate")
+
+
+# One stage after the other.
+
+
+def test_each_stage_of_several_starts_from_the_one_before_in_a_folder_of_its_own():
+    changes = ["preset=tiny", "start=first", "out=out", "seed=5", "only=[clips,tracking]"]
+    with pytest.raises(SettingsError, match="only is 'clips'"):
+        read_chain(["trunks", "alignment"], changes)
+    chain = read_chain(["trunks", "alignment", "few_image"], changes[:-1])
+
+    folders = [f"out/trunks/{stage.name}" for stage in STAGES["trunks", "tiny"]]
+    folders += ["out/alignment", "out/few_image"]
+    assert [run.out for run, _ in chain] == folders
+    starts = ["first", *(f"{folder}/weights" for folder in folders[:-1])]
+    assert [run.start for run, _ in chain] == starts
+    assert [run.seed for run, _ in chain] == [5, 6, 7, 8, 9, 5, 5]
+
+
+def test_a_stage_alone_goes_where_it_is_told():
+    ((run, _),) = read_chain(["alignment"], ["preset=tiny", "start=first", "out=out"])
+    assert (run.start, run.out) == ("first", "out")
+
+    some = read_chain(["trunks"], ["only=[clips,tracking]", "out=out", "seed=5"])
+    assert [(run.out, run.seed) for run, _ in some] == [("out/clips", 7), ("out/tracking", 9)]
+
+
+def test_without_a_folder_each_of_several_goes_to_that_of_its_recipe():
+    chain = read_chain(["alignment", "few_image"], ["preset=tiny", "start="])
+    assert [run.out for run, _ in chain] == ["out/train/alignment", "out/train/few_image"]
+
+
+def test_two_stages_in_one_folder_are_refused(tmp_path):
+    with pytest.raises(SettingsError, match="alignment and alignment would both go to out/al"):
+        read_chain(["alignment", "alignment"], ["out=out"])
+
+
+def test_several_stages_are_trained_by_one_command(start, tmp_path, monkeypatch, capsys):
+    started = []
+
+    def train(run, stage, *rest):
+        started.append((stage.name, run.start, Path(run.start).is_dir()))
+        return True
+
+    monkeypatch.setattr("virst_model.train.__main__.train", train)
+    arguments = command("alignment", tmp_path, start)
+
+    assert main([arguments[0], "few_image", *arguments[1:]]) == 0
+
+    first = str(tmp_path / "alignment" / "weights")
+    assert started == [("alignment", str(start), True), ("few_image", first, True)]
+    assert f"the weights are in {tmp_path}/few_image/weights" in capsys.readouterr().out
+
+
 def test_a_wrong_setting_ends_the_program_with_one_line(tmp_path):
     status, said = run(command("alignment", tmp_path, tmp_path / "nowhere"))
 
@@ -193,7 +261,7 @@ def test_the_help_names_every_stage_and_every_key(capsys):
     for kind in (Run, Stage, WindowDraws, SceneDraws, Objective):
         for key in {field.name for field in fields(kind)} - {"name"}:
             assert re.search(rf"\b{key}\b", said), key
-    assert "config/train/propagation.yaml preset=tiny data=ROOT" in said
+    assert "virst train propagation preset=tiny data=ROOT" in said
 
 
 def test_a_finished_run_says_where_its_weights_are_and_what_comes_next(start, tmp_path, capsys):
@@ -322,7 +390,9 @@ def test_merged_adapters_say_what_the_adapters_said(start):
     assert {n for n, _ in merged.named_parameters()} == {
         n for n, _ in load(start).named_parameters()
     }
-    together, _ = losses(merged, batch, STAGES["propagation", "tiny"][0].objective)
+    objective = STAGES["propagation", "tiny"][0].objective
+    together = criterion(predict(merged, batch, objective), batch, objective).all
+    assert together.keys() == apart.keys()
     for name, value in apart.items():
         torch.testing.assert_close(together[name], value, atol=1e-5, rtol=1e-5)
 
@@ -419,20 +489,26 @@ def test_a_batch_follows_from_its_number_alone(start):
     model = load(start)
     one, again, other = (batch_of(model, number) for number in (3, 3, 4))
 
-    assert torch.equal(one.pixels, again.pixels) and torch.equal(one.truth, again.truth)
-    assert (one.texts, one.anchors, one.wordings) == (again.texts, again.anchors, again.wordings)
-    assert not torch.equal(one.pixels, other.pixels)
+    assert torch.equal(one.frames.pixels, again.frames.pixels)
+    assert torch.equal(one.truth, again.truth)
+    assert one.frames.anchors == again.frames.anchors
+    assert (one.sentences.texts, one.sentences.wordings) == (
+        again.sentences.texts,
+        again.sentences.wordings,
+    )
+    assert not torch.equal(one.frames.pixels, other.frames.pixels)
 
 
 def test_three_anchors_and_the_frames_around_them_are_segmented(start):
     model = load(start)
     for number in range(8):
         batch = batch_of(model, number, propagation=True)
-        near = {t for a in batch.anchors for t in range(a - 2, a + 6)} & set(range(8))
-        assert len(set(batch.anchors)) == 3
-        assert batch.tracked == sorted(near - set(batch.anchors))
+        anchors = batch.frames.anchors
+        near = {t for a in anchors for t in range(a - 2, a + 6)} & set(range(8))
+        assert len(set(anchors)) == 3
+        assert batch.frames.tracked == sorted(near - set(anchors))
         assert batch.truth.shape[-2:] == (model.config.segmenter.side,) * 2
-        assert batch_of(model, number).tracked == []
+        assert batch_of(model, number).frames.tracked == []
 
 
 def test_a_frame_that_fills_up_a_short_video_is_encoded_once(start):
@@ -445,10 +521,10 @@ def test_a_frame_that_fills_up_a_short_video_is_encoded_once(start):
             return Sample("mevis", "1", shown, (0,) * frames, ("sky",), masks, None, VIDEO)
 
     draws = WindowDraws((8,), propagation=True)
-    batch = WindowBatches(Short(), load(start), draws, seed=0).draw(0)
+    frames = WindowBatches(Short(), load(start), draws, seed=0).draw(0).frames
 
-    assert batch.pixels.shape[1] == 1 and batch.clips.shape[1:3] == (2, 4)
-    assert (batch.window, len(batch.anchors), batch.tracked) == ([0] * 8, 1, [])
+    assert frames.pixels.shape[1] == 1 and frames.clips.shape[1:3] == (2, 4)
+    assert (frames.window, frames.anchors, frames.tracked) == ([0] * 8, [0], [])
 
 
 # What is minimised.
@@ -467,13 +543,73 @@ def test_the_loss_is_the_weighted_sum_of_the_five_terms(start):
 
 def test_the_release_counts_the_iou_term_twice(start):
     trainee, stage = trainee_of("propagation", start)
-    _, terms, _ = trainee(batch_of(trainee.model, propagation=True))
-    once = total(terms, stage.objective)
+    batch = batch_of(trainee.model, propagation=True)
+    terms = criterion(predict(trainee.model, batch, stage.objective), batch, stage.objective)
 
-    trainee.model.config = replace(trainee.model.config, behaviour=behaviour("released"))
-    twice = total(terms, stage.objective, trainee.model.config.behaviour.iou_twice)
+    once = terms.total(stage.objective, behaviour("paper").iou_twice)
+    twice = terms.total(stage.objective, behaviour("released").iou_twice)
 
-    torch.testing.assert_close(twice - once, 0.05 * terms["iou"])
+    torch.testing.assert_close(twice - once, 0.05 * terms.all["iou"])
+
+
+def test_a_prediction_does_not_know_the_truth():
+    (stage, *_) = STAGES["trunks", "tiny"]
+    trainee = make_trainee(Run("trunks", "tiny"), stage)
+    batch = SyntheticBatches(replace(stage.draws, scenes=1), 128, seed=0).draw(0)
+    blind = replace(batch, truth=None, auxiliaries=None)
+
+    known, guessed = (
+        predict(trainee.model, one, stage.objective, trainee.heads) for one in (batch, blind)
+    )
+
+    assert known.decoded.keys() == guessed.decoded.keys() == set(batch.frames.segmented)
+    for frame, masks in known.decoded.items():
+        assert torch.equal(masks.raw_logits, guessed.decoded[frame].raw_logits)
+    assert known.scores.keys() == guessed.scores.keys()
+
+
+def test_tracked_frames_have_means_of_their_own_that_are_added(start):
+    trainee, stage = trainee_of("propagation", start)
+    batch = batch_of(trainee.model, propagation=True)
+    assert batch.frames.tracked
+    together, apart = stage.objective, replace(stage.objective, tracked_apart=True)
+    prediction = predict(trainee.model, batch, together)
+    one, two = (criterion(prediction, batch, objective) for objective in (together, apart))
+
+    count = {name: len(getattr(batch.frames, name)) for name in ("anchors", "tracked")}
+    whole = count["anchors"] * two.all["occ"] + count["tracked"] * two.tracked["occ"]
+    torch.testing.assert_close(whole / sum(count.values()), one.all["occ"])
+    assert set(two.tracked) == {"bce", "dice", "iou", "occ"} and not one.tracked
+    added = {name: value + two.tracked.get(name, 0) for name, value in two.all.items()}
+    torch.testing.assert_close(two.total(apart), Terms(added).total(together))
+    assert "occ_tracked" in two.labelled() and set(one.labelled()) == set(one.all)
+
+
+def test_frames_that_nobody_needs_may_be_left_out_of_a_batch():
+    stage = STAGES["trunks", "tiny"][-1]
+    trainee = make_trainee(Run("trunks", "tiny"), stage)
+    draws = replace(stage.draws, scenes=2, windows=(8,), track_share=1.0)
+    batch = SyntheticBatches(draws, 128, seed=0).draw(0)
+    frames = batch.frames
+    kept = frames.encoded
+    assert kept != list(range(len(kept)))
+    fewer = replace(
+        frames,
+        pixels=frames.pixels[:, kept],
+        times=[frames.times[frame] for frame in kept],
+        window=[kept.index(frame) for frame in frames.window],
+        anchors=[kept.index(frame) for frame in frames.anchors],
+        tracked=[kept.index(frame) for frame in frames.tracked],
+    )
+
+    whole, part = (
+        predict(trainee.model, replace(batch, frames=each), stage.objective).decoded
+        for each in (frames, fewer)
+    )
+
+    assert [kept[frame] for frame in part] == list(whole) == frames.segmented
+    for frame, masks in part.items():
+        assert torch.equal(masks.raw_logits, whole[kept[frame]].raw_logits)
 
 
 def test_an_answer_in_words_is_learned_and_nothing_else(start):

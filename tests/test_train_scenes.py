@@ -25,24 +25,25 @@ from virst_model.train.vocabulary import known_words, teach_words, train_tokeniz
 def test_a_batch_is_of_scenes_or_of_stories(stories):
     batch = SyntheticBatches(SceneDraws(3, 3, (8,), stories=stories), 64, seed=0).draw(0)
 
-    of_stories = [kind.startswith("story_") for kind in batch.kinds]
+    of_stories = [kind.startswith("story_") for kind in batch.sentences.kinds]
     assert all(of_stories) if stories else not any(of_stories)
-    assert batch.truth.shape == (len(batch.texts), len(batch.times), 64, 64)
+    count, frames = len(batch.sentences.texts), len(batch.frames.times)
+    assert batch.truth.shape == (count, frames, 64, 64)
     assert batch.truth.any()
 
 
 def test_pictures_for_the_encoder_alone_have_no_clips_and_no_sentences():
     batch = SyntheticBatches(SceneDraws(2, 0, (3,), fused=0), 64, seed=0).draw(0)
 
-    assert batch.pixels.shape[:2] == (2, 3)
-    assert batch.clips.shape[1] == len(batch.texts) == 0
+    assert batch.frames.pixels.shape[:2] == (2, 3)
+    assert batch.frames.clips.shape[1] == len(batch.sentences.texts) == 0
 
 
 def test_clips_alone_have_motions():
     batch = SyntheticBatches(SceneDraws(2, 0, (4,)), 64, seed=0).draw(0)
 
-    assert batch.clips.shape[:3] == (2, 1, 4)
-    assert batch.motions.any()
+    assert batch.frames.clips.shape[:3] == (2, 1, 4)
+    assert batch.auxiliaries.motions.any()
 
 
 def test_a_motion_that_is_said_is_mostly_the_motion_of_those_pixels():
@@ -51,10 +52,11 @@ def test_a_motion_that_is_said_is_mostly_the_motion_of_those_pixels():
     for number in range(8):
         draws = SceneDraws(4, 8, (4,), stories=0.0, fused=4)
         batch = SyntheticBatches(draws, 128, seed=1).draw(number)
-        for text, kind, scene, truth in zip(batch.texts, batch.kinds, batch.scene, batch.truth):
+        said = batch.sentences
+        for text, kind, video, truth in zip(said.texts, said.kinds, said.video, batch.truth):
             small = truth[:4, 2::4, 2::4] > 0
             if kind == "motion" and small.sum() > 40:
-                classes = batch.motions[scene, :4][small]
+                classes = batch.auxiliaries.motions[video, :4][small]
                 most = MOTIONS[int(classes.clamp(min=0).mode().values) - 1]
                 agree.append(most == parse(text).motion)
     assert len(agree) >= 5
@@ -167,10 +169,10 @@ def test_reading_the_target_costs_nothing_and_reading_beside_it_does():
 def test_the_target_is_where_its_pixels_are_in_the_clips():
     model = load()
     batch = SyntheticBatches(SceneDraws(2, 4, (4,)), 128, seed=2).draw(0)
-    tokens = model.vlm.umt(batch.clips.flatten(0, 1))
+    tokens = model.vlm.umt(batch.frames.clips.flatten(0, 1))
 
-    share = target_share(model, batch, tokens)
+    share = target_share(batch, tokens, model.vlm.projector.share)
 
-    assert share.shape == (len(batch.texts), 64)
+    assert share.shape == (len(batch.truth), 64)
     shown = batch.truth[:, :4].flatten(1).any(dim=1)
     assert torch.equal(share.amax(dim=1) > 0, shown)

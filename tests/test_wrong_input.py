@@ -33,8 +33,8 @@ WORKING = {
     "evaluate": f"--videos 1 --frames 4 --out {{tmp}}/out {MODEL}",
     "evaluate a data set": f"--dataset mevis --out {{tmp}}/out {MODEL}",
     "tables": f"5 --videos 1 --out {{tmp}}/out {MODEL}",
-    "train": f"{ROOT}/config/train/propagation.yaml preset=tiny start={{tmp}}/weights "
-    "out={tmp}/out steps=1 accumulate=1 draws.windows=4 threads=1 picture_every=0",
+    "train": "propagation preset=tiny start={tmp}/weights out={tmp}/out steps=1 accumulate=1 "
+    "draws.windows=4 threads=1 picture_every=0",
     "bench": f"--frames 2 --mode offline {MODEL}",
     "checkpoints": "",
     "data": "",

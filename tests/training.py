@@ -37,11 +37,10 @@ def smallest_weights(folder: Path) -> Path:
 
 
 def command(stage: str, out: Path, start: Path | str, **changes: object) -> list[str]:
-    """Arguments of the program; a double underscore in a name is a dot."""
+    """Arguments of the program for a recipe; a double underscore in a name is a dot."""
     named = {name.replace("__", "."): value for name, value in changes.items()}
     said = {**SMALL, "out": out, "start": start, **named}
-    path = ROOT / "config" / "train" / f"{stage}.yaml"
-    return [str(path), *(f"{name}={value}" for name, value in said.items())]
+    return [stage, *(f"{name}={value}" for name, value in said.items())]
 
 
 def environment() -> dict[str, str]:

@@ -17,8 +17,6 @@ import sys
 
 from virst_model.errors import UsageError
 
-# config/train of the repository, as data of the package.
-RECIPES = Path(__file__).parents[1] / "recipes"
 # The slots in order, named after the stages that they are made for.
 SLOTS = ("alignment", "few_image", "propagation")
 # The stage that fills each slot, of each row of Table 9.
@@ -70,7 +68,7 @@ class Training:
                 steps = self.steps[number]
                 changes += [f"steps={steps}", f"warmup={steps // 10}"]
             changes += [f"start={start}", f"out={folder}"]
-            settings.append([str(RECIPES / f"{stage}.yaml"), *changes])
+            settings.append([stage, *changes])
             start = folder / "weights"
         return settings
 

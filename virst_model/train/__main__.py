@@ -1,16 +1,19 @@
-"""virst train STAGE.yaml [key=value ...]: trains a stage, or goes on with it.
+"""virst train STAGE ... [key=value ...]: trains stages one after the other, or goes on with it.
 
-    virst train config/train/propagation.yaml preset=tiny data=synthetic start=
-    virst train config/train/propagation.yaml preset=tiny data=ROOT start=
-    accelerate launch -m virst_model train config/train/propagation.yaml data=ROOT start=DIR
+    virst train propagation preset=tiny data=synthetic start=
+    virst train propagation preset=tiny data=ROOT start=
+    virst train trunks alignment few_image propagation preset=tiny data=synthetic out=out/tiny
+    accelerate launch -m virst_model train propagation data=ROOT start=DIR
 
 The first trains the packaged model on synthetic scenes, the second on the data sets or your own
-footage in ROOT (docs/datasets.md, docs/finetune.md), the third the full model on several GPUs. The
-same command goes on with a run that ended early.
+footage in ROOT (docs/datasets.md, docs/finetune.md), the third a tiny model from nothing, each
+stage from the one before, and the fourth the full model on several GPUs. The same command goes on
+with a run that ended early.
 """
 
 from collections.abc import Sequence
 import dataclasses
+from itertools import takewhile
 import os
 from pathlib import Path
 import sys
@@ -25,14 +28,15 @@ from virst_model.checkpoints.device import DeviceError, choose_device
 from virst_model.checkpoints.options import set_up_logging, writable
 from virst_model.data.mixture import Mixture, open_mixture
 from virst_model.errors import UsageError, fail, program
+from virst_model.train.chain import read_chain, weights_of
 from virst_model.train.guide import guide
 from virst_model.train.loop import Batches, train
-from virst_model.train.settings import Run, read_settings
+from virst_model.train.settings import Run, recipes
 from virst_model.train.snapshots import TrainingError, unwritable
-from virst_model.train.stages import STAGES, SceneDraws, Stage
+from virst_model.train.stages import SceneDraws, Stage
 from virst_model.train.synthetic import SyntheticBatches, SyntheticSamples
 from virst_model.train.trainee import Trainee, make_trainee, save_weights
-from virst_model.train.windows import Source, WindowBatches
+from virst_model.train.windows import Samples, WindowBatches
 
 FAILED = 1  # exit status: a run that had begun
 FINISHED = """{stage}: finished; the weights are in {weights}. Next:
@@ -48,42 +52,44 @@ def main(arguments: Sequence[str] | None = None) -> int:
         description=__doc__,
         epilog=guide(),
     )
-    parser.add_argument("stage", type=Path, metavar="STAGE.yaml", help="in config/train/")
-    parser.add_argument("changes", nargs="*", metavar="key=value", help="stronger than the file")
+    parser.add_argument(
+        "stage", metavar="STAGE", help=f"{', '.join(recipes())}, or a YAML file of your own"
+    )
+    parser.add_argument(
+        "words",
+        nargs="*",
+        metavar="STAGE|key=value",
+        help="more stages, each from the one before; then what is stronger than their files",
+    )
     options = parser.parse_args(arguments)
     set_up_logging()
+    more = list(takewhile(lambda word: "=" not in word, options.words))
     try:
-        run, stages = read_settings(options.stage, options.changes)
-        said = _train_all(run, stages)
+        chain = read_chain([options.stage, *more], options.words[len(more) :])
+        message = _train_all(chain)
     except TrainingError as error:
         fail(error)
         return FAILED
-    sys.stdout.write(said)
+    sys.stdout.write(message)
     return 0
 
 
-def _train_all(run: Run, stages: Sequence[Stage]) -> str:
-    """Each stage in a folder of its own where there are several, from the weights before.
+def _train_all(chain: Sequence[tuple[Run, Stage]]) -> str:
+    """Trains each stage, from the weights of the one before.
 
     Returns:
         What to say at the end; nothing where another process says it.
     """
-    torch.set_num_threads(run.threads)
-    on_cpu = _on_cpu()
-    bf16 = run.precision == "bf16" or (run.precision == "auto" and not on_cpu)
+    on_cpu, precision = _on_cpu(), chain[0][0].precision
+    bf16 = precision == "bf16" or (precision == "auto" and not on_cpu)
     accelerator = Accelerator(mixed_precision="bf16" if bf16 else "no", cpu=on_cpu)
-    together = STAGES[run.stage, run.preset]
-    names = [stage.name for stage in together]
-    for stage in stages:
-        number = names.index(stage.name)
-        out = Path(run.out, stage.name) if len(together) > 1 else Path(run.out)
-        one = dataclasses.replace(run, out=str(out), seed=run.seed + number)
-        if not _train_one(one, stage, accelerator):
-            said = f"{stage.name}: ended early; the same command goes on from {out}\n"
+    for run, stage in chain:
+        torch.set_num_threads(run.threads)
+        if not _train_one(run, stage, accelerator):
+            message = f"{stage.name}: ended early; the same command goes on from {run.out}\n"
             break
-        run = dataclasses.replace(run, start=str(out / "weights"))
-        said = FINISHED.format(stage=stage.name, weights=run.start)
-    return said if accelerator.is_main_process else ""
+        message = FINISHED.format(stage=stage.name, weights=weights_of(run))
+    return message if accelerator.is_main_process else ""
 
 
 def _on_cpu() -> bool:
@@ -114,7 +120,7 @@ def _train_one(run: Run, stage: Stage, accelerator: Accelerator) -> bool:
     finished = train(run, stage, trainee, batches, accelerator)
     if finished and accelerator.is_main_process:
         try:
-            save_weights(trainee, out / "weights")
+            save_weights(trainee, weights_of(run))
         except (OSError, SafetensorError) as error:
             raise unwritable(out, error) from None
     accelerator.free_memory()
@@ -125,13 +131,13 @@ def _train_one(run: Run, stage: Stage, accelerator: Accelerator) -> bool:
 def _open_batches(run: Run, stage: Stage, trainee: Trainee) -> Batches:
     if isinstance(stage.draws, SceneDraws):
         return SyntheticBatches(stage.draws, trainee.model.config.segmenter.side, run.seed)
-    source, model = _open_source(run), trainee.model
-    if isinstance(source, Mixture) and source.in_words:
+    samples, model = _open_samples(run), trainee.model
+    if isinstance(samples, Mixture) and samples.in_words:
         model.config = dataclasses.replace(model.config, answers=True)
-    return WindowBatches(source, model, stage.draws, run.seed)
+    return WindowBatches(samples, model, stage.draws, run.seed)
 
 
-def _open_source(run: Run) -> Source:
+def _open_samples(run: Run) -> Samples:
     if run.data == "synthetic":
         return SyntheticSamples(run.seed, run.sentences)
     return open_mixture(run.data, run.seed, run.sentences, run.sets, run.ratios)

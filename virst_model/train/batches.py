@@ -7,49 +7,100 @@ import torch
 
 
 @dataclass(frozen=True)
-class Batch:
-    """S videos, each seen at F times, and B sentences about them.
+class Frames:
+    """S videos, each seen at F times. Frames are named by their index among the F, throughout.
 
     Attributes:
-        pixels: (S, F, 3, s, s) normalised.
-        clips: (S, K, 4, 3, u, u) normalised clips, K of each video; of an image
-            (S, 1, 1, 3, u, u).
-        window: indices of F that the fusion sees, in order; a frame may be there twice.
-        anchors: positions in `window` whose masks are decoded from prompts; different frames.
-        tracked: indices of F that are segmented through memory, in order of time.
+        pixels: (S, F, 3, side, side) normalised, at the segmenter's side.
         times: frame number of each of the F frames, ascending, the time base of memory.
+        clips: (S, K, 4, 3, u, u) normalised clips, at the clip encoder's side; of an image
+            (S, 1, 1, 3, u, u).
+        window: the frames that the fusion sees, in order; a frame may be there twice.
+        anchors: frames of the window whose masks are decoded from prompts, ascending; the prompts
+            of one are those of its first place in the window.
+        tracked: other frames, which are segmented through memory, ascending.
         stream: memory is read as in a stream, which has no length.
-        scene: (B,) index of the video of each sentence.
-        texts: B sentences, or questions where there are `answers`.
-        wordings: of each, which question and which answer template.
-        kinds: of each, what sort of sentence it is, for the log.
-        truth: (B, F, s, s) uint8 0/1; None where answers are in words.
-        answers: B answers in words, or None; with them F is 0.
-        clip_frames: indices of F in each of the K clips; empty where they are not known.
-        shapes, colours, motions: (S, F, h, w) class numbers, 0 background, for the
-            auxiliary heads; motions are those within a frame's clip. None without heads.
     """
 
     pixels: torch.Tensor
+    times: list[int]
     clips: torch.Tensor
     window: list[int]
     anchors: list[int]
     tracked: list[int]
-    times: list[int]
     stream: bool
-    scene: torch.Tensor
+
+    @property
+    def encoded(self) -> list[int]:
+        """The frames that the image encoder sees, ascending."""
+        return sorted({*self.window, *self.tracked})
+
+    @property
+    def segmented(self) -> list[int]:
+        """The frames that get masks, ascending."""
+        return sorted({*self.anchors, *self.tracked})
+
+
+@dataclass(frozen=True)
+class Sentences:
+    """B sentences about the videos; none where an encoder is trained alone.
+
+    Attributes:
+        video: (B,) index among the S videos of the one that each is about.
+        texts: the sentences, or questions where there are `answers`.
+        wordings: of each, which question and which answer template.
+        kinds: of each, what sort of sentence it is, for the log.
+        answers: in words, and then no mask is asked for and F is 0; or None.
+    """
+
+    video: torch.Tensor
     texts: tuple[str, ...]
     wordings: tuple[tuple[int, int], ...]
     kinds: tuple[str, ...]
-    truth: torch.Tensor | None
     answers: tuple[str, ...] | None = None
-    shapes: torch.Tensor | None = None
-    colours: torch.Tensor | None = None
-    motions: torch.Tensor | None = None
-    clip_frames: tuple[tuple[int, ...], ...] = ()
+
+
+@dataclass(frozen=True)
+class Auxiliaries:
+    """What synthetic videos tell beside the masks, for the auxiliary terms.
+
+    Attributes:
+        shapes, colours, motions: (S, F, side/4, side/4) class numbers, 0 background; motions are
+            those within a frame's clip.
+        clip_frames: the four frames of each of the K clips.
+    """
+
+    shapes: torch.Tensor
+    colours: torch.Tensor
+    motions: torch.Tensor
+    clip_frames: tuple[tuple[int, ...], ...]
+
+
+@dataclass(frozen=True)
+class Batch:
+    """What a model is given, and what is true.
+
+    Attributes:
+        frames, sentences: all that a prediction reads.
+        truth: (B, F, side, side) uint8 0/1; None where answers are in words.
+        auxiliaries: None where nothing but the masks is known.
+    """
+
+    frames: Frames
+    sentences: Sentences
+    truth: torch.Tensor | None = None
+    auxiliaries: Auxiliaries | None = None
 
     def to(self, device: torch.device) -> "Batch":
         """The same batch there."""
-        fields = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
-        moved = {name: x.to(device) for name, x in fields.items() if torch.is_tensor(x)}
-        return dataclasses.replace(self, **moved)
+        return _to(self, device)
+
+
+def _to(value: object, device: torch.device) -> object:
+    """Of a dataclass every tensor, however deep."""
+    if torch.is_tensor(value):
+        return value.to(device)
+    if not dataclasses.is_dataclass(value):
+        return value
+    names = (field.name for field in dataclasses.fields(value))
+    return dataclasses.replace(value, **{n: _to(getattr(value, n), device) for n in names})

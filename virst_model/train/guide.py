@@ -13,7 +13,7 @@ from virst_model.train.stages import STAGES, Objective, SceneDraws, Stage, Windo
 def guide() -> str:
     """The stages, then the keys of a YAML file and of `key=value`: those of the docstrings."""
     parts = [
-        "stages (stage, preset, steps, peak learning rate; config/train has a file for each):",
+        "stages (stage, preset, steps, peak learning rate):",
         *(f"  {line}" for key, stages in STAGES.items() for line in _stages(*key, stages)),
         *_keys("keys of a run", Run),
         *_keys("keys of a stage", Stage),
@@ -36,5 +36,5 @@ def _keys(title: str, kind: type) -> list[str]:
     defaults = ", ".join(f"{field.name}={field.default!r}" for field in fields)
     described = inspect.cleandoc(kind.__doc__ or "").partition("Attributes:\n")[2]
     lines = [line.removeprefix("  ") for line in described.splitlines()]
-    told = textwrap.wrap(f"defaults: {defaults}", 94, subsequent_indent="  ")
-    return ["", f"{title}:", *lines, *(f"  {line}" for line in told if fields)]
+    wrapped = textwrap.wrap(f"defaults: {defaults}", 94, subsequent_indent="  ")
+    return ["", f"{title}:", *lines, *(f"  {line}" for line in wrapped if fields)]

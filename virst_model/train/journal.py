@@ -18,6 +18,7 @@ from virst_model.answer import TRACKING, QueryResult, StepResult
 from virst_model.model.virst import IMAGE_MEAN, IMAGE_STD
 from virst_model.overlay import draw_overlay
 from virst_model.train.batches import Batch
+from virst_model.train.criterion import Watched
 from virst_model.train.snapshots import unwritable
 
 LOG = "log.jsonl"
@@ -38,8 +39,8 @@ class Journal:
 
     def advance(self, report: Mapping[str, float]) -> None:
         """A step is done: moves the bar."""
-        shown = {name: f"{report[name]:.3f}" for name in ON_THE_BAR if name in report}
-        self._bar.set_postfix(shown, refresh=False)
+        postfix = {name: f"{report[name]:.3f}" for name in ON_THE_BAR if name in report}
+        self._bar.set_postfix(postfix, refresh=False)
         self._bar.update()
 
     def write(self, step: int, report: Mapping[str, float]) -> None:
@@ -57,21 +58,24 @@ class Journal:
                 self._board.add_scalar(name, value, step)
             self._board.flush()
 
-    def show(self, step: int, batch: Batch, watched: Mapping[str, torch.Tensor]) -> None:
+    def show(self, step: int, batch: Batch, watched: Watched) -> None:
         """Two pictures of the first video's first anchor: what was found, and the truth.
 
         The number at a sentence is the IoU of its mask.
+
+        Raises:
+            TrainingError: they cannot be written.
         """
-        frame = batch.window[batch.anchors[0]]
-        mine = (batch.scene == 0).nonzero()[:, 0].cpu()
-        picture = _picture(batch.pixels[0, frame])
-        texts = [batch.texts[i] for i in mine]
-        found = F.interpolate(watched["picture"][mine, None], PICTURE, mode="bilinear")[:, 0] > 0
-        truth = F.interpolate(batch.truth[mine, None, frame].float(), PICTURE)[:, 0] > 0
-        ious = watched["anchor_iou"][mine, 0].tolist()
-        for name, masks, scores in (("found", found, ious), ("truth", truth, [1.0] * len(mine))):
-            drawn = draw_overlay(picture, _answers(texts, scores, masks.cpu().numpy()))
-            rgb = np.ascontiguousarray(drawn[..., ::-1])
+        frame, sentences = batch.frames.anchors[0], batch.sentences
+        rows = (sentences.video == 0).nonzero()[:, 0].cpu()
+        picture = _picture(batch.frames.pixels[0, frame])
+        texts = [sentences.texts[row] for row in rows]
+        masks = F.interpolate(watched.first_logits[rows, None], PICTURE, mode="bilinear")[:, 0] > 0
+        truth = F.interpolate(batch.truth[rows, None, frame].float(), PICTURE)[:, 0] > 0
+        ious = watched.anchor_iou[rows, 0].tolist()
+        for name, drawn, scores in (("found", masks, ious), ("truth", truth, [1.0] * len(rows))):
+            overlay = draw_overlay(picture, _answers(texts, scores, drawn.cpu().numpy()))
+            rgb = np.ascontiguousarray(overlay[..., ::-1])
             with _writing(self._out):
                 self._board.add_image(name, rgb, step, dataformats="HWC")
 
@@ -119,6 +123,7 @@ def _picture(pixels_3HW: torch.Tensor) -> np.ndarray:
 
 
 def _answers(texts: list[str], scores: list[float], masks_QHW: np.ndarray) -> StepResult:
+    """What `draw_overlay` takes, of one frame."""
     results = []
     for number, (text, score, mask) in enumerate(zip(texts, scores, masks_QHW, strict=True), 1):
         ys, xs = np.nonzero(mask)

@@ -16,6 +16,7 @@ import numpy as np
 import torch
 
 from virst_model.train.batches import Batch
+from virst_model.train.criterion import Watched
 from virst_model.train.journal import Journal
 from virst_model.train.settings import Run
 from virst_model.train.snapshots import TrainingError, newest
@@ -78,20 +79,28 @@ def train(
                 reports.append(_report(batch, loss, terms, watched))
             step += 1
             drawn += stage.accumulate * accelerator.num_processes
-            report, ended = _shared(reports, stop.asked)
+            report, ended = _shared(reports, stop.requested)
             _check(report, step, Path(run.out))
             if journal:
-                _note(journal, run, step, stage, report, batch, watched)
+                journal.advance(report)
+                if step % run.log_every == 0 or step == stage.steps:
+                    journal.write(step, {**report, "lr": learning_rate(stage, step - 1)})
+                if run.picture_every and step % run.picture_every == 0 and watched is not None:
+                    journal.show(step, batch, watched)
             if step % run.save_every == 0 or step == stage.steps or ended:
                 state.save(step, drawn)
     return step == stage.steps
 
 
 class Stop:
-    """While it is entered, SIGTERM asks for an end after the step instead of ending at once."""
+    """While it is entered, SIGTERM asks for an end after the step instead of ending at once.
+
+    Attributes:
+        requested: whether a SIGTERM came.
+    """
 
     def __init__(self) -> None:
-        self.asked = False
+        self.requested = False
 
     def __enter__(self) -> "Stop":
         self._before = signal.signal(signal.SIGTERM, self._ask)
@@ -101,7 +110,7 @@ class Stop:
         signal.signal(signal.SIGTERM, self._before)
 
     def _ask(self, *received: object) -> None:
-        self.asked = True
+        self.requested = True
 
 
 def drawn_ahead(
@@ -119,7 +128,7 @@ def drawn_ahead(
 
 
 def learning_rate(stage: Stage, step: int) -> float:
-    """Of a step (0, 1, ...): a linear warm-up times the stage's schedule."""
+    """The rate of a step (0, 1, ...): a linear warm-up times the stage's schedule."""
     done = step / stage.steps
     shape = {"constant": 1.0, "linear": 1 - done, "cosine": 0.5 * (1 + math.cos(math.pi * done))}
     falling = stage.final + (1 - stage.final) * shape[stage.schedule]
@@ -130,30 +139,33 @@ def _seed(seed: int, number: int) -> int:
     return int(np.random.SeedSequence([seed, number]).generate_state(1)[0])
 
 
-def _report(batch: Batch, loss: torch.Tensor, terms: dict, watched: dict) -> Report:
+def _report(
+    batch: Batch, loss: torch.Tensor, terms: dict[str, torch.Tensor], watched: Watched | None
+) -> Report:
     report = {"loss": loss.item()} | {name: value.item() for name, value in terms.items()}
-    for name in ("anchor_iou", "tracked_iou"):
-        if name in watched and watched[name].numel():
-            report[name] = watched[name].mean().item()
-    if "anchor_iou" in watched:
-        each = watched["anchor_iou"].mean(dim=1).tolist()
-        for kind in sorted(set(batch.kinds)):
-            mine = [iou for iou, its in zip(each, batch.kinds, strict=True) if its == kind]
-            report[f"iou/{kind}"] = sum(mine) / len(mine)
+    if watched is None:
+        return report
+    report["anchor_iou"] = watched.anchor_iou.mean().item()
+    if watched.tracked_iou.numel():
+        report["tracked_iou"] = watched.tracked_iou.mean().item()
+    ious, kinds = watched.anchor_iou.mean(dim=1).tolist(), batch.sentences.kinds
+    for kind in sorted(set(kinds)):
+        of_kind = [iou for iou, its in zip(ious, kinds, strict=True) if its == kind]
+        report[f"iou/{kind}"] = sum(of_kind) / len(of_kind)
     return report
 
 
-def _shared(reports: list[Report], asked: bool) -> tuple[Report, bool]:
-    """Means over the batches of all processes, and whether any of them was asked to end.
+def _shared(reports: list[Report], stop: bool) -> tuple[Report, bool]:
+    """Means over the batches of all processes, and whether any of them is to stop.
 
-    What one of them finds or is told, all must act on.
+    All processes must act on what concerns one of them, so each gets the same.
     """
-    told = gather_object([(reports, asked)])
-    every = [report for theirs, _ in told for report in theirs]
+    gathered = gather_object([(reports, stop)])
+    every = [report for theirs, _ in gathered for report in theirs]
     names = {name for report in every for name in report}
     each = {name: [report[name] for report in every if name in report] for name in names}
     means = {name: sum(values) / len(values) for name, values in each.items()}
-    return means, any(asked for _, asked in told)
+    return means, any(stop for _, stop in gathered)
 
 
 def _check(report: Report, step: int, out: Path) -> None:
@@ -165,19 +177,3 @@ def _check(report: Report, step: int, out: Path) -> None:
         f"{out}: step {step}: the loss is {report['loss']} ({terms}); the newest checkpoint is "
         f"{last.name if last else 'none'}: go on from it with a lower lr"
     )
-
-
-def _note(
-    journal: Journal,
-    run: Run,
-    step: int,
-    stage: Stage,
-    report: Report,
-    batch: Batch,
-    watched: dict[str, torch.Tensor],
-) -> None:
-    journal.advance(report)
-    if step % run.log_every == 0 or step == stage.steps:
-        journal.write(step, {**report, "lr": learning_rate(stage, step - 1)})
-    if run.picture_every and step % run.picture_every == 0 and watched:
-        journal.show(step, batch, watched)

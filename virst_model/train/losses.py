@@ -70,7 +70,7 @@ def weighted_sum(
     """Eq. (15) and (16): the weighted sum of the terms.
 
     Args:
-        terms: scalars by name.
+        terms: scalars by name, added up in this order.
         weights: of each of the names.
         iou_twice: the IoU term counts twice, as in the release.
     """
@@ -78,13 +78,18 @@ def weighted_sum(
     return loss + weights["iou"] * terms["iou"] if iou_twice and "iou" in terms else loss
 
 
-def token_loss(
+def learned_tokens(
     head: Callable[[torch.Tensor], torch.Tensor], hidden_BLD: torch.Tensor, labels_BL: torch.Tensor
-) -> torch.Tensor:
-    """Next-token cross entropy, a mean over the labels that are not ignored.
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Logits (n, V) of the n next tokens that are not ignored, and what they are to be, (n,).
 
-    `head` turns states into logits: only those before such a label, for the logits of a whole
+    `head` turns states into logits: only those before such a token, for the logits of a whole
     sequence are the largest tensor of a full-size model.
     """
     learned = labels_BL[:, 1:] != IGNORE
-    return F.cross_entropy(head(hidden_BLD[:, :-1][learned]).float(), labels_BL[:, 1:][learned])
+    return head(hidden_BLD[:, :-1][learned]), labels_BL[:, 1:][learned]
+
+
+def token_loss(logits_nV: torch.Tensor, labels_n: torch.Tensor) -> torch.Tensor:
+    """Cross entropy in float32, a mean over the tokens."""
+    return F.cross_entropy(logits_nV.float(), labels_n)

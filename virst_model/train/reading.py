@@ -1,7 +1,9 @@
 """Which visual tokens the language model reads for its [ST] tokens."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 import contextlib
+from dataclasses import dataclass
+import math
 
 import torch
 from torch import Tensor, nn
@@ -12,28 +14,50 @@ from virst_model.model.virst import Virst
 from virst_model.train.batches import Batch
 
 LAYERS = 2  # the last ones: before, [ST] has not read the sentence
-SEEN = 0.05  # a target that fills less of every token is not looked for
+LEAST_SHARE = 0.05  # a target that fills less of every token is not looked for
+
+
+@dataclass(frozen=True)
+class Reads:
+    """Where a language model read for its [ST] tokens, and what there was to read.
+
+    Attributes:
+        weights: of each of the last `LAYERS` layers, (B, heads, N, L).
+        visual_at: place of the first visual token among the L.
+        tokens_KLU: the clip encoder's tokens of the clips of all videos.
+        share: which part of each visual token is marked (`TomeProjector.share`).
+    """
+
+    weights: list[Tensor]
+    visual_at: int
+    tokens_KLU: Tensor
+    share: Callable[[Tensor, Tensor], Tensor]
+
+    def loss(self, batch: Batch) -> Tensor:
+        """`read_loss` of the batch's targets."""
+        share_BV = target_share(batch, self.tokens_KLU, self.share)
+        return read_loss(self.weights, share_BV, self.visual_at)
 
 
 class Reading:
-    """What the last layers' attention of a forward pass was given."""
+    """The inputs of the last layers' attention in a forward pass, and its weights from them."""
 
     def __init__(self, layers: Sequence[nn.Module]) -> None:
         self._attentions = [layer.self_attn for layer in layers]
-        self._given: list[tuple[Tensor, Tensor, Tensor]] = []
+        self._inputs: list[tuple[Tensor, Tensor, Tensor]] = []
 
     def note(self, module: nn.Module, args: tuple, kwargs: dict) -> None:
         """A hook before an attention's forward."""
         cos, sin = kwargs["position_embeddings"]
-        self._given.append((kwargs["hidden_states"], cos, sin))
+        self._inputs.append((kwargs["hidden_states"], cos, sin))
 
     def weights(self, places_BN: Tensor) -> list[Tensor]:
         """Of each layer, what the tokens at `places_BN` pay to all tokens, (B, heads, N, L).
 
         Attention that is fused returns no weights; these are computed beside it.
         """
-        each = zip(self._attentions, self._given, strict=True)
-        return [_weights(attention, *given, places_BN) for attention, given in each]
+        each = zip(self._attentions, self._inputs, strict=True)
+        return [_weights(attention, *inputs, places_BN) for attention, inputs in each]
 
 
 @contextlib.contextmanager
@@ -51,33 +75,35 @@ def reading(model: Virst) -> Iterator[Reading]:
             hook.remove()
 
 
-def target_share(model: Virst, batch: Batch, tokens_KLU: Tensor) -> Tensor:
-    """Of each sentence's visual tokens, how much of it is the target, (B, L).
+def target_share(
+    batch: Batch, tokens_KLU: Tensor, share: Callable[[Tensor, Tensor], Tensor]
+) -> Tensor:
+    """Of each sentence's visual tokens, how much of it is the target, (B, visual tokens) 0..1.
 
     Args:
-        tokens_KLU: the clip encoder's tokens of the clips of all videos, (K, L, U).
+        tokens_KLU: the clip encoder's tokens of the clips of all videos.
+        share: `TomeProjector.share`.
     """
-    frames = torch.tensor(batch.clip_frames, device=batch.truth.device)  # (K, 4)
-    clips, grid = len(frames), model.vlm.umt.grid
+    frames = torch.tensor(batch.auxiliaries.clip_frames, device=batch.truth.device)  # (K, 4)
+    clips, grid = len(frames), math.isqrt(tokens_KLU.shape[1] // frames.shape[1])
     truth = batch.truth[:, frames].flatten(0, 2).float()
-    marked = F.adaptive_avg_pool2d(truth, grid).view(len(batch.texts), clips, -1)
-    tokens = tokens_KLU.unflatten(0, (-1, clips))[batch.scene]
-    share = model.vlm.projector.share(tokens.flatten(0, 1), marked.flatten(0, 1))
-    return share.unflatten(0, (-1, clips)).flatten(1)
+    marked = F.adaptive_avg_pool2d(truth, grid).view(len(batch.truth), clips, -1)
+    tokens = tokens_KLU.unflatten(0, (-1, clips))[batch.sentences.video]
+    return share(tokens.flatten(0, 1), marked.flatten(0, 1)).unflatten(0, (-1, clips)).flatten(1)
 
 
-def read_loss(weights: Sequence[Tensor], share_BL: Tensor, visual_at: int) -> Tensor:
+def read_loss(weights: Sequence[Tensor], share_BV: Tensor, visual_at: int) -> Tensor:
     """-log of what the [ST] tokens pay to the visual tokens of the target; half of the heads.
 
     Sentences whose target fills no token do not count.
     """
-    target_BL = (2 * share_BL).clamp(max=1)
-    seen_B = (share_BL.amax(dim=1) > SEEN).float()
-    loss = share_BL.new_zeros(())
+    target_BV = (2 * share_BV).clamp(max=1)
+    there_B = (share_BV.amax(dim=1) > LEAST_SHARE).float()
+    loss = share_BV.new_zeros(())
     for weight in weights:
-        half = weight[:, : weight.shape[1] // 2, :, visual_at : visual_at + share_BL.shape[1]]
-        paid_B = (half.mean(dim=(1, 2)) * target_BL).sum(dim=1)
-        loss = loss - ((paid_B + 1e-4).log() * seen_B).sum() / seen_B.sum().clamp(min=1)
+        half = weight[:, : weight.shape[1] // 2, :, visual_at : visual_at + share_BV.shape[1]]
+        paid_B = (half.mean(dim=(1, 2)) * target_BV).sum(dim=1)
+        loss = loss - ((paid_B + 1e-4).log() * there_B).sum() / there_B.sum().clamp(min=1)
     return loss / len(weights)
 
 

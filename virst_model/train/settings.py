@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 import dataclasses
 from dataclasses import dataclass, field
+from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from virst_model.data.sample import SPACINGS
 from virst_model.errors import InputError
 from virst_model.train.stages import SCHEDULES, STAGES, SceneDraws, Stage, WindowDraws
 
+RECIPES, YAML = files("virst_model.train") / "recipes", ".yaml"
 RESUMES = ("auto", "never")
 PRECISIONS = ("auto", "fp32", "bf16")
 
@@ -86,18 +88,27 @@ LIMITS: dict[type, dict[str, tuple[float, float]]] = {
 }
 
 
-def read_settings(path: str | Path, changes: Sequence[str] = ()) -> tuple[Run, tuple[Stage, ...]]:
+def recipes() -> list[str]:
+    """The names of the recipes of the package."""
+    return sorted(path.name.removesuffix(YAML) for path in RECIPES.iterdir())
+
+
+def read_settings(
+    recipe: str | Path, changes: Sequence[str] = ()
+) -> tuple[Run, tuple[Stage, ...]]:
     """The run and its stages, in order.
 
     Args:
-        path: YAML of differences; it begins with `stage: propagation` or another of `STAGES`.
+        recipe: one of `recipes`, or a YAML file of differences, which begins with
+            `stage: propagation` or another of `STAGES`.
         changes: `key=value`, stronger than the file; a dot goes into a part
             (`draws.anchors=1`). Keys are the fields of `Run` and of `Stage`.
 
     Raises:
         SettingsError: a file that cannot be read, an unknown key, a value of another kind.
     """
-    values = _merged(Path(path), changes)
+    values = _merged(recipe, changes)
+    path = str(recipe)
     run_names = {field.name for field in dataclasses.fields(Run)}
     stage_names = {field.name for field in dataclasses.fields(Stage)} - {"name"}
     unknown = sorted(set(values) - run_names - stage_names)
@@ -136,6 +147,7 @@ def _chosen(run: Run, values: Mapping[str, Any], where: str) -> tuple[Stage, ...
     changed = [_changed(s, values, where) for s in stages if not run.only or s.name in run.only]
     for stage in changed:
         _check_choice(where, "schedule", stage.schedule, SCHEDULES)
+        _check_objective(where, stage)
         _check_draws(where, stage.draws)
         if not stage.trains:
             raise SettingsError(f"{where}: trains is empty: nothing would train")
@@ -144,19 +156,26 @@ def _chosen(run: Run, values: Mapping[str, Any], where: str) -> tuple[Stage, ...
     return tuple(changed)
 
 
-def _merged(path: Path, changes: Sequence[str]) -> dict[str, Any]:
+def _merged(recipe: str | Path, changes: Sequence[str]) -> dict[str, Any]:
     for change in changes:
         if "=" not in change:
             raise SettingsError(f"{change}: is not key=value")
+    file = RECIPES / f"{recipe}{YAML}" if str(recipe) in recipes() else Path(recipe)
     try:
-        merged = OmegaConf.merge(OmegaConf.load(path), OmegaConf.from_dotlist(list(changes)))
+        with file.open(encoding="utf-8") as text:
+            own = OmegaConf.load(text)
+        merged = OmegaConf.merge(own, OmegaConf.from_dotlist(list(changes)))
         values = OmegaConf.to_container(merged, resolve=True)
     except OSError as error:
-        raise SettingsError(f"{path}: cannot be read ({error.strerror})") from None
+        known = ", ".join(recipes())
+        raise SettingsError(
+            f"{recipe}: cannot be read ({error.strerror or error}); give a YAML file, or one of "
+            f"{known}"
+        ) from None
     except (yaml.YAMLError, OmegaConfBaseException, ValueError) as error:
-        raise SettingsError(f"{path}: {' '.join(str(error).split())}") from None
+        raise SettingsError(f"{recipe}: {' '.join(str(error).split())}") from None
     if not isinstance(values, dict):
-        raise SettingsError(f"{path}: is not a list of `key: value`")
+        raise SettingsError(f"{recipe}: is not a list of `key: value`")
     return values
 
 
@@ -171,8 +190,8 @@ def _changed(record: Any, values: Mapping[str, Any], where: str) -> Any:
         new[name] = _fitted(own[name], value, f"{where}: {name}")
         least, most = LIMITS.get(type(record), {}).get(name, (-_ANY, _ANY))
         if isinstance(own[name], (int, float)) and not least <= new[name] <= most:
-            said = f"not at least {least}" if new[name] < least else f"not {least} to {most}"
-            raise SettingsError(f"{where}: {name} is {value}, {said}")
+            bounds = f"not at least {least}" if new[name] < least else f"not {least} to {most}"
+            raise SettingsError(f"{where}: {name} is {value}, {bounds}")
     return dataclasses.replace(record, **new)
 
 
@@ -184,8 +203,8 @@ def _fitted(old: Any, value: Any, where: str) -> Any:
         like = old[0] if old else ""
         pairs = not old or isinstance(like, tuple)
         return tuple(
-            tuple(one) if pairs and isinstance(one, list) else _fitted(like, one, where)
-            for one in _listed(value, where)
+            tuple(item) if pairs and isinstance(item, list) else _fitted(like, item, where)
+            for item in _listed(value, where)
         )
     if isinstance(old, float) and type(value) is int:
         return float(value)
@@ -212,13 +231,23 @@ def _check_draws(where: str, draws: SceneDraws | WindowDraws) -> None:
     """Frames come in clips of four; an encoder that is trained alone takes any number."""
     alone = isinstance(draws, SceneDraws) and not draws.sentences
     if not draws.windows or any(n < 1 or (n % 4 and not alone) for n in draws.windows):
-        said = ", ".join(map(str, draws.windows)) or "empty"
-        raise SettingsError(f"{where}: draws.windows is {said}; give multiples of 4, as 4,8")
+        windows = ", ".join(map(str, draws.windows)) or "empty"
+        raise SettingsError(f"{where}: draws.windows is {windows}; give multiples of 4, as 4,8")
     if isinstance(draws, WindowDraws):
         _check_choice(where, "draws.spacing", draws.spacing, SPACINGS)
-    elif not all(list(map(type, one)) in ([str, int], [str, float]) for one in draws.kinds):
+    elif not all(list(map(type, pair)) in ([str, int], [str, float]) for pair in draws.kinds):
         raise SettingsError(
             f"{where}: draws.kinds is {draws.kinds}; give pairs, as [[motion,0.5]]"
+        )
+
+
+def _check_objective(where: str, stage: Stage) -> None:
+    helps = {name: getattr(stage.objective, name) for name in ("heads", "look", "read")}
+    wanted = [name for name, weight in helps.items() if weight]
+    if wanted and isinstance(stage.draws, WindowDraws):
+        raise SettingsError(
+            f"{where}: objective.{wanted[0]} is {helps[wanted[0]]}; it needs what only the scenes "
+            f"of the stage trunks tell: leave it 0 in {stage.name}"
         )
 
 

@@ -21,7 +21,7 @@ from virst_model.train.trainee import Trainee
 
 FOLDER = "checkpoints"
 KEPT = 2
-WEIGHTS, OPTIMIZER, PROGRESS = "weights.safetensors", "optimizer.pt", "progress.json"
+TRAINED, OPTIMIZER, PROGRESS = "weights.safetensors", "optimizer.pt", "progress.json"
 PART = ".part"
 
 
@@ -30,7 +30,7 @@ class TrainingError(Exception):
 
 
 def unwritable(out: Path, error: Exception) -> TrainingError:
-    """What to say where a run's files cannot be written."""
+    """What to raise where files in `out` cannot be written; it names the newest checkpoint."""
     reason, last = " ".join(str(error).split()), newest(out)
     return TrainingError(
         f"{out}: cannot be written ({reason}); the newest checkpoint is "
@@ -59,8 +59,8 @@ class Progress:
 
 def newest(out: Path) -> Path | None:
     """The newest checkpoint of a run, or None; one that was not finished is none."""
-    found = _all(out)
-    return found[-1] if found else None
+    checkpoints = _all(out)
+    return checkpoints[-1] if checkpoints else None
 
 
 def save_snapshot(
@@ -75,7 +75,7 @@ def save_snapshot(
     """
     with _named(out, progress.step) as part:
         weights = {name: _stored(p) for name, p in trainee.trained().items()}
-        save_file(weights, part / WEIGHTS)
+        save_file(weights, part / TRAINED)
         if optimizer is not None:
             # Through a file of Python, which says why a write failed.
             with (part / OPTIMIZER).open("wb") as file:
@@ -86,13 +86,16 @@ def save_snapshot(
 
 
 def fingerprint(trainee: Trainee) -> int:
-    """Of the parameters that do not train: a checkpoint fits only where they are the same."""
-    found = 0
+    """A CRC of the beginnings of the parameters that do not train.
+
+    A checkpoint, which leaves them out, fits only where it is the same.
+    """
+    crc = 0
     for parameter in trainee.parameters():
         if not parameter.requires_grad:
             some = parameter.detach().flatten()[:64].float().cpu().numpy()
-            found = zlib.crc32(some.tobytes(), found)
-    return found
+            crc = zlib.crc32(some.tobytes(), crc)
+    return crc
 
 
 def read_progress(folder: Path) -> Progress:
@@ -111,7 +114,7 @@ def restore(folder: Path, trainee: Trainee, optimizer: torch.optim.Optimizer | N
     """
     trained = trainee.trained()
     try:
-        weights = load_file(folder / WEIGHTS)
+        weights = load_file(folder / TRAINED)
         if weights.keys() != trained.keys():
             other = min(weights.keys() ^ trained.keys())
             raise ValueError(f"{other} does not train in both")

@@ -46,7 +46,7 @@ class State:
         self.optimizer: torch.optim.Optimizer = self._plain
 
     def restore(self) -> tuple[int, int]:
-        """Prepares everything; steps that are done and batches that are drawn.
+        """Prepares everything; returns the steps that are done and the batches that are drawn.
 
         Raises:
             TrainingError: there is a checkpoint, and the run cannot go on from it.
@@ -71,12 +71,16 @@ class State:
         return done.step, done.drawn
 
     def set_rate(self, rate: float) -> None:
-        """The learning rate of the next step."""
+        """Sets the learning rate of the next step."""
         for group in self.optimizer.param_groups:
             group["lr"] = rate
 
     def save(self, step: int, drawn: int) -> None:
-        """Writes a checkpoint; all processes call it, and all raise where one cannot write."""
+        """Writes a checkpoint; all processes call it.
+
+        Raises:
+            TrainingError: in all of them, where the main one cannot write it.
+        """
         processes = self._accelerator.num_processes
         progress = Progress(self._stage.name, step, drawn, processes, self._start)
         reason = ""
@@ -86,7 +90,7 @@ class State:
                 save_snapshot(self._out, progress, self._trainee, plain)
             except TrainingError as error:
                 reason = str(error)
-        reasons = [one for one in gather_object([reason]) if one]
+        reasons = [text for text in gather_object([reason]) if text]
         if reasons:
             raise TrainingError(reasons[0])
         if self._deepspeed:

@@ -24,7 +24,7 @@ from virst_model.synthetic.world import (
     render_all,
     sentences_of_piece,
 )
-from virst_model.train.batches import Batch
+from virst_model.train.batches import Auxiliaries, Batch, Frames, Sentences
 from virst_model.train.heads import UNKNOWN
 from virst_model.train.stages import SceneDraws
 
@@ -113,36 +113,42 @@ class SyntheticBatches:
         views = [render_all(world, seconds, self._side, self._side) for world in worlds]
         pictures, ids_SFHW = (np.stack(part) for part in zip(*views, strict=True))
         last = seconds[len(seconds) - len(plan.tracked) - 1]
-        sentences, scene = [], []
+        sentences, video = [], []
         for index, world in enumerate(worlds if self._draws.sentences else ()):
             options = sentences_of_piece(world, start, last, rng)
             chosen = _choose(options, self._draws, rng)
             sentences += chosen
-            scene += [index] * len(chosen)
+            video += [index] * len(chosen)
         masks = [
             sentence.masks(ids_SFHW[index], seconds)
-            for sentence, index in zip(sentences, scene, strict=True)
+            for sentence, index in zip(sentences, video, strict=True)
         ]
         truth = np.array(masks, np.uint8).reshape(-1, *ids_SFHW.shape[1:])
         small = ids_SFHW[:, :, 2::4, 2::4]
         pixels = _normalise(pictures)
         return Batch(
-            pixels=pixels,
-            clips=pixels[:, torch.tensor(plan.clips)] if plan.clips else pixels[:, :0, None],
-            clip_frames=tuple(tuple(clip) for clip in plan.clips),
-            window=plan.window,
-            anchors=plan.anchors,
-            tracked=plan.tracked,
-            times=plan.times,
-            stream=True,
-            scene=torch.tensor(scene),
-            texts=tuple(plain_sentence(sentence.text) for sentence in sentences),
-            wordings=((0, 0),) * len(sentences),
-            kinds=tuple(sentence.kind for sentence in sentences),
+            frames=Frames(
+                pixels=pixels,
+                times=plan.times,
+                clips=pixels[:, torch.tensor(plan.clips)] if plan.clips else pixels[:, :0, None],
+                window=plan.window,
+                anchors=plan.anchors,
+                tracked=plan.tracked,
+                stream=True,
+            ),
+            sentences=Sentences(
+                video=torch.tensor(video),
+                texts=tuple(plain_sentence(sentence.text) for sentence in sentences),
+                wordings=((0, 0),) * len(sentences),
+                kinds=tuple(sentence.kind for sentence in sentences),
+            ),
             truth=torch.from_numpy(truth),
-            shapes=_classes(small, worlds, _shape),
-            colours=_classes(small, worlds, _colour),
-            motions=_motions(ids_SFHW, small, plan.clips),
+            auxiliaries=Auxiliaries(
+                shapes=_classes(small, worlds, _shape),
+                colours=_classes(small, worlds, _colour),
+                motions=_motions(ids_SFHW, small, plan.clips),
+                clip_frames=tuple(tuple(clip) for clip in plan.clips),
+            ),
         )
 
 
@@ -152,7 +158,7 @@ class _Plan:
 
     Attributes:
         seconds: of each frame, from the first on.
-        clips, window, anchors, tracked, times: as in `Batch`.
+        clips, window, anchors, tracked, times: as in `Frames`.
     """
 
     seconds: list[float]
@@ -176,7 +182,7 @@ def _plan(draws: SceneDraws, rng: np.random.Generator) -> _Plan:
         seconds, clips = [i * APART_S for i in range(count)], []
     elif draws.fused:
         window = sorted(rng.choice(count, draws.fused, replace=False).tolist())
-        anchors = list(range(draws.fused))
+        anchors = window
     elif count < 8:
         newest = count - 1
         window += [newest] * (8 - count)

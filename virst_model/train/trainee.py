@@ -15,7 +15,8 @@ from virst_model.checkpoints.load import build, load, load_stored, save
 from virst_model.config import tiny
 from virst_model.model.virst import Virst
 from virst_model.train.batches import Batch
-from virst_model.train.forward import Terms, losses, total
+from virst_model.train.criterion import Watched, criterion, watch
+from virst_model.train.forward import predict
 from virst_model.train.heads import Heads
 from virst_model.train.settings import Run, SettingsError
 from virst_model.train.stages import Stage
@@ -24,6 +25,8 @@ from virst_model.train.vocabulary import VOCAB, known_words, teach_words, train_
 HEADS = "heads.safetensors"
 # The language model's layers with adapters.
 ADAPTED = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj")
+
+Outcome = tuple[torch.Tensor, dict[str, torch.Tensor], Watched | None]
 
 
 class Trainee(nn.Module):
@@ -47,19 +50,19 @@ class Trainee(nn.Module):
             model.vlm.llm.activation_checkpointing_enable({"use_reentrant": False})
         _mark(model, stage)
 
-    def forward(self, batch: Batch, touch: bool = False) -> tuple[torch.Tensor, Terms, Terms]:
-        """The loss, its terms, and what is worth a look (forward.py).
+    def forward(self, batch: Batch, touch: bool = False) -> Outcome:
+        """The loss, its terms as the log names them, and what is worth a look, if anything.
 
         `touch` gives every parameter that trains a gradient, if only 0: processes that share
         gradients wait for all of them, and not every batch uses all.
         """
-        terms, watched = losses(
-            self.model, batch, self._objective, self.heads, self._checkpointing
-        )
-        loss = total(terms, self._objective, self.model.config.behaviour.iou_twice)
+        objective = self._objective
+        prediction = predict(self.model, batch, objective, self.heads, self._checkpointing)
+        terms = criterion(prediction, batch, objective)
+        loss = terms.total(objective, self.model.config.behaviour.iou_twice)
         if touch:
             loss = loss + 0 * sum(p.sum() for p in self.trained().values())
-        return loss, terms, watched
+        return loss, terms.labelled(), watch(prediction.decoded, batch)
 
     def trained(self) -> dict[str, nn.Parameter]:
         """The parameters that train, by name."""

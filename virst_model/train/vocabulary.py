@@ -23,9 +23,9 @@ TABLES = ("vlm.llm.model.embed_tokens.weight", "vlm.llm.lm_head.weight")
 
 def known_words() -> tuple[str, ...]:
     """Every word that is said of scenes and stories, in alphabetical order."""
-    said = (text for text, _ in _told())
-    found = {word for text in said for word in re.findall(r"[^\W_]+", text.lower())}
-    return tuple(sorted(found | set(KNOWN_WORDS)))
+    sentences = (text for text, _ in _corpus_pairs())
+    words = {word for text in sentences for word in re.findall(r"[^\W_]+", text.lower())}
+    return tuple(sorted(words | set(KNOWN_WORDS)))
 
 
 def train_tokenizer(vocab: int = VOCAB) -> Tokenizer:
@@ -75,12 +75,12 @@ def _rows(
 
 
 @functools.cache
-def _told(count: int = 500) -> tuple[tuple[str, str], ...]:
+def _corpus_pairs(count: int = 500) -> tuple[tuple[str, str], ...]:
     """Sentences and questions of `count` scenes and stories, with their answers."""
-    return tuple(_tell(count))
+    return tuple(_pairs(count))
 
 
-def _tell(count: int) -> Iterator[tuple[str, str]]:
+def _pairs(count: int) -> Iterator[tuple[str, str]]:
     for seed in range(count):
         for scene in (make_scene(seed, "train"), make_story(seed, "train")):
             for sentence in scene.sentences(np.random.default_rng(seed)):
@@ -92,7 +92,7 @@ def _tell(count: int) -> Iterator[tuple[str, str]]:
 def _corpus() -> list[str]:
     texts = [" " + word for word in KNOWN_WORDS] * 50
     texts += [" " + word for word in known_words()] * 20
-    texts += [" " + text.lower() for pair in _told() for text in pair]
+    texts += [" " + text.lower() for pair in _corpus_pairs() for text in pair]
     prompts = [*QUESTIONS, *LONG_QUESTIONS, *ANSWERS]
     prompts += ["system\nYou are a helpful assistant.", "user\nReference video: ", " \n"]
     prompts += ["assistant\n", ", (1) ", "(0) "]

@@ -9,11 +9,11 @@ import torch
 from virst_model.data.sample import IMAGE, Sample
 from virst_model.model.prompt import draw_wording, plain_sentence
 from virst_model.model.virst import Virst
-from virst_model.train.batches import Batch
+from virst_model.train.batches import Batch, Frames, Sentences
 from virst_model.train.stages import WindowDraws
 
 
-class Source(Protocol):
+class Samples(Protocol):
     """An endless row of samples by number, as `virst_model.data.mixture.Mixture` is."""
 
     def draw(self, number: int, frames: int, spacing: str) -> Sample:
@@ -27,15 +27,15 @@ class Source(Protocol):
 class WindowBatches:
     """Batches of one sample each, by number."""
 
-    def __init__(self, source: Source, model: Virst, draws: WindowDraws, seed: int) -> None:
+    def __init__(self, samples: Samples, model: Virst, draws: WindowDraws, seed: int) -> None:
         """Of `model` only how it takes pictures is used."""
-        self._source, self._model, self._draws, self._seed = source, model, draws, seed
+        self._samples, self._model, self._draws, self._seed = samples, model, draws, seed
 
     def draw(self, number: int) -> Batch:
         """Batch `number` (0, 1, ...): the same whenever it is drawn."""
         rng = np.random.default_rng([self._seed, number, 1])
         frames = int(rng.choice(self._draws.windows))
-        sample = self._source.draw(number, frames, self._draws.spacing)
+        sample = self._samples.draw(number, frames, self._draws.spacing)
         if sample.answers is not None:
             return _ask_in_words(sample, self._model)
         return _ask_for_masks(sample, self._model, self._draws, rng)
@@ -45,43 +45,49 @@ def _ask_for_masks(
     sample: Sample, model: Virst, draws: WindowDraws, rng: np.random.Generator
 ) -> Batch:
     """A repeated frame (at the end of a short video) is taken once."""
-    shown = sorted(set(sample.times))
-    first = [sample.times.index(time) for time in shown]
-    anchors, tracked = _draw_frames(len(shown), draws, rng)
+    times = sorted(set(sample.times))
+    first = [sample.times.index(time) for time in times]
+    anchors, tracked = _draw_frames(len(times), draws, rng)
     texts = tuple(plain_sentence(text) for text in sample.texts)
-    side = model.config.segmenter.side
     return Batch(
-        pixels=torch.stack([model.frame_pixels(sample.frames_THW3[i]) for i in first])[None],
-        clips=_clips(sample, model),
-        window=[shown.index(time) for time in sample.times],
-        anchors=[first[place] for place in anchors],
-        tracked=tracked,
-        times=list(range(len(shown))),
-        stream=False,
-        scene=torch.zeros(len(texts), dtype=torch.long),
-        texts=texts,
-        wordings=tuple(draw_wording(text, int(rng.integers(2**31))) for text in texts),
-        kinds=(sample.dataset,) * len(texts),
-        truth=_resized(sample.masks_QTHW[:, first], side),
+        frames=Frames(
+            pixels=torch.stack([model.frame_pixels(sample.frames_THW3[i]) for i in first])[None],
+            times=list(range(len(times))),
+            clips=_clips(sample, model),
+            window=[times.index(time) for time in sample.times],
+            anchors=anchors,
+            tracked=tracked,
+            stream=False,
+        ),
+        sentences=Sentences(
+            video=torch.zeros(len(texts), dtype=torch.long),
+            texts=texts,
+            wordings=tuple(draw_wording(text, int(rng.integers(2**31))) for text in texts),
+            kinds=(sample.dataset,) * len(texts),
+        ),
+        truth=_resized(sample.masks_QTHW[:, first], model.config.segmenter.side),
     )
 
 
 def _ask_in_words(sample: Sample, model: Virst) -> Batch:
     side, count = model.config.segmenter.side, len(sample.texts)
     return Batch(
-        pixels=torch.empty(1, 0, 3, side, side, dtype=model.dtype),
-        clips=_clips(sample, model),
-        window=[],
-        anchors=[],
-        tracked=[],
-        times=[],
-        stream=False,
-        scene=torch.zeros(count, dtype=torch.long),
-        texts=sample.texts,
-        wordings=((0, 0),) * count,
-        kinds=(sample.dataset,) * count,
-        truth=None,
-        answers=sample.answers,
+        frames=Frames(
+            pixels=torch.empty(1, 0, 3, side, side, dtype=model.dtype),
+            times=[],
+            clips=_clips(sample, model),
+            window=[],
+            anchors=[],
+            tracked=[],
+            stream=False,
+        ),
+        sentences=Sentences(
+            video=torch.zeros(count, dtype=torch.long),
+            texts=sample.texts,
+            wordings=((0, 0),) * count,
+            kinds=(sample.dataset,) * count,
+            answers=sample.answers,
+        ),
     )
 
 
