@@ -13,7 +13,7 @@ from virst_model.errors import UsageError, program
 
 @dataclass(frozen=True)
 class Verb:
-    """A program.
+    """A program behind the front door.
 
     Attributes:
         module: which has `main(arguments) -> exit status`.
@@ -44,7 +44,7 @@ VERBS = {
 
 
 def usage() -> str:
-    """Each verb in a line."""
+    """What `virst --help` writes: each verb in a line."""
     lines = [f"  {name:<9} {verb.summary}" for name, verb in VERBS.items()]
     return "\n".join(["usage: virst VERB ...", "", *lines, "", "More: virst VERB --help", ""])
 

@@ -40,7 +40,7 @@ class Parser(ArgumentParser):
         super().__init__(**({"formatter_class": _Help} | settings))
 
     def error(self, message: str) -> NoReturn:
-        """What argparse calls for an argument that it cannot take."""
+        """Raises UsageError; argparse calls it for an argument that it cannot take."""
         raise UsageError(f"{message} (--help lists what there is)")
 
     def changed(self, options: Namespace, names: Iterable[str]) -> list[str]:
@@ -50,7 +50,7 @@ class Parser(ArgumentParser):
 
 
 def whole(least: int, most: int | None = None) -> Callable[[str], int]:
-    """A whole number of at least `least` and at most `most`."""
+    """The type of an argument: a whole number of at least `least` and at most `most`, if any."""
 
     def read(text: str) -> int:
         try:
@@ -66,7 +66,7 @@ def whole(least: int, most: int | None = None) -> Callable[[str], int]:
 
 
 def above_0(text: str) -> float:
-    """A finite number above 0."""
+    """The type of an argument: a finite number above 0. Raises ArgumentTypeError."""
     try:
         number = float(text)
     except ValueError:
@@ -77,7 +77,7 @@ def above_0(text: str) -> float:
 
 
 def width_by_height(least: int) -> Callable[[str], tuple[int, int]]:
-    """WIDTHxHEIGHT in pixels, each of at least `least`."""
+    """The type of an argument WIDTHxHEIGHT: (width, height) in pixels, each at least `least`."""
 
     def read(text: str) -> tuple[int, int]:
         match = re.fullmatch(r"([0-9]+)x([0-9]+)", text)

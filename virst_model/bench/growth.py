@@ -9,7 +9,7 @@ import time
 import torch
 from tqdm import tqdm
 
-from virst_model.bench.measure import Load, queries, stream_pictures
+from virst_model.bench.measure import Load, fill_window, stream_pictures
 from virst_model.model.virst import Virst
 from virst_model.stream.session import Session, SessionOptions
 
@@ -22,12 +22,10 @@ Point = dict[str, float]
 def _stream(model: Virst, load: Load, options: SessionOptions) -> Point:
     """A synchronous stream: milliseconds of a frame, groundings included, and of a grounding."""
     images = stream_pictures(load)
-    full = round(options.window_size * options.window_period_s * load.rate_hz) + 1
     with torch.inference_mode(), Session(model, options) as session:
-        session.set_queries(queries(load.queries))
-        for t in range(full + load.frames):
-            if t == full:
-                start_s = time.perf_counter()
+        full = fill_window(session, images, load)
+        start_s = time.perf_counter()
+        for t in range(full, full + load.frames):
             session.step(images[t % len(images)], t / load.rate_hz)
         ms = 1000 * (time.perf_counter() - start_s) / load.frames
         return {"ms a frame": ms, "ms a grounding": session.stats()["grounding_ms_p50"]}

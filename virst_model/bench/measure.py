@@ -56,6 +56,23 @@ def queries(count: int, first_id: int = 1) -> tuple[Query, ...]:
     )
 
 
+def fill_window(session: Session, images: Sequence[np.ndarray], load: Load) -> int:
+    """Warms a new session up, asks, and shows it as many camera frames as its window spans.
+
+    Their stamps are the camera's, and run as fast as the model takes them.
+
+    Returns:
+        How many frames these were: the time of the next one, in frames.
+    """
+    options = session.options
+    session.warm_up(load.height, load.width)
+    session.set_queries(queries(load.queries))
+    full = round(options.window_size * options.window_period_s * load.rate_hz) + 1
+    for t in range(full):
+        session.step(images[t % len(images)], t / load.rate_hz)
+    return full
+
+
 def streaming(model: Virst, load: Load, options: SessionOptions) -> dict[str, float]:
     """A stream as a robot has it: rates, latencies and the way to the first mask.
 
@@ -72,14 +89,7 @@ def streaming(model: Virst, load: Load, options: SessionOptions) -> dict[str, fl
     """
     images = stream_pictures(load)
     with torch.inference_mode(), Session(model, options) as session:
-        session.warm_up(load.height, load.width)
-        session.set_queries(queries(load.queries))
-        # The window's worth of camera frames, at stamps that run as fast as the model.
-        full = round(options.window_size * options.window_period_s * load.rate_hz) + 1
-        count = 0
-        for _ in range(full):
-            session.step(images[count % len(images)], count / load.rate_hz)
-            count += 1
+        count = fill_window(session, images, load)
         _settle(model)
         tracked = 0
         start_s = time.perf_counter()
@@ -153,14 +163,10 @@ def parts(model: Virst, load: Load, options: SessionOptions) -> dict[str, dict[s
     """
     images = stream_pictures(load)
     watch = Stopwatch(model.device)
-    full = round(options.window_size * options.window_period_s * load.rate_hz) + 1
     period = max(1, round(options.reground_every * options.window_period_s * load.rate_hz))
     frames = period * -(-load.frames // period)
     with torch.inference_mode(), Session(model, options) as session:
-        session.warm_up(load.height, load.width)
-        session.set_queries(queries(load.queries))
-        for t in range(full):
-            session.step(images[t % len(images)], t / load.rate_hz)
+        full = fill_window(session, images, load)
         start_s = time.perf_counter()
         with listening(model, watch):
             for t in range(full, full + frames):

@@ -30,7 +30,7 @@ DTYPES = {"fp32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}
 
 
 def add_model_options(parser: argparse.ArgumentParser) -> None:
-    """--model, --device, --dtype and --seed."""
+    """Adds --model, --device, --dtype and --seed, which `load_model` follows."""
     parser.add_argument(
         "--model", type=Path, metavar="DIR", help="folder of weights (default: the packaged ones)"
     )
@@ -47,8 +47,8 @@ def add_model_options(parser: argparse.ArgumentParser) -> None:
 
 
 def add_switches(parser: argparse.ArgumentParser) -> None:
-    """--alpha, --anchors, --initial-fusion, --second-fusion and --clip: other rows of the paper's
-    Tables 4 to 6 than the weights' own."""
+    """Adds --alpha, --anchors, --initial-fusion, --second-fusion and --clip, which `load_switched`
+    follows: other rows of the paper's Tables 4 to 6 than the weights' own."""
     group = parser.add_argument_group("in place of what the weights' config.json says")
     group.add_argument(
         "--alpha", type=whole(1, MOST_ALPHA), help="anchors that a frame reads (Table 6)"
@@ -65,7 +65,7 @@ def add_switches(parser: argparse.ArgumentParser) -> None:
 
 
 def switched(options: argparse.Namespace) -> dict[str, object]:
-    """What of `add_switches` was set, by name."""
+    """Name -> value of those options of `add_switches` that were set."""
     names = ("alpha", "anchors", "initial_fusion", "second_fusion", "clip")
     return {name: getattr(options, name) for name in names if getattr(options, name) is not None}
 

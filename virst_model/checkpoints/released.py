@@ -103,7 +103,7 @@ class Released:
 
     @cached_property
     def rank(self) -> int:
-        """Of the LoRA; 0 where there is none or it is merged."""
+        """The LoRA's r; 0 where there is none or it is merged. Raises ReleaseError on several."""
         ranks = {len(tensor) for name, (_, tensor) in self._parameters.items() if LORA_A in name}
         if len(ranks) > 1:
             raise ReleaseError(self.path, f"has LoRA of several ranks: {sorted(ranks)}")
@@ -111,7 +111,7 @@ class Released:
 
     @cached_property
     def shapes(self) -> dict[str, tuple[int, ...]]:
-        """Of everything in the files, LoRA as it is."""
+        """Released name -> shape of everything in the files, LoRA as it is."""
         return {name: tuple(tensor.shape) for name, (_, tensor) in self._parameters.items()}
 
     def check(self, expected: Mapping[str, tuple[int, ...]]) -> None:

@@ -34,7 +34,8 @@ MOST_STORY = 10**8 - 1  # a video's name is its seed in eight digits
 
 @program
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Exit status: 0 where all is well."""
+    """The program; 0 where all is well, 1 where nothing is found or something is damaged, 2 where
+    an option or a folder cannot be used, said in one line."""
     parser = Parser(prog="virst data", description=__doc__)
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     _add_check(commands)

@@ -26,12 +26,16 @@ class Unusable(Exception):
 
 
 class Truth(Protocol):
-    """Gives the masks of sentences."""
+    """The masks of a split, opened: what it says of one sentence at a time."""
 
     def reader(
         self, video: Video, sentence: MetaExpression, pictures: tuple[Path, ...]
     ) -> MaskReader:
-        """`pictures` are the video's frames, as its `names` are. Raises Unusable."""
+        """The union of the masks of a sentence's objects, read frame by frame when asked for.
+
+        `pictures` are the video's frames, in the order of its `names`. Raises Unusable where the
+        sentence has no masks, or not as many as there are frames.
+        """
 
 
 @dataclass(frozen=True)
@@ -49,7 +53,10 @@ class MaskDict:
     numbered: Callable[[Iterable[str]], Iterable[str]] | None = None
 
     def open(self, root: Path, videos: list[Video]) -> _Codes:
-        """Keeps of a file of gigabytes what the sentences name. Raises FileError."""
+        """Reads the file and keeps, of what may be gigabytes, the tracks that a sentence names.
+
+        Raises FileError where it is not there, damaged, or of other sentences.
+        """
         path = root / self.path
         content = load_plain(path) if path.suffix == ".pkl" else read_json(path)
         if self.numbered is None:
@@ -75,7 +82,7 @@ class Palettes:
     path: str
 
     def open(self, root: Path, videos: list[Video]) -> _LabelPictures:
-        """Reads nothing yet."""
+        """Reads nothing: pictures are looked for sentence by sentence, as `reader` has it."""
         return _LabelPictures(root / self.path)
 
 
@@ -134,7 +141,7 @@ class _LabelPictures:
 
 
 def missing(folder: Path, names: Iterable[str], suffix: str) -> bool:
-    """Whether any of the files is not there."""
+    """Whether any of the files NAME + SUFFIX is not in `folder`, or the folder is not there."""
     try:
         present = names_in(folder, "frames")
     except FileError:

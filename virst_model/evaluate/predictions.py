@@ -32,7 +32,10 @@ class Outcome:
 
 
 class Predictions:
-    """The masks of one run."""
+    """The masks of one run, and which expressions of a record are done.
+
+    Its methods raise FileError where a name leads out of `folder` or a file cannot be read.
+    """
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -40,7 +43,7 @@ class Predictions:
         self._answers = folder / "answers"
 
     def outcome(self, record: Record, expression: Expression) -> Outcome | None:
-        """What is known of it; None where it is not done."""
+        """What is known of an expression that is done; None where it is not."""
         path = self._answer_file(record, expression)
         try:
             note = json.loads(path.read_text(encoding="utf-8"))
@@ -92,7 +95,7 @@ def write_mask(folder: Path, frame: Path, mask_HW: np.ndarray) -> None:
 
 
 def share(records: Sequence[Record], process: int, processes: int) -> Iterator[Record]:
-    """The records of one of several processes: every `processes`-th."""
+    """The records of process number `process` (from 0) of several: every `processes`-th."""
     return iter(records[process::processes])
 
 

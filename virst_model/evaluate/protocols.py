@@ -34,7 +34,7 @@ class Protocol:
     leaves_out: bool = False
 
     def asked(self, records: Records) -> Records:
-        """The records with those of their sentences that are asked."""
+        """The records with those of their sentences that the protocol asks; counts as before."""
         if not self.first_text:
             return records
         kept = [replace(r, expressions=r.expressions[:1]) for r in records.records]
@@ -81,7 +81,7 @@ NAMED = {
 
 
 def protocol(dataset: str, name: str = "") -> Protocol:
-    """Of a data set; that of videos where it has none of its own.
+    """The protocol of a data set; that of videos where it has none of its own.
 
     Args:
         name: of one of several; the default where it is empty.

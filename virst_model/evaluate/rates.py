@@ -17,13 +17,13 @@ Task = tuple[Frames, str]
 
 
 def story_tasks(run: SyntheticRun) -> Iterator[Task]:
-    """Every sentence about every story."""
+    """A task for every sentence about every story, story by story, filmed as it is asked for."""
     for film, sentences in films(run):
         yield from ((film, sentence.text) for sentence in sentences)
 
 
 def record_tasks(records: Iterable[Record]) -> Iterator[Task]:
-    """Every sentence about every record."""
+    """A task for every sentence about every record, record by record."""
     for record in records:
         frames = frames_of(record)
         yield from ((frames, expression.text) for expression in record.expressions)
