@@ -10,7 +10,7 @@ QUERY ?=
 VIDEO ?=
 # bash counts the seconds of its life in a variable of this name, so only the command line sets it.
 override SECONDS := $(if $(filter command line,$(origin SECONDS)),$(SECONDS))
-# `make test FAST=1` leaves the slow tests out; TESTS="tests/test_node.py -k header" picks some.
+# `make test FAST=1` leaves the slow tests out; TESTS="tests/ros/test_node.py -k header" picks some.
 FAST ?=
 TESTS ?=
 # `make train-tiny STEPS=20`: steps of each stage.
@@ -39,7 +39,7 @@ help:
 	@echo '              (QUERY="the blue square", VIDEO=path.mp4, SECONDS=20)'
 	@echo 'make bench    rates, latencies and parts of the model here (bench-ros: camera to mask over DDS)'
 	@echo 'make train-tiny   every stage of training for a few steps on synthetic scenes (STEPS=20)'
-	@echo 'make test     ruff and all tests (FAST=1: without the slow ones; TESTS="tests/test_node.py")'
+	@echo 'make test     ruff and all tests (FAST=1: without the slow ones; TESTS="tests/ros/test_node.py")'
 	@echo 'make settings parity, restarts and masks with the kernels of other CPUs (an hour)'
 	@echo 'make lint     ruff check and ruff format --check'
 	@echo 'make format   ruff format and ruff check --fix'
@@ -76,8 +76,8 @@ KERNELS = NATIVE=1 ATEN_CPU_CAPABILITY=default ATEN_CPU_CAPABILITY=avx2 ONEDNN_M
 settings: setup
 	@for threads in 1 2; do for kernels in $(KERNELS); do \
 	  echo "settings: $$kernels, $$threads threads"; \
-	  env $$kernels VIRST_THREADS=$$threads $(RUN) "$(BIN)/python" -m pytest -q tests/test_parity.py \
-	    tests/test_restart.py tests/test_settings.py \
+	  env $$kernels VIRST_THREADS=$$threads $(RUN) "$(BIN)/python" -m pytest -q tests/model/test_parity.py \
+	    tests/train/test_restart.py tests/test_settings.py \
 	    -k "not (with_other_kernels or recorded_masks) or native" || exit; \
 	done; done
 

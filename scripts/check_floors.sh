@@ -22,6 +22,6 @@ quietly "$venv/bin/python" -m pip install --prefer-binary "$torch" -r requiremen
 export SAM2_BUILD_CUDA=0
 quietly "$venv/bin/python" -m pip install --no-deps --no-build-isolation "$sam2"
 quietly scripts/build_interfaces.sh "$venv"
-"$venv/bin/python" -m pytest -p no:cacheprovider -m 'not slow' tests/test_weights.py \
-  tests/test_parity.py tests/test_video.py tests/test_segment.py tests/test_convert.py \
-  tests/test_rvos.py tests/test_train.py tests/test_scorers.py tests/test_evaluate_program.py
+"$venv/bin/python" -m pytest -p no:cacheprovider -m 'not slow' tests/checkpoints/test_weights.py \
+  tests/model/test_parity.py tests/offline/test_video.py tests/offline/test_segment.py tests/ros/test_convert.py \
+  tests/data/test_rvos.py tests/train/test_train.py tests/offline/test_scorers.py tests/evaluate/test_evaluate_program.py

@@ -44,7 +44,7 @@ check() {
   quietly "$bin/python" -m pip install -r requirements/ros.txt -r requirements/ros_build.txt \
     rosbags-image opencv-python-headless 'pytest>=9,<10' $floors
   quietly scripts/build_interfaces.sh "$venv"
-  "$bin/python" -m pytest -q -p no:cacheprovider tests/test_convert.py
+  "$bin/python" -m pytest -q -p no:cacheprovider tests/ros/test_convert.py
 }
 
 checked=

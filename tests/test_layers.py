@@ -205,7 +205,7 @@ def test_no_file_is_named_after_nothing():
 
 def test_tests_wait_for_conditions_and_never_for_times():
     """A pause is right on the machine that it was tried on; patience.py holds the one there is."""
-    for path in sorted((ROOT / "tests").glob("*.py")):
+    for path in sorted((ROOT / "tests").rglob("*.py")):
         calls = [ast.unparse(n.func) for n in ast.walk(tree(path)) if isinstance(n, ast.Call)]
         sleeps = [call for call in calls if call.split(".")[-1] == "sleep"]
         assert not sleeps or path.name == "patience.py", path

@@ -16,7 +16,7 @@ import torch
 from virst_model.evaluate.metrics import region
 
 TESTS = Path(__file__).parent
-RECORDED = TESTS / "masks_of_demo.npz"
+RECORDED = TESTS / "fixtures" / "masks_of_demo.npz"
 SETTINGS = {
     "native": {},
     "default": {"ATEN_CPU_CAPABILITY": "default"},
@@ -56,7 +56,9 @@ def masks(path: Path) -> np.ndarray:
 @pytest.mark.parametrize("threads", [1, 2])
 @pytest.mark.parametrize("setting", SETTINGS)
 def test_the_packaged_model_finds_the_recorded_masks(setting, threads, tmp_path):
-    ended = run(setting, "tests/follow_demo.py", str(tmp_path / "masks.npz"), threads=threads)
+    ended = run(
+        setting, "tests/fixtures/follow_demo.py", str(tmp_path / "masks.npz"), threads=threads
+    )
 
     assert ended.returncode == 0, ended.stderr
     found, recorded = masks(tmp_path / "masks.npz"), masks(RECORDED)
@@ -68,7 +70,9 @@ def test_the_packaged_model_finds_the_recorded_masks(setting, threads, tmp_path)
 @pytest.mark.slow
 @pytest.mark.parametrize("setting", FEW)
 def test_parity_holds_with_other_kernels(setting):
-    ended = run(setting, "-m", "pytest", "-q", "-p", "no:cacheprovider", "tests/test_parity.py")
+    ended = run(
+        setting, "-m", "pytest", "-q", "-p", "no:cacheprovider", "tests/model/test_parity.py"
+    )
 
     assert ended.returncode == 0, ended.stdout[-4000:]
     assert "passed" in ended.stdout

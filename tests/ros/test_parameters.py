@@ -11,7 +11,7 @@ import yaml
 from virst_ros import parameters
 from virst_ros.parameters import CameraParameters, ParameterError, Parameters, launch_arguments
 
-ROOT = Path(__file__).resolve().parents[1]
+ROOT = Path(__file__).resolve().parents[2]
 DECLARED = (Parameters, CameraParameters)
 
 

@@ -19,7 +19,7 @@ from virst_model.evaluate.slots import LEFT_OUT, SLOTS, Training
 from virst_model.train.settings import read_settings
 from virst_model.train.stages import STAGES
 
-ROOT = Path(__file__).resolve().parents[1]
+ROOT = Path(__file__).resolve().parents[2]
 
 
 def training(preset="7b", steps=()):

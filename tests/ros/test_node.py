@@ -19,7 +19,7 @@ from robot import HEIGHT, WIDTH, Robot, header, image, red_square
 from sensor_msgs.msg import CompressedImage, Image
 from streams import packaged_with
 
-SCRIPTED = str(Path(__file__).with_name("scripted_segment.py"))
+SCRIPTED = str(Path(__file__).parents[1] / "fixtures" / "scripted_segment.py")
 # One message on /diagnostics every 0.2 s keeps the tests short.
 FAST = ("--ros-args", "-p", "diagnostics_period_s:=0.2")
 

@@ -20,7 +20,7 @@ from virst_ros.demo.director import choose_queries
 from virst_ros.demo.recorder import FrameRecord, SheetFrame, StampedVideo, true_ids
 from virst_ros.demo.report import Span
 
-SCRIPTED = str(Path(__file__).with_name("scripted_segment.py"))
+SCRIPTED = str(Path(__file__).parents[1] / "fixtures" / "scripted_segment.py")
 KEYS = {
     *("query", "frames_published", "masks_received", "mask_fps", "tracking_masks"),
     *("tracking_fps", "latency_ms", "first_mask_s", "mean_iou", "dropped_frames"),

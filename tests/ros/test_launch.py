@@ -15,7 +15,7 @@ import pytest
 
 from virst_ros.parameters import CameraParameters, Parameters, launch_arguments
 
-ROOT = Path(__file__).resolve().parents[1]
+ROOT = Path(__file__).resolve().parents[2]
 LAUNCH = ROOT / "launch"
 # Arguments of segment.launch.py that are no parameters of the node's own.
 LAUNCHER_ARGUMENTS = {"image", "namespace", "params_file", "use_sim_time", "log_level"}

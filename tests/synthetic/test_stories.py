@@ -652,7 +652,7 @@ def test_command_line_says_in_one_line_why_it_cannot_write(tmp_path, capsys):
 def test_stories_need_neither_torch_nor_ros():
     code = "import sys, virst_model.synthetic.stories; "
     code += "sys.exit(bool({'torch', 'rclpy'} & {*sys.modules}))"
-    root = Path(__file__).resolve().parents[1]
+    root = Path(__file__).resolve().parents[2]
     assert subprocess.run([sys.executable, "-c", code], cwd=root, check=False).returncode == 0
 
 

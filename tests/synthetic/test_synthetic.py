@@ -22,7 +22,7 @@ from virst_model.synthetic.scenes import (
 from virst_model.synthetic.world import MAKERS
 
 # Of the split `test`, as it was drawn when the packaged model was measured.
-DRAWN = json.loads(Path(__file__).with_name("drawn_test_split.json").read_text())
+DRAWN = json.loads((Path(__file__).parents[1] / "fixtures" / "drawn_test_split.json").read_text())
 # Enough for every kind of sentence, shape and number of objects to occur several times.
 SEEDS = range(40)
 
@@ -314,5 +314,5 @@ def test_the_split_test_is_drawn_as_it_ever_was(drawn):
 def test_scenes_need_neither_torch_nor_ros():
     code = "import sys, virst_model.synthetic.scenes; "
     code += "sys.exit(bool({'torch', 'rclpy'} & {*sys.modules}))"
-    root = Path(__file__).resolve().parents[1]
+    root = Path(__file__).resolve().parents[2]
     assert subprocess.run([sys.executable, "-c", code], cwd=root, check=False).returncode == 0

@@ -14,7 +14,7 @@ FRAMES = 60
 # On their way at once: fewer than the 5 that best effort keeps, and than fit into shared memory.
 BURST = 3
 HEIGHT, WIDTH = 720, 1280
-PROFILE = str(Path(__file__).resolve().parents[1] / "config" / "fastdds.xml")
+PROFILE = str(Path(__file__).resolve().parents[2] / "config" / "fastdds.xml")
 
 
 @pytest.mark.parametrize(

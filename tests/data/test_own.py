@@ -254,7 +254,7 @@ def test_two_videos_of_one_name_are_an_error(own):
 
 
 def test_the_example_in_the_documentation_is_understood(tmp_path):
-    page = (Path(__file__).parents[1] / "docs/datasets.md").read_text(encoding="utf-8")
+    page = (Path(__file__).parents[2] / "docs/datasets.md").read_text(encoding="utf-8")
     table = page.split("```csv\n")[1].split("```")[0]
     own = tmp_path / "own"
     miniatures.save_video(own / "videos/kitchen.mp4", 5)

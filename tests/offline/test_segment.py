@@ -20,7 +20,7 @@ from virst_model.checkpoints.options import load_model
 from virst_model.offline import segment
 from virst_model.overlay import draw_overlay
 
-ROOT = Path(__file__).resolve().parents[1]
+ROOT = Path(__file__).resolve().parents[2]
 FRAMES = noise_frames(10)
 
 

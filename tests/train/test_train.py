@@ -32,7 +32,7 @@ from virst_model.train.synthetic import SyntheticBatches, SyntheticSamples
 from virst_model.train.trainee import Trainee, make_trainee, save_weights
 from virst_model.train.windows import WindowBatches
 
-ROOT = Path(__file__).resolve().parents[1]
+ROOT = Path(__file__).resolve().parents[2]
 NAMES = ("alignment", "few_image", "propagation")
 # Parameters that train and get no gradient in the first step, and why.
 WITHOUT_GRADIENT = {

@@ -18,7 +18,7 @@ from virst_model.offline import segment
 from virst_model.synthetic.scenes import make_scene
 from virst_model.train.__main__ import main
 
-ROOT = Path(__file__).resolve().parents[1]
+ROOT = Path(__file__).resolve().parents[2]
 PAGE = (ROOT / "docs" / "finetune.md").read_text(encoding="utf-8")
 
 
