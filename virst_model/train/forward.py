@@ -129,8 +129,8 @@ class _Encoded:
 
     def of_videos(self, frames: Sequence[int]) -> torch.Tensor:
         """s2 of some frames of all videos, (S, T, C, h, w)."""
-        s2_SECgg = self.features.s2.unflatten(0, (self.videos, -1))
-        return s2_SECgg[:, [self.frames.index(frame) for frame in frames]]
+        s2_SFCgg = self.features.s2.unflatten(0, (self.videos, -1))
+        return s2_SFCgg[:, [self.frames.index(frame) for frame in frames]]
 
     def of_each(self, frame: int, video_B: torch.Tensor) -> FrameFeatures:
         """One frame of the video of each of B sentences; of one video, without a copy."""

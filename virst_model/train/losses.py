@@ -90,6 +90,6 @@ def learned_tokens(
     return head(hidden_BLD[:, :-1][learned]), labels_BL[:, 1:][learned]
 
 
-def token_loss(logits_nV: torch.Tensor, labels_n: torch.Tensor) -> torch.Tensor:
+def token_loss(logits_LV: torch.Tensor, labels_n: torch.Tensor) -> torch.Tensor:
     """Cross entropy in float32, a mean over the tokens."""
-    return F.cross_entropy(logits_nV.float(), labels_n)
+    return F.cross_entropy(logits_LV.float(), labels_n)
