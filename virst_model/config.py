@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 ST_TOKENS = 10  # N, Sec. 3.2
+CLIP_FRAMES = 4  # of the clip encoder; an image is a clip of one
 MOST_ALPHA = 8  # what a stream keeps of anchors
 # What the switches of BehaviourConfig may say.
 CHOICES = {
@@ -35,7 +36,7 @@ class UmtConfig:
     dim: int
     depth: int
     heads: int
-    clip_frames: int = 4
+    clip_frames: int = CLIP_FRAMES
     mlp_ratio: float = 4.0
     base_grid: int = 14
     base_frames: int = 4

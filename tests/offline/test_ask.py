@@ -8,9 +8,9 @@ from streams import noise_frames, real_model, smallest
 import torch
 
 from virst_model.checkpoints.load import save
+from virst_model.config import CLIP_FRAMES
 from virst_model.model.prompt import IMAGE
 from virst_model.offline import ask
-from virst_model.offline.sampling import CLIP_FRAMES
 
 QUESTION = "What is moving to the left?"
 

@@ -9,7 +9,7 @@ from virst_model.errors import FileError
 from virst_model.evaluate.predictions import Outcome, Predictions, write_mask
 from virst_model.frames import Frames, ImageFiles, StillImage
 from virst_model.model.virst import Virst
-from virst_model.offline.video import MAX_QUERIES, Scorer, segment_video
+from virst_model.offline.video import MOST_TEXTS, Scorer, segment_video
 from virst_model.stream.session import Session, SessionOptions
 
 MODES = ("offline", "streaming")
@@ -60,7 +60,7 @@ def predict(model: Virst, record: Record, predictions: Predictions, run: Pass) -
     if record.still and run.mode == "streaming":
         raise FileError(record.id, "is a still image, which no stream answers for; run it offline")
     todo = predictions.missing(record)
-    most = SessionOptions().max_queries if run.mode == "streaming" else MAX_QUERIES
+    most = SessionOptions().max_queries if run.mode == "streaming" else MOST_TEXTS
     groups = [todo[start : start + most] for start in range(0, len(todo), most)]
     if run.annotators:
         # Exclusive masks are made together: a group that lacks one is done anew.

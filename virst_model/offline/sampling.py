@@ -6,15 +6,14 @@ import random
 
 import numpy as np
 
-from virst_model.config import BehaviourConfig
+from virst_model.config import CLIP_FRAMES, BehaviourConfig
 
-CLIP_FRAMES = 4
 # What the release pads a short video to.
 PADDED_FRAMES = 8
 
 
 @dataclass(frozen=True)
-class Sample:
+class SampledFrames:
     """Frame numbers of a video, ascending; padding repeats the last.
 
     Attributes:
@@ -27,10 +26,10 @@ class Sample:
 
 
 # All of an image, T = 1, as the release's loaders of images have it; the paper is silent.
-IMAGE_SAMPLE = Sample((0,), (0,))
+WHOLE_IMAGE = SampledFrames((0,), (0,))
 
 
-def sample_frames(length: int, behaviour: BehaviourConfig, seed: int = 0) -> Sample:
+def sample_frames(length: int, behaviour: BehaviourConfig, seed: int = 0) -> SampledFrames:
     """One frame from each of equal segments of a video of `length` >= 1 frames.
 
     As many as there are, in fours, and at most `behaviour.vlm_frames`; of these the fusion sees at
@@ -66,7 +65,7 @@ def sample_frames(length: int, behaviour: BehaviourConfig, seed: int = 0) -> Sam
         else:
             places = _one_of_each(len(vlm), behaviour.stf_frames, None)
         fused = tuple(vlm[place] for place in sorted(places))
-    return Sample(vlm, fused)
+    return SampledFrames(vlm, fused)
 
 
 def _one_of_each(

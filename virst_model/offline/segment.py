@@ -26,7 +26,7 @@ from virst_model.checkpoints.options import (
 from virst_model.errors import FileError, UsageError, program
 from virst_model.frames import Frames, open_frames
 from virst_model.offline.guide import load_scorer
-from virst_model.offline.video import MAX_QUERIES, Picture, segment_video
+from virst_model.offline.video import MOST_TEXTS, Picture, segment_video
 from virst_model.overlay import OverlayVideo, draw_overlay
 
 SLUG_LENGTH = 60
@@ -130,8 +130,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     set_up_logging()
     if not all(text.strip() for text in options.query):
         raise UsageError("--query: a query without words")
-    if len(options.query) > MAX_QUERIES:
-        raise UsageError(f"--query: {len(options.query)} queries; at most {MAX_QUERIES}")
+    if len(options.query) > MOST_TEXTS:
+        raise UsageError(f"--query: {len(options.query)} queries; at most {MOST_TEXTS}")
     frames = open_frames(options.video)
     model = load_switched(options)
     scorer = load_scorer(options, model)

@@ -11,6 +11,7 @@ import numpy as np
 import torch
 
 from virst_model.answer import TRACKING, Query, StepResult
+from virst_model.config import CLIP_FRAMES
 from virst_model.errors import FileError
 from virst_model.frames import Frames, StillImage
 from virst_model.model.anchors import anchor_candidates
@@ -19,13 +20,13 @@ from virst_model.model.memory import Memory
 from virst_model.model.prompt import draw_wording
 from virst_model.model.tracking import track_anchor, track_frame
 from virst_model.model.virst import Virst
-from virst_model.offline.sampling import CLIP_FRAMES, IMAGE_SAMPLE, sample_frames
+from virst_model.offline.sampling import WHOLE_IMAGE, sample_frames
 from virst_model.stream.compose import compose
 
 # How the fusion's frames are resized, whatever `behaviour.tracking_resize` says.
 FUSION_RESIZE = "bilinear"
 # Masks of several queries meet in one uint8 image of labels.
-MAX_QUERIES = 255
+MOST_TEXTS = 255
 
 # How well a frame (uint8 RGB) shows what a sentence says; CLIP in Table 5. The scale is its own.
 Scorer = Callable[[np.ndarray, str], float]
@@ -92,7 +93,7 @@ def _look(
         length = frames.length
         if length < 1:
             raise FileError(frames.path, "holds no frame")
-        sample = IMAGE_SAMPLE
+        sample = WHOLE_IMAGE
         if not isinstance(frames, StillImage):
             sample = sample_frames(length, model.config.behaviour, seed)
         view = View(length, [], [], {}, {}, {})
@@ -228,8 +229,8 @@ def segment_video(
         FileError: no frame can be read.
         ValueError: no text or too many, or guided anchors without a scorer.
     """
-    if not 1 <= len(texts) <= MAX_QUERIES:
-        raise ValueError(f"texts must be 1..{MAX_QUERIES}, not {len(texts)}")
+    if not 1 <= len(texts) <= MOST_TEXTS:
+        raise ValueError(f"texts must be 1..{MOST_TEXTS}, not {len(texts)}")
     if model.config.behaviour.anchors == "guided" and scorer is None:
         raise ValueError("behaviour.anchors is 'guided', which needs a scorer")
     view = view_video(model, frames, texts, seed, scorer)

@@ -11,11 +11,11 @@ import time
 import torch
 
 from virst_model.answer import Query
-from virst_model.config import BehaviourConfig
+from virst_model.config import CLIP_FRAMES, BehaviourConfig
 from virst_model.errors import InputError
 from virst_model.model.anchors import STRATEGIES, anchor_candidates
 from virst_model.model.virst import Cancelled, Virst
-from virst_model.stream.window import CLIP_FRAMES, Clip, WindowFrame
+from virst_model.stream.window import Clip, WindowFrame
 
 # The VLM never sees fewer frames; what is missing is the newest frame again.
 LEAST_FRAMES = 8

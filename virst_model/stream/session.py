@@ -9,14 +9,14 @@ import numpy as np
 import torch
 
 from virst_model.answer import Query, StepResult
-from virst_model.config import VirstConfig
+from virst_model.config import CLIP_FRAMES, VirstConfig
 from virst_model.model.memory import Memory
 from virst_model.model.tracking import rehearse, track_frame
 from virst_model.model.virst import Virst, check_frame
 from virst_model.stream.compose import compose
 from virst_model.stream.grounder import Grounding, InlineGrounder, ThreadGrounder, check_stream
 from virst_model.stream.track import Pace, Track
-from virst_model.stream.window import CLIP_FRAMES, Clip, Window, WindowFrame
+from virst_model.stream.window import Clip, Window, WindowFrame
 
 # Images of an idle stream that are encoded beside a camera frame, once somebody asks.
 ENCODES_A_FRAME = 4

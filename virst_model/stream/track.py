@@ -6,12 +6,13 @@ from dataclasses import dataclass
 import torch
 
 from virst_model.answer import LOST, SEARCHING, TRACKING, Query
+from virst_model.config import CLIP_FRAMES
 from virst_model.model.features import Decoded, MemoryEntry
 from virst_model.model.memory import Memory
 from virst_model.model.tracking import track_frame
 from virst_model.model.virst import Virst
 from virst_model.stream.grounder import Grounding, GroundingResult
-from virst_model.stream.window import CLIP_FRAMES, Window, WindowFrame, next_size
+from virst_model.stream.window import Window, WindowFrame, next_size
 
 # A re-grounding that agrees less than this with the track contradicts it.
 AGREEMENT_IOU = 0.5

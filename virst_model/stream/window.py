@@ -6,10 +6,9 @@ from dataclasses import dataclass, field
 import numpy as np
 import torch
 
+from virst_model.config import CLIP_FRAMES
 from virst_model.model.features import FrameFeatures
 from virst_model.model.virst import Virst
-
-CLIP_FRAMES = 4
 
 
 @dataclass
