@@ -7,6 +7,7 @@ from typing import Any
 ST_TOKENS = 10  # N, Sec. 3.2
 CLIP_FRAMES = 4  # of the clip encoder; an image is a clip of one
 MOST_ALPHA = 8  # what a stream keeps of anchors
+POSITIONS = ("row", "plane")
 # What the switches of BehaviourConfig may say.
 CHOICES = {
     "anchors": ("dynamic", "first", "random3", "uniform3", "guided"),
@@ -29,6 +30,8 @@ class UmtConfig:
         base_grid, base_frames: size of the position table that the weights were trained with.
         stem: channels of the convolutions before the last one of a stem; none: the release's
             projection of each patch.
+        positions: "row": the release's table, in which all places are numbered in one row, so that
+            hardly anything tells columns apart; "plane": t, y and x have channels of their own.
     """
 
     side: int
@@ -41,14 +44,27 @@ class UmtConfig:
     base_grid: int = 14
     base_frames: int = 4
     stem: tuple[int, ...] = ()
+    positions: str = "row"
+
+    def __post_init__(self) -> None:
+        if self.positions not in POSITIONS:
+            known = ", ".join(POSITIONS)
+            raise ValueError(f"umt: positions is {self.positions!r}; known are {known}")
 
 
 @dataclass(frozen=True)
 class TomeConfig:
-    """ToMe projector: merges a clip's tokens down to `tokens`; `heads` are those of the UMT."""
+    """ToMe projector: merges a clip's tokens down to `tokens`; `heads` are those of the UMT.
+
+    Attributes:
+        pairs: tokens that are merged into others in one round, at most; 0 is half of them, as the
+            release has it. Of a small picture every second token then must merge in the first
+            round, however unlike its partner.
+    """
 
     heads: int
     tokens: int = 64
+    pairs: int = 0
 
 
 @dataclass(frozen=True)
@@ -211,6 +227,8 @@ class VirstConfig:
     Attributes:
         known_words: what was trained with; empty where that is no short list.
         answers: the language model was taught to answer in words, too (D.3).
+        pointing: [ST] says where in the clips its target is (`model.pointing`); ours, not the
+            paper's.
     """
 
     preset: str
@@ -222,6 +240,7 @@ class VirstConfig:
     behaviour: BehaviourConfig = field(default_factory=BehaviourConfig)
     known_words: tuple[str, ...] = ()
     answers: bool = False
+    pointing: bool = False
 
     def to_dict(self) -> dict[str, Any]:
         """Nested dicts, as JSON takes them; `from_dict` is its inverse."""

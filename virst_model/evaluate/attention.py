@@ -31,8 +31,9 @@ def patch_attention(
     view = view_video(model, frames_of(record), seed=seed)
     s2_1TCgg = torch.cat([view.features[index].s2 for index in view.fused])[None]
     prompt = model.prompter.ask(plain_sentence(text))
-    states, _, _ = model.st_states([torch.cat(view.clips)], s2_1TCgg, [prompt])
-    _, looks = model.second_fusion.look(states, s2_1TCgg)
+    tokens = model.join_clips(view.clips)
+    states, guide = model.st_guide(tokens, s2_1TCgg, prompt, view.places)
+    _, looks = model.second_fusion.look(states, s2_1TCgg, guide)
     paid_TL = looks[-1][0].float().mean(dim=(0, 1, 2))
     grid = model.second_fusion.grid
     maps = paid_TL.unflatten(1, (grid, grid)).cpu().numpy()

@@ -28,12 +28,51 @@ Digits are themselves: `frame_HW3`.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
 
 # What SAM 2 writes into the mask logits of an absent object.
 ABSENT_LOGIT = -1024.0
+
+
+@dataclass(frozen=True)
+class VisualTokens:
+    """What the language model is given of K clips.
+
+    Attributes:
+        embeds: (K, L, D), L tokens of each clip, 64.
+        places: (K, L, numbers), where each comes from, of a model that points; else None.
+        owners: (K, patches), into which token each patch of the clip was merged; else None.
+    """
+
+    embeds: torch.Tensor
+    places: torch.Tensor | None = None
+    owners: torch.Tensor | None = None
+
+    @staticmethod
+    def join(clips: Sequence[VisualTokens]) -> VisualTokens:
+        """Clips in the order of time, as one."""
+
+        def cat(parts: list[torch.Tensor | None]) -> torch.Tensor | None:
+            return None if parts[0] is None else torch.cat(parts)
+
+        return VisualTokens(
+            torch.cat([clip.embeds for clip in clips]),
+            cat([clip.places for clip in clips]),
+            cat([clip.owners for clip in clips]),
+        )
+
+    @property
+    def sequence(self) -> torch.Tensor:
+        """(K * L, D), as the language model reads them."""
+        return self.embeds.flatten(0, 1)
+
+    def blank(self) -> VisualTokens:
+        """As many tokens that say nothing: zeros, places too."""
+        places = None if self.places is None else torch.zeros_like(self.places)
+        return VisualTokens(torch.zeros_like(self.embeds), places, self.owners)
 
 
 @dataclass(frozen=True)

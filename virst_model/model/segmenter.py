@@ -92,6 +92,12 @@ class Segmenter(nn.Module):
             positions.positional_encoding_gaussian_matrix = exact.to(moved.device)
         return self
 
+    def encode_points(self, points_BT2: torch.Tensor) -> torch.Tensor:
+        """Points (x, y) in 0..1 of the picture -> (B, T, C), as SAM 2 encodes where a point is."""
+        side = self.side
+        encoder = self.sam_prompt_encoder.pe_layer
+        return encoder.forward_with_coords(points_BT2.clamp(0, 1) * side, (side, side))
+
     def decode_prompted(
         self,
         features: FrameFeatures,

@@ -170,9 +170,12 @@ def _position_table(
     """Table of positions (frames*grid*grid,U), float32, resized from the base table.
 
     The base numbers its places in one row and is then read as (base_frames, base_grid, base_grid);
-    it is resized in space first (bicubic), then in time (linear), as in the release.
+    it is resized in space first (bicubic), then in time (linear), as in the release. Where
+    `config.positions` is "plane", there is no base.
     """
     grid, base_grid, dim = config.side // config.patch, config.base_grid, config.dim
+    if config.positions == "plane":
+        return _plane(frames, grid, dim, device)
     table = _sinusoids(base_frames * base_grid**2, dim, device)
     if grid != base_grid:
         maps = table.view(base_frames, base_grid, base_grid, dim).permute(0, 3, 1, 2)
@@ -184,10 +187,24 @@ def _position_table(
     return table
 
 
-def _sinusoids(places: int, dim: int, device: torch.device) -> Tensor:
-    """Table (places,U): channels 2i, 2i+1 hold sine, cosine of place / 10000**(2i/dim)."""
+def _plane(frames: int, grid: int, dim: int, device: torch.device) -> Tensor:
+    """Table (frames*grid*grid,dim), float32: sinusoids of t, y and x in channels of their own.
+
+    y and x have three eighths of the channels each, t has the rest. Not in the release.
+    """
+    side = 2 * (3 * dim // 16)
+    widths = (dim - 2 * side, side, side)
+    counts = (frames, grid, grid)
+    tables = [_sinusoids(n, w, device, base=100.0) for n, w in zip(counts, widths, strict=True)]
+    places = torch.meshgrid(*(torch.arange(n, device=device) for n in counts), indexing="ij")
+    rows = [table[place.flatten()] for table, place in zip(tables, places, strict=True)]
+    return torch.cat(rows, dim=-1)
+
+
+def _sinusoids(places: int, dim: int, device: torch.device, base: float = 10000.0) -> Tensor:
+    """Table (places,U): channels 2i, 2i+1 hold sine, cosine of place / base**(2i/dim)."""
     # float64: in float32 an angle near 800 is off by some 1e-5.
     place = torch.arange(places, device=device, dtype=torch.float64)
-    frequency = 10000.0 ** (-torch.arange(0, dim, 2, device=device, dtype=torch.float64) / dim)
+    frequency = base ** (-torch.arange(0, dim, 2, device=device, dtype=torch.float64) / dim)
     angles = place[:, None] * frequency
     return torch.stack((angles.sin(), angles.cos()), dim=-1).flatten(1).float()

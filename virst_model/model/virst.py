@@ -4,6 +4,7 @@ What the release does: docs/released.md, facts 1, 4 and 12.
 """
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 import numpy as np
 from PIL import Image
@@ -14,8 +15,15 @@ import torch.nn.functional as F
 from torch.nn.utils.rnn import pad_sequence
 
 from virst_model.config import VirstConfig
-from virst_model.model.features import Decoded, FrameFeatures, MemoryEntry, MemoryRead
+from virst_model.model.features import (
+    Decoded,
+    FrameFeatures,
+    MemoryEntry,
+    MemoryRead,
+    VisualTokens,
+)
 from virst_model.model.fusion import InitialFusion, MlpFusion, SecondFusion
+from virst_model.model.pointing import Guide, Pointed, Pointing, token_places
 from virst_model.model.prompt import IGNORE, Prompt, Prompter, plain_sentence
 from virst_model.model.vlm import build_vlm
 
@@ -60,6 +68,7 @@ class Virst(nn.Module):
         else:
             second = config.fusion.second
             raise ValueError(f"fusion.second is {second!r}; known are attention, mlp")
+        self.pointing = Pointing(config) if config.pointing else None
         # The release has this layer and never uses it; it keeps its place in checkpoints.
         self.occ_predictor = nn.Linear(config.segmenter.dim, 1)
         # On the CPU also where the weights are made without memory: no file holds it.
@@ -143,38 +152,100 @@ class Virst(nn.Module):
 
     # One grounding.
 
-    def encode_clip(self, clip_pixels: Sequence[torch.Tensor]) -> torch.Tensor:
-        """`clip_pixels`, (3, u, u), of four frames or of one image -> visual tokens (64, D)."""
-        return self.vlm.encode_clips(torch.stack(list(clip_pixels))[None])[0]
+    def encode_clip(self, clip_pixels: Sequence[torch.Tensor]) -> VisualTokens:
+        """`clip_pixels`, (3, u, u), of four frames or of one image -> its tokens (K = 1)."""
+        return self.project(self.vlm.see(torch.stack(list(clip_pixels))[None]), len(clip_pixels))
+
+    def project(self, seen_KLU: torch.Tensor, frames: int) -> VisualTokens:
+        """The clip encoder's tokens of K clips of so many frames, merged and projected."""
+        if self.pointing is None:
+            return VisualTokens(self.vlm.projector(seen_KLU))
+        grid = self.pointing.clip_grid
+        embeds, places, owners = self.vlm.projector.place(
+            seen_KLU, token_places(frames, grid, seen_KLU.device)
+        )
+        return VisualTokens(embeds + self.pointing.embed_places(places), places, owners)
+
+    def join_clips(self, clips: Sequence[VisualTokens]) -> VisualTokens:
+        """The clips of a window, in the order of time, as the language model is given them."""
+        tokens = VisualTokens.join(clips)
+        if self.pointing is None:
+            return tokens
+        embeds = tokens.embeds + self.pointing.embed_clips(len(tokens.embeds))
+        return replace(tokens, embeds=embeds)
 
     def ground(
         self,
-        clip_tokens: Sequence[torch.Tensor],
+        clip_tokens: Sequence[VisualTokens],
         features: Sequence[FrameFeatures],
         text: str,
         cancelled: Callable[[], bool] = lambda: False,
         wording: tuple[int, int] = (0, 0),
+        fused: Sequence[int] | None = None,
     ) -> torch.Tensor:
         """One LLM prefill and the fusion: prompts_TNC, one set for each of the T frames.
 
         Args:
-            clip_tokens: visual tokens of each clip, (64, D), in time order.
+            clip_tokens: visual tokens of each clip, in time order.
             features: the window's T frames; those that the fusion sees, not only the clips'.
             text: the sentence, as the person wrote it.
             cancelled: asked between the prefill and the fusion.
             wording: which question and which answer template.
+            fused: which of the clips' frames the features are of; without it the first T.
 
         Raises:
             Cancelled: `cancelled()` turned true.
         """
         if cancelled():
             raise Cancelled(text)
+        tokens = self.join_clips(clip_tokens)
+        return self.ground_tokens(tokens, features, text, cancelled, wording, fused)
+
+    def ground_tokens(
+        self,
+        tokens: VisualTokens,
+        features: Sequence[FrameFeatures],
+        text: str,
+        cancelled: Callable[[], bool] = lambda: False,
+        wording: tuple[int, int] = (0, 0),
+        fused: Sequence[int] | None = None,
+    ) -> torch.Tensor:
+        """As `ground`, of clips that `join_clips` joined."""
         s2_TCgg = torch.cat([f.s2 for f in features])
         prompt = self.prompter.ask(plain_sentence(text), *wording)
-        states = self.st_states([torch.cat(list(clip_tokens))], s2_TCgg[None], [prompt])[0]
+        states, guide = self.st_guide(tokens, s2_TCgg[None], prompt, fused)
         if cancelled():
             raise Cancelled(text)
-        return self.second_fusion(states, s2_TCgg[None])[0].transpose(0, 1)
+        return self.second_fusion(states, s2_TCgg[None], guide)[0].transpose(0, 1)
+
+    def st_guide(
+        self,
+        tokens: VisualTokens,
+        s2_1TCgg: torch.Tensor,
+        prompt: Prompt,
+        fused: Sequence[int] | None = None,
+    ) -> tuple[torch.Tensor, Guide | None]:
+        """What the second fusion is given of one conversation: [ST] states (1, N, D) and a guide.
+
+        The guide is None of a model that does not point. Arguments as for `ground`.
+        """
+        states, hidden, _ = self.st_states([tokens.sequence], s2_1TCgg, [prompt])
+        if self.pointing is None:
+            return states, None
+        start, (clips, each) = prompt.image_at, tokens.embeds.shape[:2]
+        read = hidden[:, start : start + clips * each].unflatten(1, (clips, each))
+        pointed = self.pointing.point(states, read, tokens.embeds[None], tokens.places[None])
+        fused = range(s2_1TCgg.shape[1]) if fused is None else fused
+        return states, self.guide(pointed, tokens.owners[None], fused)
+
+    def guide(self, pointed: Pointed, owners_BKL: torch.Tensor, fused: Sequence[int]) -> Guide:
+        """What fusion and decoder are told of the frames `fused` of the clips' frames."""
+        frames = torch.as_tensor(list(fused), device=self.device)
+        cells = self.pointing.cells(pointed.heat(owners_BKL))
+        places = pointed.places.flatten(1, 2)[:, frames]
+        presence = pointed.presence.flatten(1, 2)[:, frames].sigmoid()
+        points = self.segmenter.encode_points(places.flip(-1))
+        return self.pointing.guide(places, points, presence, cells[:, frames])
 
     def st_states(
         self,

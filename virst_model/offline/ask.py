@@ -15,6 +15,7 @@ from virst_model.arguments import Parser, whole
 from virst_model.checkpoints.options import add_model_options, load_model, set_up_logging
 from virst_model.errors import UsageError, program
 from virst_model.frames import open_frames
+from virst_model.model.features import VisualTokens
 from virst_model.model.prompt import END, question_ids
 from virst_model.model.virst import Virst
 from virst_model.offline.video import clip_tokens
@@ -27,7 +28,7 @@ MAX_NEW_TOKENS = 256
 @torch.inference_mode()
 def answer(
     model: Virst,
-    clips: Sequence[torch.Tensor],
+    clips: Sequence[VisualTokens],
     question: str,
     max_new_tokens: int = MAX_NEW_TOKENS,
 ) -> str:
@@ -42,7 +43,7 @@ def answer(
         ValueError: question and answer exceed the language model's context.
     """
     ids = question_ids(model.tokenizer, question).to(model.device)
-    embeds_LD = model.vlm.embed(ids, torch.cat(list(clips)))
+    embeds_LD = model.vlm.embed(ids, model.join_clips(clips).sequence)
     most = model.config.llm.max_length
     if len(embeds_LD) + max_new_tokens > most:
         raise ValueError(

@@ -24,6 +24,15 @@ class SampledFrames:
     vlm: tuple[int, ...]
     fused: tuple[int, ...]
 
+    @property
+    def places(self) -> list[int]:
+        """Which of the frames `vlm` each of `fused` is; of one that repeats, in their order."""
+        places: list[int] = []
+        for index in self.fused:
+            again = places and self.vlm[places[-1]] == index
+            places.append(self.vlm.index(index, places[-1] + 1 if again else 0))
+        return places
+
 
 # All of an image, T = 1, as the release's loaders of images have it; the paper is silent.
 WHOLE_IMAGE = SampledFrames((0,), (0,))

@@ -15,7 +15,7 @@ from virst_model.config import CLIP_FRAMES
 from virst_model.errors import FileError
 from virst_model.frames import Frames, StillImage
 from virst_model.model.anchors import anchor_candidates
-from virst_model.model.features import Decoded, FrameFeatures
+from virst_model.model.features import Decoded, FrameFeatures, VisualTokens
 from virst_model.model.memory import Memory
 from virst_model.model.prompt import draw_wording
 from virst_model.model.tracking import track_anchor, track_frame
@@ -40,8 +40,9 @@ class View:
 
     Attributes:
         length: frames of the video.
-        clips: visual tokens (64, D) of each clip, or of the image.
+        clips: visual tokens of each clip, or of the image.
         fused: frames that the fusion sees, in order, repeats included.
+        places: which of the clips' frames each of them is.
         features: of all sampled frames, B = 1, by frame number, as the fusion sees them.
         tracked: the same frames' features as they are segmented; the same objects but where
             `behaviour.tracking_resize` resizes them in another way (as the release does).
@@ -49,15 +50,16 @@ class View:
     """
 
     length: int
-    clips: list[torch.Tensor]
+    clips: list[VisualTokens]
     fused: list[int]
+    places: list[int]
     features: dict[int, FrameFeatures]
     tracked: dict[int, FrameFeatures]
     scores: dict[int, list[float]]
 
 
-def clip_tokens(model: Virst, frames: Frames, seed: int = 0) -> list[torch.Tensor]:
-    """Visual tokens of a video's sampled clips, (64, D) each; FileError if nothing is readable.
+def clip_tokens(model: Virst, frames: Frames, seed: int = 0) -> list[VisualTokens]:
+    """Visual tokens of a video's sampled clips; FileError if nothing is readable.
 
     Those of an image are of its one frame. For questions in words, which need no segmenter.
     """
@@ -96,7 +98,7 @@ def _look(
         sample = WHOLE_IMAGE
         if not isinstance(frames, StillImage):
             sample = sample_frames(length, model.config.behaviour, seed)
-        view = View(length, [], [], {}, {}, {})
+        view = View(length, [], [], [], {}, {}, {})
         clip_pixels = {}
         stands = {}
         for wanted, index, image_HW3 in _readable(frames, sorted(set(sample.vlm))):
@@ -113,6 +115,7 @@ def _look(
         model.encode_clip([clip_pixels[index] for index in vlm[start : start + CLIP_FRAMES]])
         for start in range(0, len(vlm), CLIP_FRAMES)
     ]
+    view.places = sample.places
     view.fused = [stands.get(index, last) for index in sample.fused]
     return view
 
@@ -267,7 +270,9 @@ def start_track(model: Virst, view: View, query: Query, seed: int = 0) -> VideoT
     features = [view.features[index] for index in view.fused]
     behaviour = model.config.behaviour
     wording = draw_wording(query.text, seed) if behaviour.random_templates else (0, 0)
-    prompts_TNC = model.ground(view.clips, features, query.text, wording=wording)
+    prompts_TNC = model.ground(
+        view.clips, features, query.text, wording=wording, fused=view.places
+    )
     track = VideoTrack(query, Memory(model.config, capacity=None))
     scores = None
     if view.scores:

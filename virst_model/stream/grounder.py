@@ -14,6 +14,7 @@ from virst_model.answer import Query
 from virst_model.config import CLIP_FRAMES, BehaviourConfig
 from virst_model.errors import InputError
 from virst_model.model.anchors import STRATEGIES, anchor_candidates
+from virst_model.model.features import VisualTokens
 from virst_model.model.virst import Cancelled, Virst
 from virst_model.stream.window import Clip, WindowFrame
 
@@ -121,7 +122,7 @@ def _missing(frames: list[WindowFrame]) -> int:
     return max(0, LEAST_FRAMES - len(frames))
 
 
-def _clip_tokens(model: Virst, grounding: Grounding) -> list[torch.Tensor]:
+def _clip_tokens(model: Virst, grounding: Grounding) -> list[VisualTokens]:
     """Tokens of all clips, computed once a clip and kept with it."""
     for clip in grounding.clips:
         if clip.tokens is None:

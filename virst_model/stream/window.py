@@ -7,7 +7,7 @@ import numpy as np
 import torch
 
 from virst_model.config import CLIP_FRAMES
-from virst_model.model.features import FrameFeatures
+from virst_model.model.features import FrameFeatures, VisualTokens
 from virst_model.model.virst import Virst
 
 
@@ -42,14 +42,14 @@ class WindowFrame:
 
 @dataclass
 class Clip:
-    """Four sampled frames and, once a grounding has needed them, their tokens (tokens, D).
+    """Four sampled frames and, once a grounding has needed them, their tokens.
 
     The frames are the tracker's to add, the tokens are the grounder's to fill in: groundings of
     all queries share them.
     """
 
     frames: list[WindowFrame] = field(default_factory=list)
-    tokens: torch.Tensor | None = None
+    tokens: VisualTokens | None = None
 
     @property
     def complete(self) -> bool:

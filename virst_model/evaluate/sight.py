@@ -1,0 +1,317 @@
+"""Whether a model reads the video: masks with its own clip tokens, with others, and with none.
+
+Masks that are the same with another video's clip tokens come from the words and from the
+segmenter's features alone. Every sentence is grounded on one window; the masks of two anchors are
+decoded from the window's prompts, without memory, under the video's own features. They are looked
+at as published and from the raw logits: a model that only learns to call everything absent on a
+foreign video looks as if it saw, but for the raw logits.
+"""
+
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+import itertools
+from typing import Protocol
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from tqdm import tqdm
+
+from virst_model.evaluate.score import markdown
+from virst_model.model.features import Decoded, FrameFeatures, VisualTokens
+from virst_model.synthetic import grammar
+from virst_model.synthetic.grammar import Phrase
+from virst_model.synthetic.scenes import Scene
+from virst_model.synthetic.sentence import Sentence
+from virst_model.synthetic.world import MAKERS, World, render_all
+
+# own: of the window; other: of the next video; zero: nothing of any video, no places either;
+# reversed: of the window played backwards.
+TOKENS = ("own", "other", "zero", "reversed")
+LOGITS = ("published", "raw")
+WINDOWS = (4, 8, 16, 32)
+CLIP_FRAMES = 4
+LEAST_FRAMES = 8  # a shorter window is padded with its newest frame, as a stream does
+MIRRORED = {"left": "right", "right": "left", "up": "down", "down": "up"}
+MIRRORED_SENTENCES = 100  # so many are counted at least
+_MOST_SCENES = 2000  # that are searched for them
+ALL = "overall"
+
+
+class Sighted(Protocol):
+    """What is asked of a model (`virst_model.model.virst.Virst`)."""
+
+    def encode_frame(self, frame_HW3: np.ndarray) -> FrameFeatures: ...
+
+    def clip_pixels(self, frame_HW3: np.ndarray) -> torch.Tensor: ...
+
+    def encode_clip(self, pixels_T: Sequence[torch.Tensor]) -> VisualTokens: ...
+
+    def join_clips(self, clips: Sequence[VisualTokens]) -> VisualTokens: ...
+
+    def ground_tokens(
+        self, tokens: VisualTokens, features: Sequence[FrameFeatures], text: str
+    ) -> torch.Tensor: ...
+
+    def decode_anchor(self, features: FrameFeatures, prompts_NC: torch.Tensor) -> Decoded: ...
+
+
+@dataclass(frozen=True)
+class SightRun:
+    """Which worlds, and how they are filmed.
+
+    Attributes:
+        worlds: "scenes" or "stories".
+        first: seed of the first; the others follow. Disjoint ranges are disjoint samples.
+        window: frames of the window; of these a multiple of 4.
+        tokens: which of TOKENS.
+        per_kind: sentences of each kind about each.
+    """
+
+    worlds: str = "scenes"
+    split: str = "test"
+    first: int = 5000
+    videos: int = 48
+    window: int = 16
+    period_s: float = 0.25
+    tokens: tuple[str, ...] = ("own", "other", "zero")
+    per_kind: int = 2
+    height: int = 240
+    width: int = 320
+
+    def __post_init__(self) -> None:
+        """Raises ValueError for a window or tokens that cannot be."""
+        if self.window % CLIP_FRAMES or self.window < CLIP_FRAMES:
+            raise ValueError(f"window is {self.window}, must be a multiple of {CLIP_FRAMES}")
+        unknown = sorted({*self.tokens} - {*TOKENS})
+        if unknown:
+            raise ValueError(f"tokens {unknown[0]!r}; known are {', '.join(TOKENS)}")
+
+    @property
+    def anchors(self) -> tuple[int, ...]:
+        """The frames whose masks are decoded: a quarter and three quarters into the window.
+
+        Of a window that is padded it is the newest, the one anchor that a stream has of it.
+        """
+        if self.window < LEAST_FRAMES:
+            return (self.window - 1,)
+        return (self.window // 4, 3 * self.window // 4)
+
+
+@dataclass(frozen=True)
+class Window:
+    """A window of a world as a model takes it.
+
+    Attributes:
+        ids_THW: uint8, what is visible.
+        features: of each frame, and the newest again where the window is padded.
+        clips: tokens of its clips; backwards: of the window played backwards, if asked for.
+    """
+
+    world: World
+    times_s: tuple[float, ...]
+    ids_THW: np.ndarray
+    features: list[FrameFeatures]
+    clips: list[VisualTokens]
+    backwards: list[VisualTokens]
+
+
+def measure(model: Sighted, run: SightRun) -> dict[str, dict]:
+    """Mean IoU in percent by kind of sentence and over all, sentences without a target left out.
+
+    Returns:
+        kind -> {"number": sentences, tokens: {"published": IoU, "raw": IoU}, "margin":
+        {"published": own less the largest of the others, "raw": ...}}.
+    """
+    kinds: dict = defaultdict(lambda: defaultdict(lambda: defaultdict(list)))
+    for window, other in _pairs(_windows(model, run, backwards="reversed" in run.tokens), run):
+        sentences = [s for s in window.world.sentences(per_kind=run.per_kind) if s.kind != "none"]
+        for sentence in sentences:
+            truths = sentence.masks(window.ids_THW, window.times_s)
+            for name in run.tokens:
+                tokens = _tokens(model, name, window, other)
+                for logits, ious in _ious(model, window, tokens, sentence, truths, run).items():
+                    for kind in (sentence.kind, ALL):
+                        kinds[kind][name][logits].append(float(np.mean(ious)))
+    return {kind: _row(values) for kind, values in sorted(kinds.items(), key=_all_last)}
+
+
+def measure_reversed(model: Sighted, run: SightRun) -> dict[str, float]:
+    """Of sentences about a motion, in how many the mask goes over when the clips run backwards.
+
+    Counted are sentences whose mirrored one ("moving left" of "moving right", same noun) means
+    another object. The features stay as they are, and the masks are those of the two middle
+    frames, where a place that is read backwards is right to within a frame.
+
+    Returns:
+        "share" in percent, "number" of sentences, and "own": the share on the right object with
+        the clips as they are.
+    """
+    over, right = [], []
+    middle = (run.window // 2 - 1, run.window // 2)
+    seeds = itertools.count(run.first)
+    searched = itertools.islice(seeds, max(run.videos, _MOST_SCENES))
+    with tqdm(total=MIRRORED_SENTENCES, unit="sentence", desc="reversed") as bar:
+        for seed in searched:
+            if seed >= run.first + run.videos and len(over) >= MIRRORED_SENTENCES:
+                break
+            scene = MAKERS["scenes"](seed, run.split, duration_s=run.window * run.period_s)
+            pairs = mirrored(scene)
+            if not pairs:
+                continue
+            window = _look(model, scene, run, backwards=True)
+            for text, own_ids, mirrored_ids in pairs:
+                own, backwards = (
+                    _masks(model, window, model.join_clips(clips), text, middle)["published"]
+                    for clips in (window.clips, window.backwards)
+                )
+                ids = window.ids_THW[list(middle)]
+                truth, mirror = (np.isin(ids, each) for each in (own_ids, mirrored_ids))
+                over.append(_iou(backwards, mirror).mean() > _iou(backwards, truth).mean())
+                right.append(_iou(own, truth).mean() > _iou(own, mirror).mean())
+                bar.update()
+    shares = {"share": over, "own": right}
+    means = {name: 100 * float(np.mean(hits)) if hits else 0.0 for name, hits in shares.items()}
+    return means | {"number": len(over)}
+
+
+def mirrored(scene: Scene) -> list[tuple[str, tuple[int, ...], tuple[int, ...]]]:
+    """Sentences about a motion, the object that each means, and the one of its mirrored sentence.
+
+    Of every pair of motions and every noun that fits both, in both directions.
+    """
+    found = []
+    rng = np.random.default_rng(scene.seed)
+    looks = {(None, None)}
+    for thing in scene.objects:
+        looks |= {(thing.colour, None), (None, thing.shape), (thing.colour, thing.shape)}
+    for colour, shape in sorted(looks, key=repr):
+        for way in MIRRORED:
+            said, other = (
+                grammar.word(Phrase(colour=colour, shape=shape, motion=motion), rng)
+                for motion in (way, MIRRORED[way])
+            )
+            ids, mirrored_ids = scene.answer(said), scene.answer(other)
+            if ids and mirrored_ids and len(ids) == len(mirrored_ids) == 1:
+                found.append((said, ids, mirrored_ids))
+    return found
+
+
+def table(rows: dict[str, dict]) -> str:
+    """The rows of `measure`, as markdown."""
+    flat = {}
+    for kind, row in rows.items():
+        columns = [name for name in (*TOKENS, "margin") if name in row]
+        flat[kind] = {"number": row["number"]} | {
+            name if logits == "published" else f"{name}, raw": row[name][logits]
+            for logits in LOGITS
+            for name in columns
+        }
+    return markdown(flat)
+
+
+def _windows(model: Sighted, run: SightRun, backwards: bool) -> Iterator[Window]:
+    for seed in tqdm(range(run.first, run.first + run.videos), unit="video", desc=run.worlds):
+        duration_s = run.window * run.period_s
+        world = MAKERS[run.worlds](seed, run.split, duration_s=duration_s)
+        yield _look(model, world, run, backwards)
+
+
+@torch.inference_mode()
+def _look(model: Sighted, world: World, run: SightRun, backwards: bool) -> Window:
+    times_s = tuple(i * run.period_s for i in range(run.window))
+    pictures, ids_THW = render_all(world, times_s, run.height, run.width)
+    pad = max(0, LEAST_FRAMES - run.window)
+    features = [model.encode_frame(picture) for picture in pictures]
+    pixels = [model.clip_pixels(picture) for picture in pictures]
+    return Window(
+        world=world,
+        times_s=times_s,
+        ids_THW=ids_THW,
+        features=features + features[-1:] * pad,
+        clips=_clips(model, pixels + pixels[-1:] * pad),
+        backwards=_clips(model, (pixels + pixels[-1:] * pad)[::-1]) if backwards else [],
+    )
+
+
+def _clips(model: Sighted, pixels: Sequence[torch.Tensor]) -> list[VisualTokens]:
+    starts = range(0, len(pixels), CLIP_FRAMES)
+    return [model.encode_clip(pixels[start : start + CLIP_FRAMES]) for start in starts]
+
+
+def _pairs(windows: Iterator[Window], run: SightRun) -> Iterator[tuple[Window, Window]]:
+    """Each window with the next one; the last with the first."""
+    first = before = None
+    for window in windows:
+        if before is not None:
+            yield before, window
+        first, before = first or window, window
+    if first is not None and run.videos > 1:
+        yield before, first
+
+
+def _tokens(model: Sighted, name: str, window: Window, other: Window) -> VisualTokens:
+    clips = {"other": other.clips, "reversed": window.backwards}.get(name, window.clips)
+    tokens = model.join_clips(clips)
+    return tokens.blank() if name == "zero" else tokens
+
+
+def _ious(
+    model: Sighted,
+    window: Window,
+    tokens: VisualTokens,
+    sentence: Sentence,
+    truths_THW: np.ndarray,
+    run: SightRun,
+) -> dict[str, np.ndarray]:
+    masks = _masks(model, window, tokens, sentence.text, run.anchors)
+    truth = truths_THW[list(run.anchors)]
+    return {logits: _iou(mask, truth) for logits, mask in masks.items()}
+
+
+@torch.inference_mode()
+def _masks(
+    model: Sighted,
+    window: Window,
+    tokens: VisualTokens,
+    text: str,
+    frames: Sequence[int],
+) -> dict[str, np.ndarray]:
+    """bool (frames, H, W), as published and from the raw logits."""
+    prompts_TNC = model.ground_tokens(tokens, window.features, text)
+    decoded = [model.decode_anchor(window.features[t], prompts_TNC[t]) for t in frames]
+    size = window.ids_THW.shape[1:]
+    maps = {
+        "published": torch.cat([each.logits for each in decoded]),
+        "raw": torch.cat([each.raw_logits for each in decoded]),
+    }
+    return {
+        name: (F.interpolate(logits[:, None], size, mode="bilinear")[:, 0] > 0).cpu().numpy()
+        for name, logits in maps.items()
+    }
+
+
+def _iou(masks_AHW: np.ndarray, truths_AHW: np.ndarray) -> np.ndarray:
+    """(A,); 1 where both are empty."""
+    both = (masks_AHW & truths_AHW).sum(axis=(1, 2))
+    union = (masks_AHW | truths_AHW).sum(axis=(1, 2))
+    return np.where(union > 0, both / np.maximum(union, 1), 1.0)
+
+
+def _row(values: dict[str, dict[str, list[float]]]) -> dict:
+    means = {
+        name: {logits: 100 * float(np.mean(ious)) for logits, ious in each.items()}
+        for name, each in values.items()
+    }
+    others = [name for name in ("other", "zero") if name in means]
+    margin = {
+        logits: means["own"][logits] - max((means[name][logits] for name in others), default=0.0)
+        for logits in LOGITS
+        if "own" in means
+    }
+    return {"number": len(values["own"]["raw"]), **means, "margin": margin}
+
+
+def _all_last(item: tuple[str, dict]) -> tuple[bool, str]:
+    return item[0] == ALL, item[0]
