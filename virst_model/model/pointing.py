@@ -61,7 +61,7 @@ class Pointed:
     window: Tensor
 
     def heat(self, owners_BKL: Tensor) -> Tensor:
-        """How much each place of the clips is pointed at, (B, K, places) 0..1; the most is 1 - null.
+        """How much each place of the clips is pointed at, (B, K, places); the most is 1 - null.
 
         `owners_BKL` says into which visual token each place was merged.
         """

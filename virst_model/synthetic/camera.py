@@ -22,6 +22,7 @@ WIDE = 4 / 3
 FIXED_BITS = 4  # OpenCV's fixed point: places are rounded to 1/16 pixel
 
 _NOISE_ROOM = 16
+_LUMINANCE = (0.299, 0.587, 0.114)  # of red, green and blue
 # Worlds that are rendered in turn, by so many threads, share what is kept of their backdrops.
 _KEPT = 16
 
@@ -101,6 +102,11 @@ class Camera:
         blur: sigma in heights.
         tint: gain of each channel; the levels are rounded before there is noise. None: the
             colours as they are, rounded once.
+        saturation, hue_deg: of all colours: a factor about grey, and a turn.
+        exposure, gamma: gain of all levels, and then their exponent.
+        vignette: how much darker the corners are, 0..1.
+        bands: amplitude in grey levels of light and dark rows that run through.
+        quality: of JPEG, 1..100; 0 is none.
     """
 
     noise: float
@@ -110,6 +116,13 @@ class Camera:
     shake: float = 0.0
     blur: float = 0.0
     tint: tuple[float, float, float] | None = None
+    saturation: float = 1.0
+    hue_deg: float = 0.0
+    exposure: float = 1.0
+    gamma: float = 1.0
+    vignette: float = 0.0
+    bands: float = 0.0
+    quality: int = 0
 
     def offset(self, t_s: float) -> complex:
         """How far the picture is moved at `t_s`, x + iy in heights."""
@@ -142,6 +155,7 @@ class Camera:
         sigma, gain = self.blur * height, self.gain(t_s)
         if sigma > 0.25:
             picture = cv2.GaussianBlur(picture, (0, 0), sigma)
+        picture = self.see_colours(picture)
         if self.tint is not None:
             # One table a channel is quicker than arithmetic on the picture.
             levels = np.arange(256)[:, None] * (gain * np.array(self.tint))
@@ -150,14 +164,54 @@ class Camera:
         shift = round(t_s * 1000) * 2654435761 % 2**32 >> 16
         row, column = shift % _NOISE_ROOM, shift // _NOISE_ROOM % _NOISE_ROOM
         noise = grain[row : row + height, column : column + width]
-        return cv2.addWeighted(picture, gain, noise, 1.0, -128.0)
+        if self.vignette:
+            light = 1 - self.vignette * _corners(height, width)
+            picture = (picture * light[..., None]).astype(np.uint8)
+        picture = cv2.addWeighted(picture, gain, noise, 1.0, -128.0)
+        if self.bands:
+            rows = np.arange(height) * (40 / height) + 9 * t_s + self.light[2]
+            shift = np.rint(self.bands * np.sin(rows))[:, None, None]
+            picture = np.clip(picture + shift, 0, 255).astype(np.uint8)
+        if self.quality:
+            packed = cv2.imencode(".jpg", picture, (cv2.IMWRITE_JPEG_QUALITY, self.quality))[1]
+            picture = cv2.imdecode(packed, cv2.IMREAD_COLOR)
+        return picture
+
+    def see_colours(self, picture: np.ndarray) -> np.ndarray:
+        """The colours of (H, W, 3) uint8 RGB as they are after saturation, hue and levels."""
+        if (self.saturation, self.hue_deg, self.exposure) != (1.0, 0.0, 1.0):
+            picture = cv2.transform(picture, self._colour_matrix)
+        if self.gamma != 1.0:
+            levels = 255 * (np.arange(256) / 255) ** self.gamma
+            picture = cv2.LUT(picture, np.rint(levels).astype(np.uint8))
+        return picture
+
+    @functools.cached_property
+    def _colour_matrix(self) -> np.ndarray:
+        """(3, 3): hue about the grey axis, saturation about the luminance, and exposure."""
+        cos, sin = (f(math.radians(self.hue_deg)) for f in (math.cos, math.sin))
+        across = np.array([[0, -1, 1], [1, 0, -1], [-1, 1, 0]]) / math.sqrt(3)
+        turn = cos * np.eye(3) + (1 - cos) / 3 + sin * across
+        grey = np.tile(_LUMINANCE, (3, 1))
+        return self.exposure * (grey + self.saturation * (turn - grey @ turn))
+
+
+@dataclass(frozen=True, eq=False)
+class Picture:
+    """What lies behind the objects, as a picture (H, W, 3) uint8 RGB of any size."""
+
+    image: np.ndarray
+
+    def paint(self, height: int, width: int) -> np.ndarray:
+        """(height, width, 3) uint8 RGB."""
+        return cv2.resize(self.image, (width, height), interpolation=cv2.INTER_LINEAR)
 
 
 @dataclass(frozen=True)
 class View:
     """A backdrop before a camera: everything in the pictures that no sentence speaks of."""
 
-    backdrop: Backdrop
+    backdrop: Backdrop | Picture
     camera: Camera
 
     def render(
@@ -175,6 +229,13 @@ class View:
         ids = np.zeros((height, width), np.uint8)
         paint(picture, ids, t_s, offset)
         return self.camera.expose(picture, grain, t_s), ids
+
+
+@functools.lru_cache(maxsize=8)
+def _corners(height: int, width: int) -> np.ndarray:
+    """(height, width) float32: 0 in the middle, 1 in the corners."""
+    y, x = np.mgrid[-1 : 1 : height * 1j, -1 : 1 : width * 1j]
+    return ((x**2 + y**2) / 2).astype(np.float32)
 
 
 @functools.lru_cache(maxsize=_KEPT)

@@ -11,6 +11,7 @@ import numpy as np
 from virst_model.synthetic.camera import FIXED_BITS, WIDE
 from virst_model.synthetic.shapes import OUTLINES
 
+UNNAMED = ""  # the shape of what is no shape: a photographed thing
 # OpenCV fills every pixel that an outline touches, half a pixel too much all around.
 _FAT_PX = 0.45
 
@@ -79,12 +80,16 @@ class SceneObject:
         back = {"left": "right", "right": "left", "up": "down", "down": "up"}[now]
         return (now, back)
 
-    def outline(self, t_s: float) -> np.ndarray:
-        """(points, 2) corners around its centre at `t_s`, in heights of the frame."""
+    def angle(self, t_s: float) -> float:
+        """How far it is turned at `t_s`, in radians."""
         _, period_s, phase = self.wobble
         moves = any(self.velocity)
         rock = moves * self.turn_deg * math.sin(2 * math.pi * t_s / period_s + phase)
-        angle = math.radians(self.angle_deg + rock)
+        return math.radians(self.angle_deg + rock)
+
+    def outline(self, t_s: float) -> np.ndarray:
+        """(points, 2) corners around its centre at `t_s`, in heights of the frame."""
+        angle = self.angle(t_s)
         cos, sin = math.cos(angle) * self.radius, math.sin(angle) * self.radius
         return OUTLINES[self.shape] @ np.array([[cos, sin], [-sin, cos]])
 

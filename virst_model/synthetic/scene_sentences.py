@@ -11,7 +11,7 @@ import numpy as np
 
 from virst_model.synthetic import grammar
 from virst_model.synthetic.grammar import Phrase, pick
-from virst_model.synthetic.scene_objects import SceneObject
+from virst_model.synthetic.scene_objects import UNNAMED, SceneObject
 
 KINDS = ("colour", "colour_shape", "shape", "size", "position", "motion", "all", "none")
 
@@ -65,7 +65,7 @@ class ScenePhrases:
 
     def doubtful(self, phrase: Phrase) -> tuple[int, ...]:
         """Ids of all objects that `phrase` may mean at some time, margins included."""
-        named = self._called(phrase)
+        named = [item for item in self._objects if _may_be_called(item, phrase)]
         if phrase.motion:
             named = [item for item in named if phrase.motion in item.motions(self._duration_s)]
         if phrase.rank and named:
@@ -124,7 +124,10 @@ class ScenePhrases:
             yield Phrase(plural=True)
         for item in self._objects:
             colour, shape, size = item.colour, item.shape, item.size
-            names = [{"colour": c, "shape": s} for c in (None, colour) for s in (None, shape)]
+            shapes = (None,) if shape == UNNAMED else (None, shape)
+            names = [{"colour": c, "shape": s} for c in (None, colour) for s in shapes]
+            if kind in ("shape", "colour_shape") and shape == UNNAMED:
+                continue
             if kind in ("colour", "shape", "colour_shape"):
                 words = {key: getattr(item, key) for key in kind.split("_")}
                 yield Phrase(**words)
@@ -157,6 +160,8 @@ class ScenePhrases:
             near = self._objects[int(rng.integers(len(self._objects)))]
             other = self._objects[int(rng.integers(len(self._objects)))]
             phrase = _spoil(near, other, rng)
+            if phrase.shape == UNNAMED:
+                continue
             if phrase not in chosen and not self.doubtful(phrase):
                 chosen.append(phrase)
         return chosen
@@ -186,3 +191,10 @@ def _spoil(near: SceneObject, other: SceneObject, rng: np.random.Generator) -> P
 def _is_called(item: SceneObject, phrase: Phrase) -> bool:
     wanted = (phrase.colour, phrase.shape, phrase.size)
     return all(w in (None, has) for w, has in zip(wanted, (item.colour, item.shape, item.size)))
+
+
+def _may_be_called(item: SceneObject, phrase: Phrase) -> bool:
+    """As `_is_called`; what has no name for its shape may be called by any."""
+    if item.shape == UNNAMED:
+        phrase = dataclasses.replace(phrase, shape=None)
+    return _is_called(item, phrase)
