@@ -28,6 +28,7 @@ from virst_model.checkpoints.device import DeviceError, choose_device
 from virst_model.checkpoints.options import set_up_logging, writable
 from virst_model.data.mixture import Mixture, open_mixture
 from virst_model.errors import UsageError, fail, program
+from virst_model.synthetic.photographs import NOTHING, read_photographs
 from virst_model.train.chain import read_chain, weights_of
 from virst_model.train.guide import guide
 from virst_model.train.loop import Batches, train
@@ -130,7 +131,9 @@ def _train_one(run: Run, stage: Stage, accelerator: Accelerator) -> bool:
 
 def _open_batches(run: Run, stage: Stage, trainee: Trainee) -> Batches:
     if isinstance(stage.draws, SceneDraws):
-        return SyntheticBatches(stage.draws, trainee.model.config.segmenter.side, run.seed)
+        photographs = read_photographs(run.photographs) if run.photographs else NOTHING
+        side, drawn = trainee.model.config.segmenter.side, bool(stage.objective.distil)
+        return SyntheticBatches(stage.draws, side, run.seed, photographs, drawn)
     samples, model = _open_samples(run), trainee.model
     if isinstance(samples, Mixture) and samples.in_words:
         model.config = dataclasses.replace(model.config, answers=True)

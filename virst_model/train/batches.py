@@ -65,15 +65,21 @@ class Auxiliaries:
     """What synthetic videos tell beside the masks, for the auxiliary terms.
 
     Attributes:
-        shapes, colours, motions: (S, F, side/4, side/4) class numbers, 0 background; motions are
-            those within a frame's clip.
+        shapes, colours, textures, motions: (S, F, side/4, side/4) class numbers, 0 background;
+            motions are those within a frame's clip.
         clip_frames: the four frames of each of the K clips.
+        drawn: (S, F, 3, side, side) normalised: what a camera filmed, as the drawn world shows it;
+            `drawn_weights` (S,) 0..1 is how much it is of that world, sizes too. None where
+            nothing is distilled.
     """
 
     shapes: torch.Tensor
     colours: torch.Tensor
+    textures: torch.Tensor
     motions: torch.Tensor
     clip_frames: tuple[tuple[int, ...], ...]
+    drawn: torch.Tensor | None = None
+    drawn_weights: torch.Tensor | None = None
 
 
 @dataclass(frozen=True)

@@ -6,11 +6,11 @@ from dataclasses import dataclass, field
 import torch
 import torch.nn.functional as F
 
-from virst_model.model.features import Decoded
+from virst_model.model.features import Decoded, FrameFeatures
 from virst_model.train.batches import Batch
 from virst_model.train.forward import Prediction, join
 from virst_model.train.heads import ENCODER_TERMS, SENTENCE_TERMS, head_losses, look_loss
-from virst_model.train.losses import mask_losses, token_loss, weighted_sum
+from virst_model.train.losses import distil_loss, mask_losses, token_loss, weighted_sum
 from virst_model.train.stages import Objective
 
 
@@ -49,6 +49,7 @@ def term_weights(objective: Objective) -> dict[str, float]:
     """Of every term, by name, in the order in which a forward pass comes to them."""
     return {
         **dict.fromkeys(ENCODER_TERMS, objective.heads),
+        "distil": objective.distil,
         "read": objective.read,
         "look": objective.look,
         "ce": 1.0,
@@ -60,9 +61,21 @@ def term_weights(objective: Objective) -> dict[str, float]:
     }
 
 
-def criterion(prediction: Prediction, batch: Batch, objective: Objective) -> Terms:
-    """The terms of what a batch asks for; `batch` is the one that was predicted."""
+def criterion(
+    prediction: Prediction,
+    batch: Batch,
+    objective: Objective,
+    taught: FrameFeatures | None = None,
+) -> Terms:
+    """The terms of what a batch asks for; `batch` is the one that was predicted.
+
+    `taught`: features that a teacher makes of the drawn pictures, of the frames of `prediction`.
+    """
     terms = head_losses(prediction.scores, prediction.words, batch)
+    if taught is not None:
+        frames = len(batch.frames.encoded)
+        weights_B = batch.auxiliaries.drawn_weights.repeat_interleave(frames)
+        terms["distil"] = distil_loss(prediction.features, taught, weights_B)
     if prediction.reads is not None:
         terms["read"] = prediction.reads.loss(batch)
     if prediction.looks is not None:

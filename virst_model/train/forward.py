@@ -37,6 +37,8 @@ class Prediction:
         looks: where each layer of the second fusion looked, each (B, heads, N, T, T, grid * grid);
             None where no term asks.
         reads: where the language model read; None where no term asks.
+        features: of the frames that were encoded (`Frames.encoded`), those of a video side by
+            side; None where no term asks.
     """
 
     decoded: dict[int, Decoded] = field(default_factory=dict)
@@ -45,6 +47,7 @@ class Prediction:
     scores: dict[str, torch.Tensor] = field(default_factory=dict)
     looks: list[torch.Tensor] | None = None
     reads: Reads | None = None
+    features: FrameFeatures | None = None
 
 
 def predict(
@@ -73,8 +76,9 @@ def predict(
     encoded = _encode(model, frames)
     if heads is not None:
         scores |= heads.of_pictures(encoded.features.s2)
+    features = encoded.features if objective.distil else None
     if not sentences.texts:
-        return Prediction(scores=scores)
+        return Prediction(scores=scores, features=features)
     s2_BTCgg = encoded.of_videos(frames.window)[sentences.video]
     states_BND, tokens, reads = _converse(model, batch, objective, clips_KLU, s2_BTCgg)
     if heads is not None and objective.look:
@@ -104,6 +108,7 @@ def predict(
         scores=scores,
         looks=looks,
         reads=reads,
+        features=features,
     )
 
 

@@ -8,6 +8,7 @@ from torch import nn
 import torch.nn.functional as F
 
 from virst_model.config import VirstConfig
+from virst_model.synthetic.actors import TEXTURES
 from virst_model.synthetic.grammar import COLOURS, MOTIONS
 from virst_model.synthetic.shapes import SHAPES
 from virst_model.train.batches import Auxiliaries, Batch
@@ -16,9 +17,19 @@ from virst_model.train.losses import bce_each, dice_each
 CELLS = 4  # a side, of a clip encoder's patch
 UNKNOWN = -100  # a class that nobody can tell; it is not learned
 # The terms of the heads: on what the encoders see, and on what is made of a sentence.
-ENCODER_TERMS = ("clip_shape", "clip_colour", "clip_motion", "clip_filled", "shape", "colour")
+ENCODER_TERMS = (
+    *("clip_shape", "clip_colour", "clip_texture", "clip_motion", "clip_filled", "clip_place"),
+    *("shape", "colour", "texture"),
+)
 SENTENCE_TERMS = ("words", "present", "match")
-CLASSES = {"shape": 1 + len(SHAPES), "colour": 1 + len(COLOURS), "motion": 1 + len(MOTIONS)}
+CLASSES = {
+    "shape": 1 + len(SHAPES),
+    "colour": 1 + len(COLOURS),
+    "texture": 1 + len(TEXTURES),
+    "motion": 1 + len(MOTIONS),
+}
+# Of a place in the picture, a square of its error in 0..1: as much as the classes cost.
+_PLACE = 10.0
 
 
 class Heads(nn.Module):
@@ -31,20 +42,26 @@ class Heads(nn.Module):
     def __init__(self, config: VirstConfig) -> None:
         super().__init__()
         dim = config.segmenter.dim
-        self.dense = nn.Conv2d(dim, 16 * (CLASSES["shape"] + CLASSES["colour"]), 1)
+        seen = sum(CLASSES[name] for name in ("shape", "colour", "texture"))
+        self.dense = nn.Conv2d(dim, 16 * seen, 1)
         self.clip = nn.Linear(config.umt.dim, sum(CLASSES.values()))
+        self.place = nn.Linear(config.umt.dim, 2)
         self.filled = nn.Linear(config.umt.dim, config.umt.clip_frames * CELLS**2)
         self.words = nn.Linear(config.llm.hidden, config.llm.vocab)
         self.present = nn.Linear(config.llm.hidden, 1)
         self.match = nn.Linear(dim, 16)
 
     def of_clips(self, tokens_KLU: torch.Tensor) -> dict[str, torch.Tensor]:
-        """Of each place of the clips: classes (K, L, classes), and `filled`.
+        """Of each place of the clips: classes (K, L, classes), its own y and x, and `filled`.
 
         `filled`, so that a token looks for its place in the other frames, without which no motion
         is seen, is which cells of the place are filled in which frame: (K, L, frames * CELLS**2).
         """
-        return {"clip": self.clip(tokens_KLU), "filled": self.filled(tokens_KLU)}
+        return {
+            "clip": self.clip(tokens_KLU),
+            "place": self.place(tokens_KLU),
+            "filled": self.filled(tokens_KLU),
+        }
 
     def of_pictures(self, s2_BCgg: torch.Tensor) -> dict[str, torch.Tensor]:
         """Classes of every stride-4 cell from the stride-16 features, (B, classes, 4h, 4w)."""
@@ -83,9 +100,14 @@ def head_losses(
         classes, filled = clip_truths(known, scores["clip"].shape[1])
         losses = class_losses(scores["clip"].mT, classes)
         terms |= {f"clip_{name}": loss for name, loss in losses.items()}
+        terms["clip_place"] = _PLACE * place_loss(scores["place"], len(known.clip_frames[0]))
         terms["clip_filled"] = F.binary_cross_entropy_with_logits(scores["filled"], filled)
     if "dense" in scores:
-        pictures = {"shape": known.shapes, "colour": known.colours}
+        pictures = {
+            "shape": known.shapes,
+            "colour": known.colours,
+            "texture": known.textures,
+        }
         classes = {name: x[:, frames.encoded].flatten(0, 1) for name, x in pictures.items()}
         terms |= class_losses(scores["dense"], classes)
     if "words" in scores:
@@ -107,7 +129,12 @@ def clip_truths(known: Auxiliaries, places: int) -> tuple[dict[str, torch.Tensor
         filled: (S * K, L, 4 * CELLS**2) 0/1, of the patch's cells in all frames of the clip.
     """
     frames = torch.tensor(known.clip_frames, device=known.shapes.device)
-    maps = {"shape": known.shapes, "colour": known.colours, "motion": known.motions}
+    maps = {
+        "shape": known.shapes,
+        "colour": known.colours,
+        "texture": known.textures,
+        "motion": known.motions,
+    }
     grid = math.isqrt(places // frames.shape[1])
     step = known.shapes.shape[-1] // grid
     centres = slice(step // 2, None, step)
@@ -138,6 +165,15 @@ def class_losses(
         rest = (each * background).sum() / background.sum().clamp(min=1)
         losses[name] = (objects + rest) / 2
     return losses
+
+
+def place_loss(places_KL2: torch.Tensor, frames: int) -> torch.Tensor:
+    """Mean square of how far y and x, 0..1, of each place of a clip (t, y, x) are off."""
+    grid = math.isqrt(places_KL2.shape[1] // frames)
+    middles = (torch.arange(grid, device=places_KL2.device) + 0.5) / grid
+    grid_gg2 = torch.stack(torch.meshgrid(middles, middles, indexing="ij"), dim=-1)
+    truth_L2 = grid_gg2.flatten(0, 1).repeat(frames, 1)
+    return F.mse_loss(places_KL2.float(), truth_L2.expand_as(places_KL2))
 
 
 def words_loss(scores_BV: torch.Tensor, words: Sequence[Sequence[int]]) -> torch.Tensor:

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 import torch
 import torch.nn.functional as F
 
-from virst_model.model.features import Decoded
+from virst_model.model.features import Decoded, FrameFeatures
 from virst_model.model.prompt import IGNORE
 
 # Released: sums are divided by it, which makes the epsilon a thousandth of a pixel.
@@ -88,6 +88,23 @@ def learned_tokens(
     """
     learned = labels_BL[:, 1:] != IGNORE
     return head(hidden_BLD[:, :-1][learned]), labels_BL[:, 1:][learned]
+
+
+def distil_loss(
+    features: FrameFeatures, taught: FrameFeatures, weights_B: torch.Tensor
+) -> torch.Tensor:
+    """How far features are from those of a teacher, in its own spread; s2 counts twice s0 or s1.
+
+    Args:
+        weights_B: 0..1, of each picture.
+    """
+    loss = weights_B.new_zeros(())
+    for name, share in (("s0", 0.5), ("s1", 0.5), ("s2", 1.0)):
+        ours, theirs = getattr(features, name), getattr(taught, name)
+        spread = theirs.var(dim=(0, 2, 3)).mean().sqrt()
+        each = F.smooth_l1_loss(ours / spread, theirs / spread, reduction="none")
+        loss = loss + share * (each.mean(dim=(1, 2, 3)) * weights_B).mean()
+    return loss
 
 
 def token_loss(logits_LV: torch.Tensor, labels_n: torch.Tensor) -> torch.Tensor:

@@ -37,6 +37,8 @@ class Run:
         start: a folder of weights, or a `.pt` of {"model", "heads"}; empty is the packaged model,
             or random weights where the stage trains everything.
         data: "synthetic", or the folder of the data sets.
+        photographs: folder of photographs and cut-outs for the camera's world, as
+            `virst data photographs` makes it; empty is drawings alone.
         sets: names of the data sets of `data` to train on; empty is all of the paper's that are
             there, or where none is there, your own footage and synthetic videos.
         ratios: shares of data sets within their category, by name, in place of the catalogue's.
@@ -57,6 +59,7 @@ class Run:
     only: tuple[str, ...] = ()
     start: str = ""
     data: str = "synthetic"
+    photographs: str = ""
     sets: tuple[str, ...] = ()
     ratios: dict[str, float] = field(default_factory=dict)
     sentences: int = 3

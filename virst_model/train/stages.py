@@ -25,6 +25,7 @@ class SceneDraws:
         tracked: frames after the window that are tracked through memory; 0 trains prompts alone.
         track_share: share of the steps that track at all; tracking costs more than prompts do.
         kinds: how often each kind of sentence is drawn, relative to 1.
+        filmed: share of the scenes that are of the camera's world (`synthetic.filmed`).
     """
 
     scenes: int
@@ -35,6 +36,7 @@ class SceneDraws:
     tracked: int = 0
     track_share: float = 1.0
     kinds: tuple[tuple[str, float], ...] = ()
+    filmed: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -73,6 +75,8 @@ class Objective:
             needs scenes, as the heads do.
         raw_masks: the mask terms read the logits before the rule of absent objects, and masks
             without truth are left to the occlusion term; else as in the release.
+        distil: weight of the term that has the image encoder make of a filmed picture what the
+            encoder that the stage starts from makes of the drawn one.
         tracked_apart: frames through memory have means of their own, which are added; else
             eq. (15): one mean over all segmented frames.
     """
@@ -83,6 +87,22 @@ class Objective:
     read: float = 0.0
     raw_masks: bool = False
     tracked_apart: bool = False
+    distil: float = 0.0
+
+
+@dataclass(frozen=True)
+class Build:
+    """What a stage changes of the configuration of the model that it starts from.
+
+    Attributes:
+        pointing: turns pointing on (`model.pointing`); False leaves it as it is.
+        pairs: `TomeConfig.pairs`, how many tokens merge in a round; 0 leaves it.
+        positions: `UmtConfig.positions`; empty leaves it.
+    """
+
+    pointing: bool = False
+    pairs: int = 0
+    positions: str = ""
 
 
 @dataclass(frozen=True)
@@ -101,6 +121,7 @@ class Stage:
         clip: norm of the gradient above which it is scaled down.
         checkpointing: computes activations again in the backward pass, to save memory.
         draws: what a micro-batch is.
+        build: what the model is changed to before it trains.
     """
 
     name: str
@@ -119,6 +140,7 @@ class Stage:
     betas: tuple[float, float] = (0.9, 0.999)
     clip: float = 1.0
     checkpointing: bool = False
+    build: Build = Build()
 
 
 SCHEDULES = ("constant", "linear", "cosine")
@@ -236,9 +258,37 @@ TRUNKS = (
     ),
 )
 
+# How the tiny model learns to see before a camera: its two encoders, each with its heads.
+EYES = (
+    replace(
+        _SCRATCH,
+        name="pictures",
+        trains=("segmenter.image_encoder.*", "segmenter.sam_mask_decoder.conv_s*"),
+        draws=SceneDraws(scenes=8, sentences=0, windows=(3,), stories=0.65, filmed=0.8),
+        objective=Objective(heads=1.0, distil=2.0),
+        steps=6000,
+        schedule="linear",
+        warmup=50,
+        final=0.03,
+    ),
+    replace(
+        _NO_ENCODER,
+        name="clips",
+        trains=("vlm.umt.*",),
+        frozen=(),
+        draws=SceneDraws(scenes=12, sentences=0, windows=(8,), stories=0.7, filmed=0.7),
+        objective=Objective(heads=1.0),
+        steps=4000,
+        schedule="linear",
+        final=0.03,
+        build=Build(positions="plane"),
+    ),
+)
+
 # Stage and preset -> the stages that are trained, each from the one before.
 STAGES = {
     ("trunks", "tiny"): TRUNKS,
+    ("eyes", "tiny"): EYES,
     ("alignment", "7b"): (ALIGNMENT,),
     ("alignment", "tiny"): (_tiny(ALIGNMENT, lr=1e-3, steps=400),),
     ("few_image", "7b"): (FEW_IMAGE,),

@@ -14,7 +14,11 @@ from virst_model.data.sample import SEGMENTS, VIDEO, Sample
 from virst_model.model.anchors import anchor_indices
 from virst_model.model.prompt import plain_sentence
 from virst_model.model.virst import IMAGE_MEAN, IMAGE_STD
+from virst_model.synthetic.actors import TEXTURES
+from virst_model.synthetic.filmed import Filmed, film
 from virst_model.synthetic.grammar import COLOURS, MOTIONS
+from virst_model.synthetic.photographs import NOTHING, Photographs
+from virst_model.synthetic.scene_objects import UNNAMED
 from virst_model.synthetic.sentence import Sentence
 from virst_model.synthetic.shapes import SHAPES
 from virst_model.synthetic.world import (
@@ -35,6 +39,7 @@ HEIGHT, WIDTH = 144, 192
 BATCH_S = 7.0  # how long those of a batch are
 PERIODS_S = (0.2, 0.3)  # between the frames of a window
 APART_S = 2.0
+FAR_WEIGHT = 0.25  # of a near or far view: sizes that the drawn world does not have
 STILL = 0.03  # sides of the picture; what moves less within a clip stands still
 
 
@@ -100,14 +105,23 @@ def _draw_times(frames: int, spacing: str, rng: np.random.Generator) -> list[flo
 class SyntheticBatches:
     """An endless row of batches, by number, at one picture side."""
 
-    def __init__(self, draws: SceneDraws, side: int, seed: int) -> None:
+    def __init__(
+        self,
+        draws: SceneDraws,
+        side: int,
+        seed: int,
+        photographs: Photographs = NOTHING,
+        drawn: bool = False,
+    ) -> None:
+        """`photographs` are in what is filmed; `drawn`: filmed worlds as they are drawn, too."""
         self._draws, self._side, self._seed = draws, side, seed
+        self._photographs, self._drawn = photographs, drawn
 
     def draw(self, number: int) -> Batch:
         """Batch `number` (0, 1, ...): the same whenever it is drawn."""
         rng = np.random.default_rng([self._seed, number])
         plan = _plan(self._draws, rng)
-        worlds = [draw_world(self._draws.stories, BATCH_S, rng) for _ in range(self._draws.scenes)]
+        worlds = [self._draw_world(rng) for _ in range(self._draws.scenes)]
         start = float(rng.uniform(0, max(0.0, BATCH_S - plan.seconds[-1])))
         seconds = [start + s for s in plan.seconds]
         views = [render_all(world, seconds, self._side, self._side) for world in worlds]
@@ -146,10 +160,33 @@ class SyntheticBatches:
             auxiliaries=Auxiliaries(
                 shapes=_classes(small, worlds, _shape),
                 colours=_classes(small, worlds, _colour),
+                textures=_classes(small, worlds, _texture),
                 motions=_motions(ids_SFHW, small, plan.clips),
                 clip_frames=tuple(tuple(clip) for clip in plan.clips),
+                **self._draw_flat(worlds, seconds, pictures),
             ),
         )
+
+    def _draw_world(self, rng: np.random.Generator) -> World:
+        world = draw_world(self._draws.stories, BATCH_S, rng)
+        # Without a share no number is drawn: batches are what they were before there was one.
+        if self._draws.filmed and rng.random() < self._draws.filmed:
+            return film(world, rng, self._photographs)
+        return world
+
+    def _draw_flat(
+        self, worlds: Sequence[World], seconds: Sequence[float], pictures_SFHW3: np.ndarray
+    ) -> dict[str, torch.Tensor]:
+        """`drawn` and `drawn_weights` of the auxiliaries; nothing where they are not asked for."""
+        if not self._drawn:
+            return {}
+        side, flat = self._side, pictures_SFHW3.copy()
+        weights = torch.ones(len(worlds))
+        for place, world in enumerate(worlds):
+            if isinstance(world, Filmed):
+                flat[place] = [world.render_flat(second, side, side) for second in seconds]
+                weights[place] = 1.0 if world.zoom.scale == 1 else FAR_WEIGHT
+        return {"drawn": _normalise(flat), "drawn_weights": weights}
 
 
 @dataclass(frozen=True)
@@ -232,7 +269,15 @@ def _classes(
 
 
 def _shape(item: WorldObject) -> int:
-    return 1 + SHAPES.index(item.shape)
+    """What is cut out of a photograph has none of the shapes."""
+    return UNKNOWN if item.shape == UNNAMED else 1 + SHAPES.index(item.shape)
+
+
+def _texture(item: WorldObject) -> int:
+    """Objects of scenes are plain; what is cut out of a photograph has a texture of its own."""
+    if item.shape == UNNAMED:
+        return UNKNOWN
+    return 1 + TEXTURES.index(getattr(item, "texture", "plain"))
 
 
 def _colour(item: WorldObject) -> int:

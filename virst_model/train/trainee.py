@@ -1,6 +1,8 @@
 """What is trained: the model, with adapters and auxiliary heads where a stage has them."""
 
 from collections.abc import Iterable
+import copy
+from dataclasses import replace
 from fnmatch import fnmatchcase
 from pathlib import Path
 from pickle import UnpicklingError
@@ -13,13 +15,14 @@ from torch import nn
 from virst_model.checkpoints.folder import WeightsError, read_weights
 from virst_model.checkpoints.load import build, load, load_stored, save
 from virst_model.config import tiny
+from virst_model.model.features import FrameFeatures
 from virst_model.model.virst import Virst
 from virst_model.train.batches import Batch
 from virst_model.train.criterion import Watched, criterion, watch
 from virst_model.train.forward import predict
 from virst_model.train.heads import Heads
 from virst_model.train.settings import Run, SettingsError
-from virst_model.train.stages import Stage
+from virst_model.train.stages import Build, Stage
 from virst_model.train.vocabulary import VOCAB, known_words, teach_words, train_tokenizer
 
 HEADS = "heads.safetensors"
@@ -46,6 +49,10 @@ class Trainee(nn.Module):
         # In a tuple, or its parameters, which are the model's, would be counted twice.
         self._adapters = (_adapt(model),) if stage.adapters else ()
         self._exact: dict[str, torch.Tensor] = {}
+        self._teacher: tuple[nn.Module, ...] = ()
+        if stage.objective.distil:
+            # The encoder that the stage starts from; it is no part of what is saved.
+            self._teacher = (copy.deepcopy(model.segmenter).eval().requires_grad_(False),)
         if stage.checkpointing:
             model.vlm.llm.activation_checkpointing_enable({"use_reentrant": False})
         _mark(model, stage)
@@ -58,11 +65,19 @@ class Trainee(nn.Module):
         """
         objective = self._objective
         prediction = predict(self.model, batch, objective, self.heads, self._checkpointing)
-        terms = criterion(prediction, batch, objective)
+        terms = criterion(prediction, batch, objective, self._teach(batch))
         loss = terms.total(objective, self.model.config.behaviour.iou_twice)
         if touch:
             loss = loss + 0 * sum(p.sum() for p in self.trained().values())
         return loss, terms.labelled(), watch(prediction.decoded, batch)
+
+    @torch.no_grad()
+    def _teach(self, batch: Batch) -> FrameFeatures | None:
+        """What the teacher makes of the drawn pictures; None where nothing is distilled."""
+        if not self._teacher:
+            return None
+        drawn = batch.auxiliaries.drawn[:, batch.frames.encoded].flatten(0, 1)
+        return self._teacher[0].encode(drawn)
 
     def trained(self) -> dict[str, nn.Parameter]:
         """The parameters that train, by name."""
@@ -117,7 +132,7 @@ def make_trainee(run: Run, stage: Stage, dtype: torch.dtype = torch.float32) -> 
         # Of an earlier set of heads, what is still there.
         kept = {n: x for n, x in known_heads.items() if n in own and x.shape == own[n].shape}
         heads.load_state_dict(kept, strict=False)
-    trainee = Trainee(model, heads, stage)
+    trainee = Trainee(_rebuilt(model, stage.build), heads, stage)
     trainee.round_frozen(dtype)
     return trainee
 
@@ -158,6 +173,20 @@ def _start(run: Run, stage: Stage) -> tuple[Virst, dict[str, torch.Tensor]]:
     except RuntimeError as error:
         raise WeightsError(start, f"the weights are not a tiny model's: {error}") from None
     return model, state["heads"]
+
+
+def _rebuilt(model: Virst, changes: Build) -> Virst:
+    """The model with what a stage changes of its configuration; what is new is at its start."""
+    config = model.config
+    umt = replace(config.umt, positions=changes.positions or config.umt.positions)
+    tome = replace(config.tome, pairs=changes.pairs or config.tome.pairs)
+    pointing = config.pointing or changes.pointing
+    rebuilt = replace(config, umt=umt, tome=tome, pointing=pointing)
+    if rebuilt == config:
+        return model
+    new = Virst(rebuilt, model.tokenizer)
+    new.load_state_dict(model.state_dict(), strict=False)
+    return new
 
 
 def _read_pt(path: Path) -> dict[str, dict[str, torch.Tensor]]:
