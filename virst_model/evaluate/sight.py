@@ -18,6 +18,7 @@ import torch
 import torch.nn.functional as F
 from tqdm import tqdm
 
+from virst_model.config import CLIP_FRAMES
 from virst_model.evaluate.score import markdown
 from virst_model.model.features import Decoded, FrameFeatures, VisualTokens
 from virst_model.synthetic import grammar
@@ -31,7 +32,6 @@ from virst_model.synthetic.world import MAKERS, World, render_all
 TOKENS = ("own", "other", "zero", "reversed")
 LOGITS = ("published", "raw")
 WINDOWS = (4, 8, 16, 32)
-CLIP_FRAMES = 4
 LEAST_FRAMES = 8  # a shorter window is padded with its newest frame, as a stream does
 MIRRORED = {"left": "right", "right": "left", "up": "down", "down": "up"}
 MIRRORED_SENTENCES = 100  # so many are counted at least

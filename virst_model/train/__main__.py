@@ -28,13 +28,14 @@ from virst_model.checkpoints.device import DeviceError, choose_device
 from virst_model.checkpoints.options import set_up_logging, writable
 from virst_model.data.mixture import Mixture, open_mixture
 from virst_model.errors import UsageError, fail, program
-from virst_model.synthetic.photographs import NOTHING, read_photographs
+from virst_model.synthetic.photographs import NOTHING, Photographs, read_photographs
+from virst_model.train.cache import CachedBatches, CachedWindows, WindowMaker
 from virst_model.train.chain import read_chain, weights_of
 from virst_model.train.guide import guide
 from virst_model.train.loop import Batches, train
 from virst_model.train.settings import Run, recipes
 from virst_model.train.snapshots import TrainingError, unwritable
-from virst_model.train.stages import SceneDraws, Stage
+from virst_model.train.stages import CachedDraws, SceneDraws, Stage
 from virst_model.train.synthetic import SyntheticBatches, SyntheticSamples
 from virst_model.train.trainee import Trainee, make_trainee, save_weights
 from virst_model.train.windows import Samples, WindowBatches
@@ -131,13 +132,29 @@ def _train_one(run: Run, stage: Stage, accelerator: Accelerator) -> bool:
 
 def _open_batches(run: Run, stage: Stage, trainee: Trainee) -> Batches:
     if isinstance(stage.draws, SceneDraws):
-        photographs = read_photographs(run.photographs) if run.photographs else NOTHING
+        photographs = _open_photographs(run)
         side, drawn = trainee.model.config.segmenter.side, bool(stage.objective.distil)
         return SyntheticBatches(stage.draws, side, run.seed, photographs, drawn)
+    if isinstance(stage.draws, CachedDraws):
+        return _open_windows(run, stage.draws, trainee)
     samples, model = _open_samples(run), trainee.model
     if isinstance(samples, Mixture) and samples.in_words:
         model.config = dataclasses.replace(model.config, answers=True)
     return WindowBatches(samples, model, stage.draws, run.seed)
+
+
+def _open_windows(run: Run, draws: CachedDraws, trainee: Trainee) -> CachedBatches:
+    """The windows of the model's encoders, filled where there is a folder for them."""
+    maker = WindowMaker(trainee.model, draws, _open_photographs(run))
+    if not run.cache:
+        return CachedBatches(maker, draws, run.seed)
+    windows = CachedWindows(maker, Path(run.cache), draws.count)
+    windows.fill(run.drawers)
+    return CachedBatches(windows, draws, run.seed)
+
+
+def _open_photographs(run: Run) -> Photographs:
+    return read_photographs(run.photographs) if run.photographs else NOTHING
 
 
 def _open_samples(run: Run) -> Samples:

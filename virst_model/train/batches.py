@@ -1,5 +1,7 @@
 """What one training forward takes, wherever it was drawn from."""
 
+from __future__ import annotations
+
 import dataclasses
 from dataclasses import dataclass
 
@@ -15,20 +17,25 @@ class Frames:
         times: frame number of each of the F frames, ascending, the time base of memory.
         clips: (S, K, 4, 3, u, u) normalised clips, at the clip encoder's side; of an image
             (S, 1, 1, 3, u, u).
+        clip_frames: the frames of each of the K clips.
         window: the frames that the fusion sees, in order; a frame may be there twice.
         anchors: frames of the window whose masks are decoded from prompts, ascending; the prompts
             of one are those of its first place in the window.
         tracked: other frames, which are segmented through memory, ascending.
         stream: memory is read as in a stream, which has no length.
+        known: what frozen encoders make of the clips and of the encoded frames (`train.cache`);
+            then `pixels` and `clips` are not read.
     """
 
     pixels: torch.Tensor
     times: list[int]
     clips: torch.Tensor
+    clip_frames: tuple[tuple[int, ...], ...]
     window: list[int]
     anchors: list[int]
     tracked: list[int]
     stream: bool
+    known: Encodings | None = None
 
     @property
     def encoded(self) -> list[int]:
@@ -39,6 +46,21 @@ class Frames:
     def segmented(self) -> list[int]:
         """The frames that get masks, ascending."""
         return sorted({*self.anchors, *self.tracked})
+
+
+@dataclass(frozen=True)
+class Encodings:
+    """What frozen encoders make of S videos.
+
+    Attributes:
+        clips: (S, K, L, U), the clip encoder's tokens before merging.
+        s0, s1, s2: (S, frames, ...), the features of the frames of `Frames.encoded`.
+    """
+
+    clips: torch.Tensor
+    s0: torch.Tensor
+    s1: torch.Tensor
+    s2: torch.Tensor
 
 
 @dataclass(frozen=True)
@@ -67,7 +89,6 @@ class Auxiliaries:
     Attributes:
         shapes, colours, textures, motions: (S, F, side/4, side/4) class numbers, 0 background;
             motions are those within a frame's clip.
-        clip_frames: the four frames of each of the K clips.
         drawn: (S, F, 3, side, side) normalised: what a camera filmed, as the drawn world shows it;
             `drawn_weights` (S,) 0..1 is how much it is of that world, sizes too. None where
             nothing is distilled.
@@ -77,7 +98,6 @@ class Auxiliaries:
     colours: torch.Tensor
     textures: torch.Tensor
     motions: torch.Tensor
-    clip_frames: tuple[tuple[int, ...], ...]
     drawn: torch.Tensor | None = None
     drawn_weights: torch.Tensor | None = None
 
@@ -97,7 +117,7 @@ class Batch:
     truth: torch.Tensor | None = None
     auxiliaries: Auxiliaries | None = None
 
-    def to(self, device: torch.device) -> "Batch":
+    def to(self, device: torch.device) -> Batch:
         """The same batch there."""
         return _to(self, device)
 

@@ -11,6 +11,7 @@ from virst_model.train.batches import Batch
 from virst_model.train.forward import Prediction, join
 from virst_model.train.heads import ENCODER_TERMS, SENTENCE_TERMS, head_losses, look_loss
 from virst_model.train.losses import distil_loss, mask_losses, token_loss, weighted_sum
+from virst_model.train.pointing import find_targets, pointing_losses
 from virst_model.train.stages import Objective
 
 
@@ -50,6 +51,9 @@ def term_weights(objective: Objective) -> dict[str, float]:
     return {
         **dict.fromkeys(ENCODER_TERMS, objective.heads),
         "distil": objective.distil,
+        "point": objective.point,
+        "place": objective.point,
+        "presence": 0.5 * objective.point,
         "read": objective.read,
         "look": objective.look,
         "ce": 1.0,
@@ -76,6 +80,11 @@ def criterion(
         frames = len(batch.frames.encoded)
         weights_B = batch.auxiliaries.drawn_weights.repeat_interleave(frames)
         terms["distil"] = distil_loss(prediction.features, taught, weights_B)
+    if objective.point and prediction.pointed is not None and batch.truth is not None:
+        pointed, owners = prediction.pointed.pointed, prediction.pointed.owners
+        clips = torch.tensor(batch.frames.clip_frames, device=batch.truth.device)
+        targets = find_targets(batch.truth[:, clips], owners, pointed.logits.shape[-1] - 1)
+        terms |= pointing_losses(pointed, targets)
     if prediction.reads is not None:
         terms["read"] = prediction.reads.loss(batch)
     if prediction.looks is not None:

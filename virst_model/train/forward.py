@@ -1,5 +1,7 @@
 """One training forward: the same encode, fusion, decode and propagate that a stream runs."""
 
+from __future__ import annotations
+
 from collections.abc import Iterator, Sequence
 import contextlib
 import dataclasses
@@ -9,11 +11,13 @@ from typing import TypeVar
 import torch
 
 from virst_model.model.features import Decoded, FrameFeatures
+from virst_model.model.pointing import Pointed
 from virst_model.model.virst import Virst
 from virst_model.train.batches import Batch, Frames
 from virst_model.train.heads import Heads
 from virst_model.train.losses import learned_tokens
 from virst_model.train.order import segment_window
+from virst_model.train.prefix import converse
 from virst_model.train.reading import Reads, reading
 from virst_model.train.stages import Objective
 
@@ -39,6 +43,7 @@ class Prediction:
         reads: where the language model read; None where no term asks.
         features: of the frames that were encoded (`Frames.encoded`), those of a video side by
             side; None where no term asks.
+        pointed: of a model that points; else None.
     """
 
     decoded: dict[int, Decoded] = field(default_factory=dict)
@@ -48,6 +53,20 @@ class Prediction:
     looks: list[torch.Tensor] | None = None
     reads: Reads | None = None
     features: FrameFeatures | None = None
+    pointed: PointedTokens | None = None
+
+
+@dataclass(frozen=True)
+class PointedTokens:
+    """Where [ST] points, and what it could point at.
+
+    Attributes:
+        pointed: of the B sentences.
+        owners: (B, K, patches), into which visual token each patch of a clip was merged.
+    """
+
+    pointed: Pointed
+    owners: torch.Tensor
 
 
 def predict(
@@ -68,7 +87,7 @@ def predict(
     if sentences.answers is not None:
         return Prediction(tokens=_answer_tokens(model, batch))
     scores: dict[str, torch.Tensor] = {}
-    clips_KLU = model.vlm.see(frames.clips.flatten(0, 1)) if frames.clips.shape[1] else None
+    clips_KLU = _clip_tokens(model, frames)
     if heads is not None and clips_KLU is not None:
         scores |= heads.of_clips(clips_KLU)
         if not sentences.texts:
@@ -79,12 +98,20 @@ def predict(
     features = encoded.features if objective.distil else None
     if not sentences.texts:
         return Prediction(scores=scores, features=features)
-    s2_BTCgg = encoded.of_videos(frames.window)[sentences.video]
-    states_BND, tokens, reads = _converse(model, batch, objective, clips_KLU, s2_BTCgg)
-    if heads is not None and objective.look:
-        prompts_BNTC, looks = model.second_fusion.look(states_BND, s2_BTCgg)
+    s2_STCgg = encoded.of_videos(frames.window)
+    s2_BTCgg = s2_STCgg[sentences.video]
+    pointed = guide = reads = None
+    if model.pointing is None:
+        states_BND, tokens, reads = _converse(model, batch, objective, clips_KLU, s2_BTCgg)
     else:
-        prompts_BNTC, looks = model.second_fusion(states_BND, s2_BTCgg), None
+        states_BND, tokens, pointed = _converse_and_point(model, batch, clips_KLU, s2_STCgg)
+        guide = model.guide(pointed.pointed, pointed.owners, _places_in_clips(frames))
+    if not frames.segmented:
+        return Prediction(tokens=tokens, scores=scores, features=features, pointed=pointed)
+    if heads is not None and objective.look:
+        prompts_BNTC, looks = model.second_fusion.look(states_BND, s2_BTCgg, guide)
+    else:
+        prompts_BNTC, looks = model.second_fusion(states_BND, s2_BTCgg, guide), None
     words: tuple[list[int], ...] = ()
     if heads is not None:
         words = tuple(model.tokenizer.encode(f" {text}").ids for text in sentences.texts)
@@ -109,6 +136,7 @@ def predict(
         looks=looks,
         reads=reads,
         features=features,
+        pointed=pointed,
     )
 
 
@@ -146,12 +174,50 @@ class _Encoded:
 
 
 def _encode(model: Virst, frames: Frames) -> _Encoded:
-    """Features of the frames that are needed, some at once."""
+    """Features of the frames that are needed, some at once; of frozen encoders they are known."""
+    if frames.known is not None:
+        known = (frames.known.s0, frames.known.s1, frames.known.s2)
+        features = FrameFeatures(*(level.flatten(0, 1) for level in known))
+        return _Encoded(features, frames.encoded, len(known[0]))
     pixels_B3HW = frames.pixels[:, frames.encoded].flatten(0, 1)
     some = max(1, ENCODED_PIXELS // pixels_B3HW[0, 0].numel())
     parts = [model.segmenter.encode(part) for part in pixels_B3HW.split(some)]
     features = parts[0] if len(parts) == 1 else join(parts)
     return _Encoded(features, frames.encoded, len(frames.pixels))
+
+
+def _clip_tokens(model: Virst, frames: Frames) -> torch.Tensor | None:
+    """What the clip encoder makes of all clips, (S * K, L, U); None where there is none."""
+    if frames.known is not None:
+        return frames.known.clips.flatten(0, 1)
+    return model.vlm.see(frames.clips.flatten(0, 1)) if frames.clips.shape[1] else None
+
+
+def _places_in_clips(frames: Frames) -> list[int]:
+    """Which of the clips' frames, one after the other, each frame of the window is."""
+    order = [frame for clip in frames.clip_frames for frame in clip]
+    return [order.index(frame) for frame in frames.window]
+
+
+def _converse_and_point(
+    model: Virst, batch: Batch, clips_KLU: torch.Tensor, s2_STCgg: torch.Tensor
+) -> tuple[torch.Tensor, tuple[torch.Tensor, torch.Tensor], PointedTokens]:
+    """As `_converse`, of a model that points; the sentences of a video share its tokens."""
+    sentences, clip_frames = batch.sentences, batch.frames.clip_frames
+    prompts = [
+        model.prompter.ask(text, *wording)
+        for text, wording in zip(sentences.texts, sentences.wordings, strict=True)
+    ]
+    clips = model.project(clips_KLU, len(clip_frames[0]))
+    parts = (clips.embeds, clips.places, clips.owners)
+    embeds, places, owners = (x.unflatten(0, (-1, len(clip_frames))) for x in parts)
+    embeds = embeds + model.pointing.embed_clips(len(clip_frames))
+    said = converse(model, embeds.flatten(1, 2), s2_STCgg, prompts, sentences.video)
+    visual = said.visual.unflatten(1, embeds.shape[1:3])
+    video = sentences.video
+    pointed = model.pointing.point(said.states, visual[video], embeds[video], places[video])
+    tokens = learned_tokens(model.vlm.logits, said.hidden, said.labels)
+    return said.states, tokens, PointedTokens(pointed, owners[video])
 
 
 def _converse(

@@ -97,10 +97,10 @@ def head_losses(
     terms: dict[str, torch.Tensor] = {}
     frames, known, truth = batch.frames, batch.auxiliaries, batch.truth
     if "clip" in scores:
-        classes, filled = clip_truths(known, scores["clip"].shape[1])
+        classes, filled = clip_truths(known, frames.clip_frames, scores["clip"].shape[1])
         losses = class_losses(scores["clip"].mT, classes)
         terms |= {f"clip_{name}": loss for name, loss in losses.items()}
-        terms["clip_place"] = _PLACE * place_loss(scores["place"], len(known.clip_frames[0]))
+        terms["clip_place"] = _PLACE * place_loss(scores["place"], len(frames.clip_frames[0]))
         terms["clip_filled"] = F.binary_cross_entropy_with_logits(scores["filled"], filled)
     if "dense" in scores:
         pictures = {
@@ -121,14 +121,16 @@ def head_losses(
     return terms
 
 
-def clip_truths(known: Auxiliaries, places: int) -> tuple[dict[str, torch.Tensor], torch.Tensor]:
+def clip_truths(
+    known: Auxiliaries, clip_frames: Sequence[Sequence[int]], places: int
+) -> tuple[dict[str, torch.Tensor], torch.Tensor]:
     """What there is at each of the L `places` of the clips of all videos, the same in each frame.
 
     Returns:
         classes: name -> class numbers (S * K, L) at the patch's centre.
         filled: (S * K, L, 4 * CELLS**2) 0/1, of the patch's cells in all frames of the clip.
     """
-    frames = torch.tensor(known.clip_frames, device=known.shapes.device)
+    frames = torch.tensor(clip_frames, device=known.shapes.device)
     maps = {
         "shape": known.shapes,
         "colour": known.colours,

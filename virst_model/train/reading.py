@@ -84,7 +84,7 @@ def target_share(
         tokens_KLU: the clip encoder's tokens of the clips of all videos.
         share: `TomeProjector.share`.
     """
-    frames = torch.tensor(batch.auxiliaries.clip_frames, device=batch.truth.device)  # (K, 4)
+    frames = torch.tensor(batch.frames.clip_frames, device=batch.truth.device)  # (K, 4)
     clips, grid = len(frames), math.isqrt(tokens_KLU.shape[1] // frames.shape[1])
     truth = batch.truth[:, frames].flatten(0, 2).float()
     marked = F.adaptive_avg_pool2d(truth, grid).view(len(batch.truth), clips, -1)

@@ -14,7 +14,7 @@ import yaml
 from virst_model.arguments import MOST_THREADS
 from virst_model.data.sample import SPACINGS
 from virst_model.errors import InputError
-from virst_model.train.stages import SCHEDULES, STAGES, SceneDraws, Stage, WindowDraws
+from virst_model.train.stages import SCHEDULES, STAGES, CachedDraws, SceneDraws, Stage, WindowDraws
 
 RECIPES, YAML = files("virst_model.train") / "recipes", ".yaml"
 RESUMES = ("auto", "never")
@@ -39,6 +39,7 @@ class Run:
         data: "synthetic", or the folder of the data sets.
         photographs: folder of photographs and cut-outs for the camera's world, as
             `virst data photographs` makes it; empty is drawings alone.
+        cache: folder for windows whose encoders' work is done once; empty keeps none.
         sets: names of the data sets of `data` to train on; empty is all of the paper's that are
             there, or where none is there, your own footage and synthetic videos.
         ratios: shares of data sets within their category, by name, in place of the catalogue's.
@@ -60,6 +61,7 @@ class Run:
     start: str = ""
     data: str = "synthetic"
     photographs: str = ""
+    cache: str = "out/cache"
     sets: tuple[str, ...] = ()
     ratios: dict[str, float] = field(default_factory=dict)
     sentences: int = 3
@@ -87,6 +89,11 @@ LIMITS: dict[type, dict[str, tuple[float, float]]] = {
         **dict.fromkeys(("warmup", "lr", "weight_decay", "clip"), (0, _ANY)),
     },
     WindowDraws: {"anchors": (1, _ANY), "before": (0, _ANY), "after": (0, _ANY)},
+    CachedDraws: {
+        **dict.fromkeys(("scenes", "sentences", "fused"), (1, _ANY)),
+        "anchors": (0, _ANY),
+        "count": (32, _ANY),
+    },
     SceneDraws: {"scenes": (1, _ANY), "sentences": (0, _ANY), "tracked": (0, _ANY)},
 }
 

@@ -40,6 +40,42 @@ class SceneDraws:
 
 
 @dataclass(frozen=True)
+class CachedDraws:
+    """A micro-batch of synthetic windows whose encoders' work is done once (`train.cache`).
+
+    Attributes:
+        count: windows that there are, a multiple of 32.
+        scenes: windows in a micro-batch; `sentences`: about each.
+        windows: numbers of frames to draw a window's from, multiples of 4.
+        periods_s: between its frames, from and to.
+        least_s: a world is as long as its window, and at least this long: what is said of it is
+            to be seen, and things have time to happen.
+        stories, filmed: shares of the windows, as in `SceneDraws`.
+        fused: window frames that the fusion sees; `anchors`: of these, with masks from prompts.
+        kinds: how often each kind of sentence is drawn, relative to 1.
+        seed: of the windows; a run's seed is that of the batches.
+    """
+
+    count: int
+    scenes: int
+    sentences: int
+    windows: tuple[int, ...] = (16,)
+    periods_s: tuple[float, float] = (0.2, 0.3)
+    least_s: float = 4.6
+    stories: float = 0.55
+    filmed: float = 0.5
+    fused: int = 3
+    anchors: int = 0
+    kinds: tuple[tuple[str, float], ...] = ()
+    seed: int = 0
+
+    @property
+    def of_windows(self) -> "CachedDraws":
+        """What the windows themselves hang on; the rest is as it is nowhere."""
+        return replace(self, count=0, scenes=0, sentences=0, anchors=0, kinds=())
+
+
+@dataclass(frozen=True)
 class WindowDraws:
     """A micro-batch of one video (or image) and the sentences about it.
 
@@ -77,6 +113,7 @@ class Objective:
             without truth are left to the occlusion term; else as in the release.
         distil: weight of the term that has the image encoder make of a filmed picture what the
             encoder that the stage starts from makes of the drawn one.
+        point: weight of the terms on where [ST] points, of a model that points.
         tracked_apart: frames through memory have means of their own, which are added; else
             eq. (15): one mean over all segmented frames.
     """
@@ -88,6 +125,7 @@ class Objective:
     raw_masks: bool = False
     tracked_apart: bool = False
     distil: float = 0.0
+    point: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -126,7 +164,7 @@ class Stage:
 
     name: str
     trains: tuple[str, ...]
-    draws: SceneDraws | WindowDraws
+    draws: SceneDraws | CachedDraws | WindowDraws
     objective: Objective
     steps: int
     lr: float
@@ -285,10 +323,45 @@ EYES = (
     ),
 )
 
+_TOLD = (
+    *(("motion", 2.0), ("story_motion", 2.0), ("story_relation", 2.0)),
+    *(("none", 1.5), ("story_none", 1.5), ("story_time", 1.5)),
+)
+_POINT = replace(
+    _SCRATCH,
+    name="point",
+    trains=("vlm.llm.model.*", "vlm.projector.*", "initial_fusion.*", "pointing.*"),
+    frozen=("pointing.to_*",),
+    draws=CachedDraws(count=6400, scenes=4, sentences=8, kinds=_TOLD),
+    objective=Objective(point=1.0, raw_masks=True),
+    steps=6000,
+    lr=1e-3,
+    schedule="linear",
+    warmup=60,
+    final=0.03,
+    build=Build(pointing=True, pairs=32),
+)
+
+# How [ST] learns to point, on the encoders of `EYES`, and then fusion and decoder to look there.
+POINTING = (
+    _POINT,
+    replace(
+        _POINT,
+        name="masks",
+        trains=("second_fusion.*", "segmenter.sam_mask_decoder.*", "pointing.to_*"),
+        frozen=("segmenter.sam_mask_decoder.conv_s*",),
+        draws=replace(_POINT.draws, scenes=3, sentences=6, anchors=2),
+        objective=Objective(raw_masks=True, occ=0.3),
+        steps=2500,
+        build=Build(),
+    ),
+)
+
 # Stage and preset -> the stages that are trained, each from the one before.
 STAGES = {
     ("trunks", "tiny"): TRUNKS,
     ("eyes", "tiny"): EYES,
+    ("pointing", "tiny"): POINTING,
     ("alignment", "7b"): (ALIGNMENT,),
     ("alignment", "tiny"): (_tiny(ALIGNMENT, lr=1e-3, steps=400),),
     ("few_image", "7b"): (FEW_IMAGE,),

@@ -102,6 +102,24 @@ def _draw_times(frames: int, spacing: str, rng: np.random.Generator) -> list[flo
     return [start + i * period for i in range(frames)]
 
 
+def draw_any_world(
+    stories: float,
+    filmed: float,
+    duration_s: float,
+    rng: np.random.Generator,
+    photographs: Photographs = NOTHING,
+) -> World:
+    """A story or a scene, drawn or filmed, by their shares.
+
+    Without filmed ones no number is drawn for them: what is drawn is what it was before there
+    were any.
+    """
+    world = draw_world(stories, duration_s, rng)
+    if filmed and rng.random() < filmed:
+        return film(world, rng, photographs)
+    return world
+
+
 class SyntheticBatches:
     """An endless row of batches, by number, at one picture side."""
 
@@ -121,7 +139,11 @@ class SyntheticBatches:
         """Batch `number` (0, 1, ...): the same whenever it is drawn."""
         rng = np.random.default_rng([self._seed, number])
         plan = _plan(self._draws, rng)
-        worlds = [self._draw_world(rng) for _ in range(self._draws.scenes)]
+        draws, photographs = self._draws, self._photographs
+        worlds = [
+            draw_any_world(draws.stories, draws.filmed, BATCH_S, rng, photographs)
+            for _ in range(draws.scenes)
+        ]
         start = float(rng.uniform(0, max(0.0, BATCH_S - plan.seconds[-1])))
         seconds = [start + s for s in plan.seconds]
         views = [render_all(world, seconds, self._side, self._side) for world in worlds]
@@ -139,12 +161,13 @@ class SyntheticBatches:
         ]
         truth = np.array(masks, np.uint8).reshape(-1, *ids_SFHW.shape[1:])
         small = ids_SFHW[:, :, 2::4, 2::4]
-        pixels = _normalise(pictures)
+        pixels = normalise(pictures)
         return Batch(
             frames=Frames(
                 pixels=pixels,
                 times=plan.times,
                 clips=pixels[:, torch.tensor(plan.clips)] if plan.clips else pixels[:, :0, None],
+                clip_frames=tuple(tuple(clip) for clip in plan.clips),
                 window=plan.window,
                 anchors=plan.anchors,
                 tracked=plan.tracked,
@@ -162,17 +185,9 @@ class SyntheticBatches:
                 colours=_classes(small, worlds, _colour),
                 textures=_classes(small, worlds, _texture),
                 motions=_motions(ids_SFHW, small, plan.clips),
-                clip_frames=tuple(tuple(clip) for clip in plan.clips),
                 **self._draw_flat(worlds, seconds, pictures),
             ),
         )
-
-    def _draw_world(self, rng: np.random.Generator) -> World:
-        world = draw_world(self._draws.stories, BATCH_S, rng)
-        # Without a share no number is drawn: batches are what they were before there was one.
-        if self._draws.filmed and rng.random() < self._draws.filmed:
-            return film(world, rng, self._photographs)
-        return world
 
     def _draw_flat(
         self, worlds: Sequence[World], seconds: Sequence[float], pictures_SFHW3: np.ndarray
@@ -186,7 +201,7 @@ class SyntheticBatches:
             if isinstance(world, Filmed):
                 flat[place] = [world.render_flat(second, side, side) for second in seconds]
                 weights[place] = 1.0 if world.zoom.scale == 1 else FAR_WEIGHT
-        return {"drawn": _normalise(flat), "drawn_weights": weights}
+        return {"drawn": normalise(flat), "drawn_weights": weights}
 
 
 @dataclass(frozen=True)
@@ -239,7 +254,7 @@ def _plan(draws: SceneDraws, rng: np.random.Generator) -> _Plan:
     )
 
 
-def _normalise(pictures_SFHW3: np.ndarray) -> torch.Tensor:
+def normalise(pictures_SFHW3: np.ndarray) -> torch.Tensor:
     """(S, F, 3, H, W) of uint8 pictures, as the segmenter takes them."""
     mean, std = (torch.tensor(v).view(3, 1, 1) for v in (IMAGE_MEAN, IMAGE_STD))
     pixels = torch.from_numpy(pictures_SFHW3).permute(0, 1, 4, 2, 3).float() / 255

@@ -76,6 +76,7 @@ def _ask_in_words(sample: Sample, model: Virst) -> Batch:
             pixels=torch.empty(1, 0, 3, side, side, dtype=model.dtype),
             times=[],
             clips=_clips(sample, model),
+            clip_frames=(),
             window=[],
             anchors=[],
             tracked=[],
@@ -109,8 +110,19 @@ def _clips(sample: Sample, model: Virst) -> torch.Tensor:
     for time, frame in zip(sample.times, sample.frames_THW3, strict=True):
         if time not in pixels:
             pixels[time] = model.clip_pixels(frame)
-    frames = 1 if sample.modality == IMAGE else model.config.umt.clip_frames
-    return torch.stack([pixels[time] for time in sample.times]).unflatten(0, (1, -1, frames))
+    each = _frames_of_a_clip(sample, model)
+    return torch.stack([pixels[time] for time in sample.times]).unflatten(0, (1, -1, each))
+
+
+def _clip_frames(sample: Sample, model: Virst) -> tuple[tuple[int, ...], ...]:
+    """The frames of each clip, by their number among the different frames of the sample."""
+    shown, each = sorted(set(sample.times)), _frames_of_a_clip(sample, model)
+    numbers = [shown.index(time) for time in sample.times]
+    return tuple(tuple(numbers[i : i + each]) for i in range(0, len(numbers), each))
+
+
+def _frames_of_a_clip(sample: Sample, model: Virst) -> int:
+    return 1 if sample.modality == IMAGE else model.config.umt.clip_frames
 
 
 def _resized(masks_QTHW: np.ndarray, side: int) -> torch.Tensor:
