@@ -8,7 +8,7 @@ from streams import real_model, smallest
 
 from virst_model.evaluate.__main__ import main
 from virst_model.evaluate.film import Film
-from virst_model.evaluate.synthetic import SyntheticRun, evaluate, returns, shifts, table
+from virst_model.evaluate.synthetic import SyntheticRun, evaluate, returns, shifts, synthetic_table
 from virst_model.synthetic.sentence import Sentence
 
 SMALL = {"videos": 2, "frames": 24, "height": 48, "width": 64}
@@ -26,7 +26,7 @@ def test_every_kind_of_sentence_has_a_row(mode):
     percent, number = found["events"]["empty frames where nothing is meant"]
     assert 0 <= percent <= 100 and number == found["rows"]["none"]["sentences"]
     assert ("swaps followed" in found["events"]) == (mode == "streaming")
-    assert "| overall |" in table(found, run)
+    assert "| overall |" in synthetic_table(found, run)
 
 
 def test_a_mask_that_comes_back_within_five_frames_counts():

@@ -2,8 +2,10 @@
 
     virst data check DATA
     virst data synthetic --out DATA/synthetic --split train --n 1000
+    virst data photographs UNPACKED --out DATA/photographs
 
-The first says what is found and what is missing, the second writes videos in the layout of MeViS.
+The first says what is found and what is missing, the second writes videos in the layout of MeViS,
+the third collects photographs for synthetic videos that look as if a camera had filmed them.
 """
 
 import argparse
@@ -14,6 +16,7 @@ import sys
 
 from virst_model.arguments import Parser, whole, width_by_height
 from virst_model.data.check import check, describe, is_good
+from virst_model.data.photographs import collect
 from virst_model.data.write_stories import Shot, write_stories
 from virst_model.errors import FileError, UsageError, program
 from virst_model.synthetic.splits import SPLITS
@@ -29,6 +32,12 @@ SYNTHETIC = """Videos of acting shapes, with sentences, masks and questions (doc
 
 A run that was stopped goes on where it was.
 """
+PHOTOGRAPHS = """Photographs and cut-outs of photographs, for training on the camera's world.
+
+    apt-get download plasma-workspace-wallpapers mate-backgrounds tuxpaint-stamps-default
+    for package in *.deb; do dpkg -x $package UNPACKED; done
+    virst data photographs UNPACKED --out DATA/photographs
+"""
 MOST_STORY = 10**8 - 1  # a video's name is its seed in eight digits
 
 
@@ -40,6 +49,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     _add_check(commands)
     _add_synthetic(commands)
+    _add_photographs(commands)
     options = parser.parse_args(arguments)
     logging.basicConfig(format="%(levelname)s: %(message)s", level=logging.WARNING)
     return options.run(options)
@@ -79,6 +89,23 @@ def _add_synthetic(commands: argparse._SubParsersAction) -> None:
         "--size", type=size, default="320x240", metavar="WIDTHxHEIGHT", help="of each picture"
     )
     parser.set_defaults(run=_write_synthetic)
+
+
+def _add_photographs(commands: argparse._SubParsersAction) -> None:
+    parser = commands.add_parser(
+        "photographs",
+        help="collects photographs and cut-outs for the camera's world",
+        description=PHOTOGRAPHS,
+    )
+    parser.add_argument("unpacked", type=Path, metavar="UNPACKED", help="packages of pictures")
+    parser.add_argument("--out", type=Path, required=True, help="what to write into")
+    parser.set_defaults(run=_collect_photographs)
+
+
+def _collect_photographs(options: argparse.Namespace) -> int:
+    pictures, cutouts = collect(options.unpacked, options.out)
+    sys.stdout.write(f"{options.out}: {pictures} photographs, {cutouts} cut-outs\n")
+    return 0
 
 
 def _write_synthetic(options: argparse.Namespace) -> int:

@@ -36,7 +36,16 @@ from virst_model.evaluate.predict import MODES, Pass
 from virst_model.evaluate.protocols import protocol
 from virst_model.evaluate.run import PAGE, check_run, run
 from virst_model.evaluate.score import markdown
-from virst_model.evaluate.synthetic import SyntheticRun, evaluate, table
+from virst_model.evaluate.sight import (
+    BACKWARDS,
+    TOKENS,
+    SightRun,
+    describe_reversed,
+    measure,
+    measure_reversed,
+    table,
+)
+from virst_model.evaluate.synthetic import SyntheticRun, evaluate, synthetic_table
 from virst_model.offline.guide import load_scorer
 from virst_model.synthetic.splits import SPLITS
 from virst_model.synthetic.trajectory import TICK_S
@@ -45,7 +54,11 @@ from virst_model.synthetic.trajectory import TICK_S
 FOUR, OF_FOUR = 4, "ref-davis17"
 # Options that say nothing of scenes or stories, and those that say nothing of a data set.
 OF_A_DATASET = ("root", "protocol", "annotators", "cases")
-OF_SCENES = ("stories", "videos", "frames", "height", "width")
+OF_SCENES = (
+    *("stories", "videos", "frames", "height", "width"),
+    *("clip_tokens", "window", "first"),
+)
+SIGHT_SCENES = 48  # without --stories
 LEAST_SIDE = 16  # of a synthetic video, in pixels
 
 
@@ -83,6 +96,14 @@ def _parser() -> Parser:
     group.add_argument("--frames", type=whole(1), default=60, help="of each video")
     group.add_argument("--height", type=whole(LEAST_SIDE), default=240, help="of a picture")
     group.add_argument("--width", type=whole(LEAST_SIDE), default=320, help="of a picture")
+    group.add_argument(
+        "--clip-tokens",
+        type=_token_names,
+        metavar="LIST",
+        help=f"does it read the video: masks with clip tokens of {', '.join(TOKENS)}",
+    )
+    group.add_argument("--window", type=whole(4), default=16, help="frames, of --clip-tokens")
+    group.add_argument("--first", type=whole(0), default=5000, help="seed, of --clip-tokens")
     add_switches(parser)
     add_model_options(parser)
     return parser
@@ -104,6 +125,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         raise UsageError(f"{of_others[0]}: {advice}")
     if options.dataset:
         text = _evaluate_dataset(options)
+    elif options.clip_tokens:
+        text = _evaluate_sight(options)
     else:
         text = _evaluate_synthetic(options)
     sys.stdout.write(text)
@@ -149,13 +172,48 @@ def _evaluate_dataset(options: argparse.Namespace) -> str:
     return f"{markdown(rows)}\n{options.out / PAGE}\n"
 
 
+def _token_names(text: str) -> tuple[str, ...]:
+    names = tuple(text.split(","))
+    unknown = sorted({*names} - {*TOKENS})
+    if unknown:
+        raise argparse.ArgumentTypeError(f"{unknown[0]!r} is none of {', '.join(TOKENS)}")
+    return names
+
+
+def _evaluate_sight(options: argparse.Namespace) -> str:
+    worlds, videos = ("stories", options.stories) if options.stories else ("scenes", SIGHT_SCENES)
+    names = [name for name in options.clip_tokens if name != BACKWARDS]
+    try:
+        how = SightRun(
+            worlds,
+            options.split or "test",
+            options.first,
+            videos,
+            options.window,
+            tokens=tuple(names),
+            height=options.height,
+            width=options.width,
+        )
+    except ValueError as error:
+        raise UsageError(f"--{error}") from None
+    out, model = writable(options.out), load_switched(options)
+    rows = measure(model, how) if names else {}
+    results = {"rows": rows}
+    text = table(rows) if names else ""
+    if BACKWARDS in options.clip_tokens:
+        results["reversed"] = measure_reversed(model, how)
+        text += describe_reversed(results["reversed"])
+    written = _write_json(out, dataclasses.asdict(how) | results)
+    return f"{text}\n{written}\n"
+
+
 def _evaluate_synthetic(options: argparse.Namespace) -> str:
     how = _synthetic_run(options)
     out, model = writable(options.out), load_switched(options)
     scorer = load_scorer(options, model, whole=how.mode == "offline")
     results = evaluate(model, how, scorer)
     written = _write_json(out, dataclasses.asdict(how) | results)
-    return f"{table(results, how)}\n{written}\n"
+    return f"{synthetic_table(results, how)}\n{written}\n"
 
 
 def _synthetic_run(options: argparse.Namespace) -> SyntheticRun:

@@ -199,7 +199,7 @@ def shifts(
     return moved
 
 
-def table(results: dict, run: SyntheticRun) -> str:
+def synthetic_table(results: dict, run: SyntheticRun) -> str:
     """The results as Markdown."""
     head = f"{run.videos} {run.worlds} of the split {run.split}, {run.mode}\n"
     lines = [head, markdown(results["rows"])]

@@ -1,0 +1,183 @@
+"""The camera's world: other looks, before other things, in a camera; the truth stays true."""
+
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from virst_model.errors import InputError
+from virst_model.synthetic.camera import Camera
+from virst_model.synthetic.colours import NAMES, draw_rgb, main_name, name_of, named
+from virst_model.synthetic.filmed import Filmed, draw_camera, film
+from virst_model.synthetic.photographs import ASIDE, read_photographs
+from virst_model.synthetic.scene_objects import UNNAMED
+from virst_model.synthetic.scenes import make_scene
+from virst_model.synthetic.shapes import RGB, SHAPES
+from virst_model.synthetic.stories import make_story
+
+SIDE = 128
+STILL = {"noise": 0.0, "seed": 0, "light": (0.0, 1.0, 0.0)}
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory) -> Path:
+    """Photographs of plain grey ramps, and cut-outs: red, blue and striped discs."""
+    root = tmp_path_factory.mktemp("photographs")
+    (root / "photographs").mkdir()
+    (root / "cutouts").mkdir()
+    ramp = np.tile(np.linspace(60, 200, 160, dtype=np.uint8), (120, 1))
+    for name in ("Hall", "Field", ASIDE[0]):
+        cv2.imwrite(str(root / "photographs" / f"{name}.jpg"), cv2.merge([ramp] * 3))
+    for number in range(6):
+        disc = np.zeros((64, 64, 4), np.uint8)
+        bgr = ((36, 40, 212), (218, 78, 40), (128, 128, 128))[number % 3]
+        cv2.circle(disc, (32, 32), 28, (*bgr, 255), -1)
+        cv2.imwrite(str(root / "cutouts" / f"disc{number}.png"), disc)
+    return root
+
+
+def filmed(seed: int, story: bool = False, folder: Path | None = None, **options) -> Filmed:
+    make = make_story if story else make_scene
+    photographs = {"photographs": read_photographs(folder)} if folder else {}
+    world = make(seed, "train", duration_s=4.0)
+    return film(world, np.random.default_rng([seed, 1]), **photographs, **options)
+
+
+@pytest.mark.parametrize("story", [False, True])
+def test_the_same_draw_films_the_same_pictures(story, folder):
+    first, again = (filmed(3, story, folder).render(1.0, SIDE, SIDE) for _ in range(2))
+
+    assert all(np.array_equal(a, b) for a, b in zip(first, again))
+
+
+def test_a_world_that_is_not_zoomed_keeps_its_places():
+    world = make_story(5, "train", duration_s=4.0)
+    own = film(world, np.random.default_rng(0), zooms=0.0)
+    still = own.view.camera.offset(1.0) == 0
+    ids, drawn = own.render(1.0, SIDE, SIDE)[1], world.render(1.0, SIDE, SIDE)[1]
+
+    assert not still or (ids == drawn).mean() > 0.97
+
+
+def test_things_can_be_seen_against_what_lies_behind_them():
+    """Within an object its colour is another than right around it."""
+    apart = []
+    for seed in range(12):
+        world = filmed(seed, zooms=0.0)
+        picture, ids = world.render(0.5, SIDE, SIDE)
+        for number in np.unique(ids)[1:]:
+            inside = (ids == number).astype(np.uint8)
+            around = (cv2.dilate(inside, np.ones((9, 9))) > 0) & (ids == 0)
+            if inside.sum() > 60 and around.any():
+                apart.append(np.abs(picture[inside > 0].mean(0) - picture[around].mean(0)).max())
+    assert np.median(apart) > 40 and np.mean(np.array(apart) > 12) > 0.95
+
+
+def test_sizes_reach_from_specks_to_half_the_frame_and_over_its_border():
+    shares, cut = [], 0
+    for seed in range(40):
+        ids = filmed(seed, zooms=1.0).render(0.0, SIDE, SIDE)[1]
+        shares += [(ids == n).mean() for n in np.unique(ids)[1:]]
+        border = np.concatenate((ids[0], ids[-1], ids[:, 0], ids[:, -1]))
+        cut += bool(border.any())
+    assert min(shares) < 0.003 and max(shares) > 0.3 and cut > 5
+
+
+def test_what_a_near_or_far_view_makes_untrue_is_not_said():
+    for seed in range(30):
+        world = filmed(seed, story=bool(seed % 2), zooms=1.0)
+        words = {word for s in world.sentences(per_kind=2) for word in s.text.split()}
+        kinds = {sentence.kind for sentence in world.sentences(per_kind=2)}
+        if not 0.8 <= world.zoom.scale <= 1.25:
+            assert not words & {"big", "small", "largest", "smallest"}
+        if world.zoom.scale > 1:
+            assert not kinds & {"position", "size", "relation", "superlative", "shift"}
+
+
+def test_a_photographed_thing_is_named_by_its_colour_and_by_no_shape(folder):
+    found = 0
+    for seed in range(20):
+        world = filmed(seed, folder=folder, cutouts=1.0, zooms=0.0)
+        assert all(item.shape == UNNAMED for item in world.objects)
+        for sentence in world.sentences(per_kind=3):
+            found += 1
+            assert not any(shape in sentence.text for shape in SHAPES), sentence.text
+    assert found > 40
+
+
+@pytest.mark.parametrize("colour", RGB)
+def test_a_camera_leaves_a_colour_its_name(colour):
+    rng = np.random.default_rng(1)
+    for _ in range(30):
+        rgb = draw_rgb(colour, rng)
+        camera = draw_camera([rgb], rng)
+        seen = camera.see_colours(np.array([[rgb]], np.uint8))[0, 0]
+        seen = np.clip(seen * np.array(camera.tint or 1.0), 0, 255)
+        assert name_of(rgb) == name_of(seen) == colour
+
+
+@pytest.mark.parametrize("colour", NAMES)
+def test_a_colour_that_is_drawn_has_its_name(colour):
+    rng = np.random.default_rng(2)
+
+    assert {name_of(draw_rgb(colour, rng)) for _ in range(100)} == {colour}
+
+
+def test_what_lies_between_two_colours_has_no_name():
+    assert name_of((246, 175, 37)) is None  # between orange and yellow
+    assert name_of((175, 200, 50)) is None  # between yellow and green
+    assert name_of((128, 100, 110)) is None
+
+
+def test_the_colour_of_a_picture_is_that_of_half_of_it():
+    rgba = np.zeros((10, 10, 4), np.uint8)
+    rgba[..., 3] = 255
+    rgba[:, :, :3] = RGB["blue"]
+    assert main_name(rgba) == "blue"
+    rgba[:, :4, :3] = RGB["red"]
+    assert main_name(rgba) is None
+    assert named(rgba[..., :3], "red").mean() == 0.4
+
+
+def test_a_camera_that_does_nothing_leaves_the_colours():
+    picture = np.random.default_rng(0).integers(0, 256, (8, 8, 3), np.uint8)
+
+    assert np.array_equal(Camera(**STILL).see_colours(picture), picture)
+
+
+@pytest.mark.parametrize(
+    "effect",
+    [
+        {"saturation": 0.4},
+        {"hue_deg": 20.0},
+        {"exposure": 0.6},
+        {"gamma": 1.5},
+        {"vignette": 0.5},
+        {"bands": 6.0},
+        {"quality": 20},
+    ],
+)
+def test_each_effect_of_a_camera_changes_the_picture(effect):
+    picture = make_scene(1, "train").render(0.0, 48, 64)[0]
+    plain, other = Camera(**STILL), Camera(**STILL, **effect)
+    grain = plain.grain(48, 64)
+
+    difference = np.abs(
+        other.expose(picture, grain, 0.3).astype(int) - plain.expose(picture, grain, 0.3)
+    )
+    assert difference.max() >= 3
+
+
+def test_pictures_that_are_kept_aside_are_never_learned_from(folder):
+    learned, aside = read_photographs(folder), read_photographs(folder, aside=True)
+
+    assert len(learned.backgrounds) == 2 and len(aside.backgrounds) == 1
+    names = [{cutout.name for cutout in part.cutouts} for part in (learned, aside)]
+    assert names == [{"disc1", "disc2", "disc3", "disc4"}, {"disc0", "disc5"}]
+    assert {c.name: c.colour for c in learned.cutouts}["disc3"] == "red"
+
+
+def test_a_folder_without_pictures_is_refused(tmp_path):
+    with pytest.raises(InputError, match="virst data photographs"):
+        read_photographs(tmp_path)

@@ -1,0 +1,136 @@
+"""Windows whose encoders' work is done once: the same with and without the files."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from streams import smallest
+import torch
+
+from virst_model.checkpoints.load import build
+from virst_model.synthetic.world import render_all
+from virst_model.train.cache import (
+    SHARD,
+    CachedBatches,
+    CachedWindows,
+    WindowMaker,
+    fused_frames,
+    length_of,
+)
+from virst_model.train.criterion import criterion
+from virst_model.train.forward import predict
+from virst_model.train.stages import POINTING, CachedDraws
+
+DRAWS = CachedDraws(count=2 * SHARD, scenes=2, sentences=3, windows=(4, 8), anchors=2)
+
+
+@pytest.fixture(scope="module")
+def model():
+    return build(replace(smallest(), pointing=True), seed=1)
+
+
+@pytest.fixture(scope="module")
+def kept(model, tmp_path_factory) -> CachedWindows:
+    windows = CachedWindows(
+        WindowMaker(model, DRAWS), tmp_path_factory.mktemp("windows"), 2 * SHARD
+    )
+    windows.fill()
+    return windows
+
+
+def files(folder: Path) -> list[Path]:
+    return sorted(folder.rglob("*.safetensors"))
+
+
+def test_batches_are_the_same_from_files_and_without_bit_for_bit(model, kept):
+    for number in range(4):
+        anew = CachedBatches(WindowMaker(model, DRAWS), DRAWS, seed=5).draw(number)
+        read = CachedBatches(kept, DRAWS, seed=5).draw(number)
+
+        assert torch.equal(anew.truth, read.truth)
+        assert anew.sentences.texts == read.sentences.texts
+        assert anew.frames.window == read.frames.window
+        for name in ("clips", "s0", "s1", "s2"):
+            known, again = (getattr(b.frames.known, name) for b in (anew, read))
+            assert torch.equal(known, again), name
+
+
+def test_windows_of_a_file_are_of_one_length_and_fused_at_the_same_frames():
+    lengths = {length_of(DRAWS, number) for number in range(SHARD)}
+    frames = {tuple(fused_frames(DRAWS, number)) for number in range(SHARD)}
+
+    assert len(lengths) == len(frames) == 1
+    assert {length_of(DRAWS, SHARD * n) for n in range(20)} == {4, 8}
+
+
+def test_files_that_are_there_are_not_made_again(model, tmp_path):
+    draws = replace(DRAWS, count=SHARD, windows=(4,))
+    CachedWindows(WindowMaker(model, draws), tmp_path, SHARD).fill()
+    (before,) = files(tmp_path)
+    written = before.stat().st_mtime_ns
+
+    CachedWindows(WindowMaker(model, draws), tmp_path, SHARD).fill()
+
+    assert files(tmp_path) == [before] and before.stat().st_mtime_ns == written
+
+
+def test_an_interrupted_file_is_made_anew(model, tmp_path):
+    draws = replace(DRAWS, count=SHARD, windows=(4,))
+    windows = CachedWindows(WindowMaker(model, draws), tmp_path, SHARD)
+    (tmp_path / WindowMaker(model, draws).key).mkdir()
+    (tmp_path / WindowMaker(model, draws).key / "00000.part").write_bytes(b"half")
+
+    windows.fill()
+
+    assert windows.read(3).ids.any()
+
+
+def test_another_encoder_has_other_windows(model):
+    other = build(replace(smallest(), pointing=True), seed=2)
+
+    assert WindowMaker(model, DRAWS).key != WindowMaker(other, DRAWS).key
+
+
+def test_another_language_model_has_the_same_windows(model):
+    other = build(replace(smallest(), pointing=True), seed=1)
+    torch.nn.init.normal_(other.vlm.llm.model.layers[0].self_attn.q_proj.weight)
+
+    assert WindowMaker(model, DRAWS).key == WindowMaker(other, DRAWS).key
+
+
+@pytest.mark.parametrize("change", [{"stories": 0.1}, {"filmed": 0.0}, {"seed": 1}])
+def test_other_draws_have_other_windows(model, change):
+    assert WindowMaker(model, DRAWS).key != WindowMaker(model, replace(DRAWS, **change)).key
+
+
+@pytest.mark.parametrize("change", [{"scenes": 1}, {"sentences": 1}, {"anchors": 0}])
+def test_stages_that_ask_otherwise_share_their_windows(model, change):
+    assert WindowMaker(model, DRAWS).key == WindowMaker(model, replace(DRAWS, **change)).key
+
+
+def test_a_drawing_that_changed_has_other_windows(model, monkeypatch):
+    before = WindowMaker(model, DRAWS).key
+
+    def darker(*arguments):
+        pictures, ids = render_all(*arguments)
+        return pictures // 2, ids
+
+    monkeypatch.setattr("virst_model.train.cache.render_all", darker)
+
+    assert WindowMaker(model, DRAWS).key != before
+
+
+def test_a_window_teaches_pointing_and_masks(model, kept):
+    point, masks = POINTING
+    batch = CachedBatches(kept, DRAWS, seed=0).draw(0)
+    of_places = replace(batch, frames=replace(batch.frames, anchors=[]))
+
+    places = criterion(predict(model, of_places, point.objective), of_places, point.objective)
+    segmented = criterion(predict(model, batch, masks.objective), batch, masks.objective)
+
+    assert {"ce", "point", "place", "presence"} == set(places.all)
+    assert {"ce", "bce", "dice", "occ", "iou"} == set(segmented.all)
+    places.total(point.objective).backward()
+    assert model.pointing.query.weight.grad.abs().max() > 0
+    assert model.vlm.llm.model.layers[0].self_attn.q_proj.weight.grad.abs().max() > 0
+    model.zero_grad()

@@ -1,0 +1,96 @@
+"""Where a sentence's target is, as training tells it, and sentences side by side."""
+
+from dataclasses import replace
+import math
+
+import pytest
+from streams import smallest
+import torch
+
+from virst_model.checkpoints.load import build
+from virst_model.model.pointing import Pointed
+from virst_model.train.pointing import find_targets, pointing_losses
+from virst_model.train.prefix import converse
+
+GRID, TOKENS = 4, 8
+
+
+def truth(*boxes: tuple[int, int, int, int, int]) -> torch.Tensor:
+    """(1, 1, 4, 32, 32): boxes of (frame, top, left, bottom, right)."""
+    masks = torch.zeros(1, 1, 4, 32, 32, dtype=torch.uint8)
+    for frame, top, left, bottom, right in boxes:
+        masks[0, 0, frame, top:bottom, left:right] = 1
+    return masks
+
+
+def owners() -> torch.Tensor:
+    """Each half of each frame is a token: the upper and the lower one."""
+    rows = torch.arange(GRID)[:, None].expand(GRID, GRID) // (GRID // 2)
+    return torch.cat([(2 * frame + rows).flatten() for frame in range(4)])[None, None]
+
+
+def test_the_target_is_in_the_tokens_that_it_fills():
+    targets = find_targets(truth((0, 0, 0, 16, 32)), owners(), TOKENS)
+
+    assert targets.shares[0, 0].tolist() == [1.0] + [0.0] * TOKENS
+    assert targets.visible[0, 0].tolist() == [True, False, False, False]
+
+
+def test_a_target_that_is_nowhere_is_none_of_the_tokens():
+    targets = find_targets(truth(), owners(), TOKENS)
+
+    assert targets.shares[0, 0].tolist() == [0.0] * TOKENS + [1.0]
+
+
+def test_a_target_too_small_for_any_token_is_the_one_that_has_most_of_it():
+    targets = find_targets(truth((1, 30, 30, 31, 31)), owners(), TOKENS)
+
+    assert targets.shares[0, 0].argmax() == 3 and targets.shares[0, 0].sum() == 1
+    assert targets.visible[0, 0, 1]
+
+
+def test_the_place_is_the_middle_of_the_target():
+    targets = find_targets(truth((2, 8, 16, 16, 32)), owners(), TOKENS)
+
+    assert targets.places[0, 0, 2].tolist() == [12 / 32, 24 / 32]
+
+
+def test_pointing_at_the_target_costs_less_than_pointing_elsewhere():
+    targets = find_targets(truth((0, 0, 0, 16, 32)), owners(), TOKENS)
+
+    def cost(token: int, y: float, seen: float) -> dict[str, torch.Tensor]:
+        logits = torch.full((1, 1, TOKENS + 1), -5.0)
+        logits[0, 0, token] = 5.0
+        places = torch.tensor([y, 0.5]).expand(1, 1, 4, 2)
+        presence = torch.tensor([[[seen, -seen, -seen, -seen]]])
+        return pointing_losses(Pointed(logits, places, presence, presence[:, 0, 0]), targets)
+
+    right, wrong = cost(0, 0.25, 4.0), cost(5, 0.75, -4.0)
+    for name in ("point", "place", "presence"):
+        assert right[name] < wrong[name], name
+
+
+@pytest.mark.parametrize("initial", [True, False])
+def test_sentences_side_by_side_give_what_each_gives_alone(initial):
+    config = smallest()
+    model = build(replace(config, fusion=replace(config.fusion, initial=initial)), seed=2)
+    visual = torch.randn(2, 12, config.llm.hidden)
+    s2 = torch.randn(2, 3, config.segmenter.dim, config.segmenter.grid, config.segmenter.grid)
+    texts = ("the red circle", "it", "all the blue shapes that move to the left")
+    video = torch.tensor([1, 0, 1])
+    prompts = [model.prompter.ask(text) for text in texts]
+
+    with torch.no_grad():
+        together = converse(model, visual, s2, prompts, video)
+        for i, prompt in enumerate(prompts):
+            own = int(video[i])
+            states, hidden, labels = model.st_states([visual[own]], s2[own][None], [prompt])
+            after = prompt.image_at + visual.shape[1]
+            length = hidden.shape[1] - after
+            near = {"atol": 1e-4, "rtol": 1e-4}
+            assert torch.allclose(together.states[i], states[0], **near)
+            assert torch.allclose(together.visual[own], hidden[0, prompt.image_at : after], **near)
+            assert torch.allclose(together.hidden[i, :length], hidden[0, after:], **near)
+            assert torch.equal(together.labels[i, :length], labels[0, after:])
+            assert (together.labels[i, length:] < 0).all()
+    assert not math.isnan(float(together.hidden.sum()))
