@@ -18,6 +18,8 @@ _PREFIXES = (
     ("segmenter.", "model.seg_model."),
     ("occ_predictor.", "model.occ_predictor."),
 )
+# What only models of ours have (`config.pointing`): the release knows no such names.
+OURS_ALONE = ("pointing.",)
 
 
 def to_released(name: str) -> str:
@@ -34,4 +36,6 @@ def _swap(name: str, side: int) -> str:
     for prefixes in _PREFIXES:
         if name.startswith(prefixes[side]):
             return prefixes[1 - side] + name[len(prefixes[side]) :]
+    if side == 0 and name.startswith(OURS_ALONE):
+        raise KeyError(f"the release has no parameter {name!r}: it does not point")
     raise KeyError(f"no rule for the parameter {name!r}")
