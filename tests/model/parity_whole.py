@@ -17,7 +17,7 @@ from virst_model.checkpoints.released import read_tokenizer
 from virst_model.config import behaviour
 from virst_model.evaluate import metrics
 from virst_model.model.anchors import anchor_indices
-from virst_model.model.features import Decoded, FrameFeatures
+from virst_model.model.features import Decoded, FrameFeatures, VisualTokens
 from virst_model.model.memory import Memory
 from virst_model.model.prompt import IGNORE, LONG_QUESTIONS, Prompt, Prompter, draw_wording
 from virst_model.model.virst import Virst
@@ -307,7 +307,7 @@ def visual_tokens(model: Virst, file: Golden) -> Tensor:
     """Visual tokens of all clips, one after the other."""
     frames = enlarge(file["in/clip_small"], model.config.umt.side).to(model.dtype)
     clips = frames.split(model.config.umt.clip_frames)
-    return torch.cat([model.encode_clip(clip) for clip in clips])
+    return VisualTokens.join([model.encode_clip(clip) for clip in clips]).sequence
 
 
 def prompts(file: Golden, start: str) -> list[Prompt]:

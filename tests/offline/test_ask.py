@@ -47,7 +47,7 @@ def greedy(model, clips, count):
 
 
 def test_the_cached_answer_is_the_one_of_whole_passes(model, clips):
-    expected = greedy(model, torch.cat(clips), 12)
+    expected = greedy(model, model.join_clips(clips).sequence, 12)
 
     answer = ask.answer(model, clips, QUESTION, max_new_tokens=12)
 
@@ -67,7 +67,11 @@ def test_the_language_model_reads_the_prompt_once_and_then_single_tokens(model, 
     ask.answer(model, clips, QUESTION, max_new_tokens=5)
     hook.remove()
 
-    prompt = len(ask.question_ids(model.tokenizer, QUESTION)) - 1 + sum(map(len, clips))
+    prompt = (
+        len(ask.question_ids(model.tokenizer, QUESTION))
+        - 1
+        + len(model.join_clips(clips).sequence)
+    )
     assert lengths == [prompt, 1, 1, 1, 1]
 
 
@@ -107,10 +111,11 @@ def test_the_video_changes_what_the_model_reads(model, clips):
     ids = ask.question_ids(model.tokenizer, QUESTION)
     place = int((ids == IMAGE).nonzero())
 
-    embeds = model.vlm.embed(ids, torch.cat(clips))
+    visual = model.join_clips(clips).sequence
+    embeds = model.vlm.embed(ids, visual)
 
-    assert len(embeds) == len(ids) - 1 + sum(map(len, clips))
-    assert torch.equal(embeds[place : place + len(clips[0])], clips[0])
+    assert len(embeds) == len(ids) - 1 + len(model.join_clips(clips).sequence)
+    assert torch.equal(embeds[place : place + len(visual)], visual)
 
 
 def test_the_prompt_is_the_conversation_up_to_the_answer(model):

@@ -41,7 +41,7 @@ def calls(request, monkeypatch):
 
     spy(umt, "encode_image", "images", lambda images: tuple(images.shape))
     spy(umt, "forward", "clips", lambda clips: tuple(clips.shape))
-    spy(model.second_fusion, "forward", "fused", lambda states, s2: s2.shape[1])
+    spy(model.second_fusion, "forward", "fused", lambda states, s2, guide: s2.shape[1])
     spy(segmenter, "decode_prompted", "prompted", lambda *arguments: arguments[2:])
     spy(segmenter, "decode_tracked", "tracked", lambda *arguments: 1)
     return calls
@@ -97,7 +97,9 @@ def test_a_question_about_an_image_shows_one_frame(calls, tmp_path):
 
     (tokens,) = clip_tokens(model, open_frames(tmp_path / "0.png"))
 
-    assert len(tokens) == model.vlm.umt.grid**2  # fewer than the projector leaves of a clip
+    assert (
+        tokens.embeds.shape[1] == model.vlm.umt.grid**2
+    )  # fewer than the projector leaves of a clip
     assert len(calls["images"]) == 1 and calls["clips"] == []
 
 
@@ -134,4 +136,4 @@ def test_an_image_has_as_many_visual_tokens_as_a_clip():
     image = noise_frames(1)[0]
     with torch.inference_mode():
         tokens = model.encode_clip([model.clip_pixels(image)])
-    assert len(tokens) == 64
+    assert tokens.embeds.shape[:2] == (1, 64)

@@ -592,7 +592,7 @@ def test_clip_tokens_are_one_clip_of_every_four_sampled_frames(tiny_model):
     tokens = clip_tokens(tiny_model, Pictures(noise_frames(14)))
 
     config = tiny_model.config
-    assert [t.shape for t in tokens] == [(config.tome.tokens, config.llm.hidden)] * 3
+    assert [t.embeds.shape for t in tokens] == [(1, config.tome.tokens, config.llm.hidden)] * 3
 
 
 # Preprocessing: the release resizes with Pillow.

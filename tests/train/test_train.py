@@ -156,7 +156,9 @@ def test_a_term_that_needs_scenes_is_refused_on_videos(tmp_path, help):
 
 
 def test_a_name_that_is_no_recipe_is_one_line_with_those_that_are():
-    with pytest.raises(SettingsError, match=r"propagate: cannot be read .* one of alignment, few"):
+    with pytest.raises(
+        SettingsError, match=r"propagate: cannot be read .* one of alignment, eyes, few"
+    ):
         read_settings("propagate")
 
 

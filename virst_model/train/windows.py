@@ -54,6 +54,7 @@ def _ask_for_masks(
             pixels=torch.stack([model.frame_pixels(sample.frames_THW3[i]) for i in first])[None],
             times=list(range(len(times))),
             clips=_clips(sample, model),
+            clip_frames=_clip_frames(sample, model),
             window=[times.index(time) for time in sample.times],
             anchors=anchors,
             tracked=tracked,
