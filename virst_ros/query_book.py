@@ -7,6 +7,7 @@ import threading
 import unicodedata
 
 from virst_model.answer import Query
+from virst_ros.nearby_words import nearest
 
 MAX_QUERIES = 16
 MAX_CHARACTERS = 1000
@@ -72,16 +73,23 @@ class QueryBook:
         self._on_change(queries)
 
     def remark(self, text: str) -> str:
-        """What a person should know about an accepted text: words that are not known."""
+        """What a person should know about an accepted text: words that are not known.
+
+        Each with the known word that is nearest to it, if there is one.
+        """
         words = dict.fromkeys(re.findall(r"[^\W_]+", text.lower()))
         unknown = [word for word in words if word not in self.known_words]
         if not self.known_words or not unknown:
             return "accepted"
-        words_named = ", ".join(unknown[:NAMED_WORDS])
+        words_named = ", ".join(self._with_nearest(word) for word in unknown[:NAMED_WORDS])
         more = len(unknown) - NAMED_WORDS
         return f"accepted, but the model was not trained on: {words_named}" + (
             f" and {more} more" if more > 0 else ""
         )
+
+    def _with_nearest(self, word: str) -> str:
+        near = nearest(word, self.known_words)
+        return word if near is None else f"{word} (try: {near})"
 
 
 def _fault(text: str) -> str:

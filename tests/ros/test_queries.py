@@ -83,3 +83,23 @@ def test_without_known_words_nothing_is_unknown():
     book, _ = make_book()
 
     assert book.submit("zebra", append=False).message == "accepted"
+
+
+@pytest.mark.parametrize(
+    ("word", "near"),
+    [("crimson", "red"), ("ball", "circle"), ("turquoise", "blue"), ("squre", "square")],
+)
+def test_an_unknown_word_is_named_with_the_nearest_known_one(word, near):
+    book, _ = make_book()
+    book.known_words = frozenset({"the", "red", "blue", "circle", "square"})
+
+    verdict = book.submit(f"the {word}", append=False)
+
+    assert verdict.success and f"{word} (try: {near})" in verdict.message
+
+
+def test_a_word_that_is_like_none_is_named_alone():
+    book, _ = make_book()
+    book.known_words = frozenset({"the", "red", "circle"})
+
+    assert book.submit("the zebra", append=False).message.endswith("zebra")

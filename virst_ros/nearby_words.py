@@ -1,0 +1,38 @@
+"""The known word that is nearest to one that a model was not trained on."""
+
+from collections.abc import Collection
+import difflib
+
+# Word -> what it may be called otherwise, the nearest first.
+_SYNONYMS = {
+    **dict.fromkeys(("item", "toy", "piece", "stuff", "element", "figure"), ("object", "thing")),
+    **dict.fromkeys(("ball", "disc", "disk", "dot", "round"), ("circle",)),
+    **dict.fromkeys(("block", "box", "cube", "rectangle"), ("square",)),
+    **dict.fromkeys(("plus", "x"), ("cross",)),
+    **dict.fromkeys(("donut", "doughnut", "hoop", "loop"), ("ring", "circle")),
+    **dict.fromkeys(("rhombus", "kite"), ("diamond", "square")),
+    **dict.fromkeys(("crimson", "scarlet", "ruby", "maroon"), ("red",)),
+    **dict.fromkeys(("lime", "olive", "emerald"), ("green",)),
+    **dict.fromkeys(("navy", "azure", "indigo"), ("blue",)),
+    **dict.fromkeys(("gold", "golden"), ("yellow",)),
+    **dict.fromkeys(("violet", "lilac", "magenta"), ("purple",)),
+    **dict.fromkeys(("turquoise", "teal", "aqua"), ("cyan", "blue")),
+    **dict.fromkeys(("tiny", "little", "mini", "short"), ("small",)),
+    **dict.fromkeys(("huge", "giant", "tall", "enormous"), ("big", "large")),
+    **dict.fromkeys(("static", "motionless", "resting"), ("still",)),
+    **dict.fromkeys(("upper", "upward", "upwards"), ("top", "up")),
+    **dict.fromkeys(("lower", "downward", "downwards"), ("bottom", "down")),
+}
+_LEAST_LIKENESS = 0.75  # of two spellings, 0..1
+
+
+def nearest(word: str, known: Collection[str]) -> str | None:
+    """The word of `known` that means the same, else the one that is spelled most alike, or None.
+
+    `word` is in lower case.
+    """
+    for synonym in _SYNONYMS.get(word, ()):
+        if synonym in known:
+            return synonym
+    alike = difflib.get_close_matches(word, sorted(known), 1, _LEAST_LIKENESS)
+    return alike[0] if alike else None
