@@ -47,8 +47,10 @@ from virst_model.evaluate.sight import (
 )
 from virst_model.evaluate.synthetic import SyntheticRun, evaluate, synthetic_table
 from virst_model.offline.guide import load_scorer
+from virst_model.synthetic.photographs import read_photographs
 from virst_model.synthetic.splits import SPLITS
 from virst_model.synthetic.trajectory import TICK_S
+from virst_model.synthetic.trials import OF_PHOTOGRAPHS, TRIALS
 
 # Expressions of an object in Ref-DAVIS17, one a person.
 FOUR, OF_FOUR = 4, "ref-davis17"
@@ -56,9 +58,14 @@ FOUR, OF_FOUR = 4, "ref-davis17"
 OF_A_DATASET = ("root", "protocol", "annotators", "cases")
 OF_SCENES = (
     *("stories", "videos", "frames", "height", "width"),
-    *("clip_tokens", "window", "first"),
+    *("clip_tokens", "window", "first", "trial", "photographs"),
 )
 SIGHT_SCENES = 48  # without --stories
+# What can be said of a trial: cut-outs have a colour alone, and all small objects are of one size.
+TRIAL_KINDS = {
+    "cutouts": ("colour", "all", "none"),
+    "small": ("colour", "colour_shape", "shape", "position", "motion", "none"),
+}
 LEAST_SIDE = 16  # of a synthetic video, in pixels
 
 
@@ -96,6 +103,10 @@ def _parser() -> Parser:
     group.add_argument("--frames", type=whole(1), default=60, help="of each video")
     group.add_argument("--height", type=whole(LEAST_SIDE), default=240, help="of a picture")
     group.add_argument("--width", type=whole(LEAST_SIDE), default=320, help="of a picture")
+    group.add_argument("--trial", choices=TRIALS, help="scenes of the camera's world instead")
+    group.add_argument(
+        "--photographs", type=Path, metavar="DIR", help="of --trial photographs and cutouts"
+    )
     group.add_argument(
         "--clip-tokens",
         type=_token_names,
@@ -227,7 +238,14 @@ def _synthetic_run(options: argparse.Namespace) -> SyntheticRun:
     chosen |= {"split": split, "fps": fps}
     if options.stories:
         return SyntheticRun("stories", videos=options.stories, mode=options.mode, **chosen)
-    return SyntheticRun("scenes", videos=options.videos, mode="streaming", **chosen)
+    worlds = options.trial or "scenes"
+    if worlds in OF_PHOTOGRAPHS:
+        if options.photographs is None:
+            raise UsageError(f"--trial {worlds}: --photographs DIR (virst data photographs)")
+        read_photographs(options.photographs, aside=True)  # what is wrong with it, said at once
+        chosen["photographs"] = str(options.photographs)
+    chosen["kinds"] = TRIAL_KINDS.get(worlds, ())
+    return SyntheticRun(worlds, videos=options.videos, mode="streaming", **chosen)
 
 
 def _write_json(out: Path, results: dict) -> Path:

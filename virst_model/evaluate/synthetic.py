@@ -21,7 +21,9 @@ from virst_model.evaluate.predict import MODES
 from virst_model.evaluate.score import ALL, Row, markdown
 from virst_model.model.virst import Virst
 from virst_model.offline.video import Scorer
+from virst_model.synthetic.photographs import NOTHING, read_photographs
 from virst_model.synthetic.sentence import Sentence
+from virst_model.synthetic.trials import TRIALS, make_trial
 from virst_model.synthetic.world import MAKERS, World
 
 # An object is hidden where nothing of it is seen for so many frames, and back where a quarter of
@@ -41,7 +43,8 @@ class SyntheticRun:
     """Which scenes or stories, how they are filmed, and how they are run.
 
     Attributes:
-        worlds: "scenes" or "stories".
+        worlds: "scenes", "stories", or one of `trials.TRIALS`, of the camera's world.
+        photographs: folder of photographs, of those trials that need some.
         per_kind: sentences of each kind about each.
         kinds: those that are asked; none: all.
         mode: "offline" or "streaming", a synchronous session; `delay`: frames that a grounding
@@ -59,11 +62,13 @@ class SyntheticRun:
     kinds: tuple[str, ...] = ()
     mode: str = "streaming"
     delay: int = 1
+    photographs: str = ""
 
     def __post_init__(self) -> None:
         """Raises ValueError for worlds or a mode that is not there."""
-        if self.worlds not in MAKERS:
-            raise ValueError(f"worlds is {self.worlds!r}; known are {', '.join(MAKERS)}")
+        known = (*MAKERS, *TRIALS)
+        if self.worlds not in known:
+            raise ValueError(f"worlds is {self.worlds!r}; known are {', '.join(known)}")
         if self.mode not in MODES:
             raise ValueError(f"mode is {self.mode!r}; known are {', '.join(MODES)}")
 
@@ -133,7 +138,12 @@ def asks_something(run: SyntheticRun) -> bool:
 
 
 def _asked(run: SyntheticRun, seed: int) -> tuple[World, list[Sentence]]:
-    world = MAKERS[run.worlds](seed, run.split, duration_s=run.frames / run.fps)
+    duration_s = run.frames / run.fps
+    if run.worlds in MAKERS:
+        world = MAKERS[run.worlds](seed, run.split, duration_s=duration_s)
+    else:
+        aside = read_photographs(run.photographs, aside=True) if run.photographs else NOTHING
+        world = make_trial(run.worlds, seed, run.split, duration_s, aside)
     sentences = world.sentences(per_kind=run.per_kind)
     return world, [s for s in sentences if s.kind in run.kinds or not run.kinds]
 

@@ -55,7 +55,7 @@ def _suits(
 def _draw(photographs: Photographs, rng: np.random.Generator) -> np.ndarray:
     kind = rng.random()
     if photographs.backgrounds and kind < 0.4:
-        return _crop(photographs.backgrounds, rng)
+        return crop(photographs.backgrounds, rng)
     if kind < 0.6:
         picture = np.empty((*SIDES, 3), np.float32)
         picture[:] = _any_colour(rng)
@@ -76,7 +76,8 @@ def _any_colour(rng: np.random.Generator) -> tuple[float, float, float]:
     return tuple(255 * channel for channel in rgb)
 
 
-def _crop(pictures: Sequence[np.ndarray], rng: np.random.Generator) -> np.ndarray:
+def crop(pictures: Sequence[np.ndarray], rng: np.random.Generator) -> np.ndarray:
+    """A part of one of the photographs, (*SIDES, 3) uint8 RGB; half of them paler or stronger."""
     picture = pictures[int(rng.integers(len(pictures)))]
     height, width = picture.shape[:2]
     part = float(rng.uniform(0.35, 1))

@@ -99,6 +99,8 @@ class Camera:
         light: (amplitude, period in s, phase) of the gain.
         margin: heights of backdrop that are kept around the picture, to shake in.
         shake: largest offset in heights, less than `margin`; 0 on a tripod.
+        pan: largest offset in heights of a camera that looks around slowly; with `shake` less
+            than `margin`.
         blur: sigma in heights.
         tint: gain of each channel; the levels are rounded before there is noise. None: the
             colours as they are, rounded once.
@@ -114,6 +116,7 @@ class Camera:
     light: tuple[float, float, float]
     margin: float = 0.0
     shake: float = 0.0
+    pan: float = 0.0
     blur: float = 0.0
     tint: tuple[float, float, float] | None = None
     saturation: float = 1.0
@@ -129,7 +132,8 @@ class Camera:
         phase = self.light[2]
         x = math.sin(7.3 * t_s + phase) + 0.6 * math.sin(16.1 * t_s + 2 * phase)
         y = math.sin(8.9 * t_s + 3 * phase) + 0.6 * math.sin(13.7 * t_s + 5 * phase)
-        return self.shake * complex(x, y) / 1.6
+        around = complex(math.sin(0.8 * t_s + phase), math.sin(0.6 * t_s + 2 * phase))
+        return self.shake * complex(x, y) / 1.6 + self.pan * around
 
     def gain(self, t_s: float) -> float:
         """How bright it is at `t_s`; 1 on average."""

@@ -169,17 +169,21 @@ def film(
     share = cutouts if isinstance(world, Scene) else 0.0
     colours = [item.colours[0] for item in world.objects]
     coats = tuple(draw_coat(colour, light, rng, photographs, share) for colour in colours)
-    if isinstance(world, Scene):
-        world = replace(world, objects=tuple(map(_unnamed, world.objects, coats)))
     rgbs = [coat.rgb for coat in coats]
     backdrop = Picture(draw_background(rgbs, colours, photographs, rng))
-    return Filmed(
-        world=world,
-        actors=tuple(map(_actor, world.objects, coats)),
-        coats=coats,
-        view=View(backdrop, draw_camera(rgbs, rng)),
-        zoom=_draw_zoom(world, rng) if rng.random() < zooms else Zoom(),
-    )
+    view = View(backdrop, draw_camera(rgbs, rng))
+    zoom = _draw_zoom(world, rng) if rng.random() < zooms else Zoom()
+    return dressed(world, coats, view, zoom)
+
+
+def dressed(world: Scene | Story, coats: tuple[Coat, ...], view: View, zoom: Zoom) -> Filmed:
+    """A scene or a story with the coats of its objects, in a view and a zoom.
+
+    What a photographed thing is has no name for its shape.
+    """
+    if isinstance(world, Scene):
+        world = replace(world, objects=tuple(map(_unnamed, world.objects, coats)))
+    return Filmed(world, tuple(map(_actor, world.objects, coats)), coats, view, zoom)
 
 
 def draw_camera(rgbs: Sequence[tuple[int, int, int]], rng: np.random.Generator) -> Camera:
