@@ -121,7 +121,7 @@ def test_a_drawing_that_changed_has_other_windows(model, monkeypatch):
 
 
 def test_a_window_teaches_pointing_and_masks(model, kept):
-    point, masks = POINTING
+    point, masks, _ = POINTING
     batch = CachedBatches(kept, DRAWS, seed=0).draw(0)
     of_places = replace(batch, frames=replace(batch.frames, anchors=[]))
 

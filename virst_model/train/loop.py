@@ -17,6 +17,7 @@ import torch
 
 from virst_model.train.batches import Batch
 from virst_model.train.criterion import Watched
+from virst_model.train.gate import look
 from virst_model.train.journal import Journal
 from virst_model.train.settings import Run
 from virst_model.train.snapshots import TrainingError, newest
@@ -85,8 +86,11 @@ def train(
                 journal.advance(report)
                 if step % run.log_every == 0 or step == stage.steps:
                     journal.write(step, {**report, "lr": learning_rate(stage, step - 1)})
-                if run.picture_every and step % run.picture_every == 0 and watched is not None:
+                filmed = watched is not None and batch.frames.known is None
+                if run.picture_every and step % run.picture_every == 0 and filmed:
                     journal.show(step, batch, watched)
+                if run.sight_every and step % run.sight_every == 0:
+                    journal.write(step, look(trainee.model))
             if step % run.save_every == 0 or step == stage.steps or ended:
                 state.save(step, drawn)
     return step == stage.steps

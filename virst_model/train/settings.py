@@ -52,6 +52,7 @@ class Run:
         threads: CPU threads of the model; `drawers`: threads that draw batches ahead.
         save_every, log_every, picture_every: steps between checkpoints, lines of the log, and
             pictures; 0 leaves pictures out.
+        sight_every: steps between looks at whether the model reads the video; 0 is never.
     """
 
     stage: str
@@ -74,6 +75,7 @@ class Run:
     save_every: int = 100
     log_every: int = 10
     picture_every: int = 200
+    sight_every: int = 0
 
 
 # The least and the most that a key may be; the others take any number.
@@ -82,7 +84,7 @@ LIMITS: dict[type, dict[str, tuple[float, float]]] = {
     Run: {
         **dict.fromkeys(("threads", "drawers"), (1, MOST_THREADS)),
         **dict.fromkeys(("sentences", "save_every", "log_every"), (1, _ANY)),
-        **dict.fromkeys(("seed", "picture_every"), (0, _ANY)),
+        **dict.fromkeys(("seed", "picture_every", "sight_every"), (0, _ANY)),
     },
     Stage: {
         **dict.fromkeys(("steps", "accumulate"), (1, _ANY)),

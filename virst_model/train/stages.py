@@ -342,7 +342,20 @@ _POINT = replace(
     build=Build(pointing=True, pairs=32),
 )
 
-# How [ST] learns to point, on the encoders of `EYES`, and then fusion and decoder to look there.
+# Last, frames through memory, with hiding and coming back; all ten [ST] and all that they lead to.
+_FOLLOW = replace(
+    TRUNKS[-1],
+    name="follow",
+    frozen=(
+        *("segmenter.image_encoder.*", "segmenter.sam_mask_decoder.conv_s*"),
+        *("vlm.umt.*", "occ_predictor.*"),
+    ),
+    draws=replace(TRUNKS[-1].draws, filmed=0.5, windows=(4, 8, 16, 16, 24)),
+    objective=Objective(point=0.5, raw_masks=True, tracked_apart=True, occ=0.3),
+    lr=5e-4,
+)
+# How [ST] learns to point, on the encoders of `EYES`, then fusion and decoder to look there, and
+# then the memory to follow.
 POINTING = (
     _POINT,
     replace(
@@ -355,6 +368,7 @@ POINTING = (
         steps=2500,
         build=Build(),
     ),
+    _FOLLOW,
 )
 
 # Stage and preset -> the stages that are trained, each from the one before.
