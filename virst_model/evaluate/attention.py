@@ -32,8 +32,8 @@ def patch_attention(
     s2_1TCgg = torch.cat([view.features[index].s2 for index in view.fused])[None]
     prompt = model.prompter.ask(plain_sentence(text))
     tokens = model.join_clips(view.clips)
-    states, guide = model.st_guide(tokens, s2_1TCgg, prompt, view.places)
-    _, looks = model.second_fusion.look(states, s2_1TCgg, guide)
+    states, hint = model.st_hint(tokens, s2_1TCgg, prompt, view.places)
+    _, looks = model.second_fusion.look(states, s2_1TCgg, hint)
     paid_TL = looks[-1][0].float().mean(dim=(0, 1, 2))
     grid = model.second_fusion.grid
     maps = paid_TL.unflatten(1, (grid, grid)).cpu().numpy()

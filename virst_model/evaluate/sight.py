@@ -137,6 +137,22 @@ def measure(model: Sighted, run: SightRun) -> dict[str, dict]:
     return {kind: _row(values) for kind, values in sorted(kinds.items(), key=_all_last)}
 
 
+@torch.inference_mode()
+def score_objects(model: Sighted, run: SightRun) -> Iterator[tuple[float, bool]]:
+    """The object score at each anchor of each sentence, and whether its target is to be seen.
+
+    Of all sentences, those without a target too, with the video's own clip tokens.
+    """
+    for window in _windows(model, run):
+        tokens = model.join_clips(window.clips)
+        for sentence in window.world.sentences(per_kind=run.per_kind):
+            truths = sentence.masks(window.ids_THW, window.times_s)
+            prompts_TNC = model.ground_tokens(tokens, window.features, sentence.text)
+            for t in run.anchors:
+                decoded = model.decode_anchor(window.features[t], prompts_TNC[t])
+                yield float(decoded.object_score[0]), bool(truths[t].any())
+
+
 def measure_reversed(model: Sighted, run: SightRun) -> dict[str, float]:
     """Of sentences about a motion, in how many the mask goes over when the clips run backwards.
 

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 import torch.nn.functional as F
 
 from virst_model.config import VirstConfig
-from virst_model.model.pointing import Guide
+from virst_model.model.pointing import Hint
 from virst_model.model.rotary import rotate_pairs
 
 # Cosines and sines (L, head_dim / 2) of rotary positions, float32; those of queries, of keys.
@@ -86,35 +86,35 @@ class SecondFusion(nn.Module):
             _DecoderLayer(dim, fusion.heads, fusion.dropout) for _ in range(fusion.layers)
         )
 
-    def forward(self, seg_BND: Tensor, s2_BTCgg: Tensor, guide: Guide | None = None) -> Tensor:
+    def forward(self, seg_BND: Tensor, s2_BTCgg: Tensor, hint: Hint | None = None) -> Tensor:
         """[ST] hidden states (B,N,D) and features (B or 1,T,C,g,g) -> prompts (B,N,T,C).
 
-        With a `guide`, of a model that points, what that adds is added.
+        With a `hint`, of a model that points, what that adds is added.
         """
-        x, memory, turns = self._start(seg_BND, s2_BTCgg, guide)
+        x, memory, turns = self._start(seg_BND, s2_BTCgg, hint)
         for layer in self.decoder:
             x = layer(x, memory, turns)
-        return _guided(x.unflatten(1, (seg_BND.shape[1], -1)), guide)
+        return _hinted(x.unflatten(1, (seg_BND.shape[1], -1)), hint)
 
     def look(
-        self, seg_BND: Tensor, s2_BTCgg: Tensor, guide: Guide | None = None
+        self, seg_BND: Tensor, s2_BTCgg: Tensor, hint: Hint | None = None
     ) -> tuple[Tensor, list[Tensor]]:
         """The prompts of `forward`, and where each layer looked, (B,heads,N,T,T,grid*grid).
 
         A weight belongs to the copy of an [ST] token at a frame (first T) and a cell of a frame
         (second T, row-major cells); the weights of a copy sum to 1. What Figure 5 shows.
         """
-        x, memory, turns = self._start(seg_BND, s2_BTCgg, guide)
+        x, memory, turns = self._start(seg_BND, s2_BTCgg, hint)
         tokens, frames = seg_BND.shape[1], s2_BTCgg.shape[1]
         looks = []
         for layer in self.decoder:
             weights = layer.cross_weights(x, memory, turns)
             looks.append(weights.unflatten(-1, (frames, -1)).unflatten(2, (tokens, -1)))
             x = layer(x, memory, turns)
-        return _guided(x.unflatten(1, (tokens, -1)), guide), looks
+        return _hinted(x.unflatten(1, (tokens, -1)), hint), looks
 
     def _start(
-        self, seg_BND: Tensor, s2_BTCgg: Tensor, guide: Guide | None
+        self, seg_BND: Tensor, s2_BTCgg: Tensor, hint: Hint | None
     ) -> tuple[Tensor, Tensor, Turns]:
         """First queries (B,N*T,C) ordered n, t; memory (B,T*grid*grid,C); angles of both."""
         frames = s2_BTCgg.shape[1]
@@ -130,10 +130,10 @@ class SecondFusion(nn.Module):
         times = times.repeat(seg_BND.shape[1], 1)
         turns = _turn(times, self.head_dim), _turn(cells, self.head_dim)
         memory = _share(memory, len(seg_BND))
-        if guide is not None:
+        if hint is not None:
             # After pooling: pooled maps stay one a frame, whatever is asked.
-            memory = memory + guide.memory
-            queries = queries + guide.queries.repeat(1, seg_BND.shape[1], 1)
+            memory = memory + hint.memory
+            queries = queries + hint.queries.repeat(1, seg_BND.shape[1], 1)
         return queries, memory, turns
 
 
@@ -146,18 +146,18 @@ class MlpFusion(nn.Module):
         hidden, dim = config.llm.hidden, config.segmenter.dim
         self.mlp = nn.Sequential(nn.Linear(hidden, hidden), nn.GELU(), nn.Linear(hidden, dim))
 
-    def forward(self, seg_BND: Tensor, s2_BTCgg: Tensor, guide: Guide | None = None) -> Tensor:
+    def forward(self, seg_BND: Tensor, s2_BTCgg: Tensor, hint: Hint | None = None) -> Tensor:
         """[ST] hidden states (B,N,D) and features (B or 1,T,C,g,g) -> prompts (B,N,T,C).
 
         Of the features only T is read. The result is a view: the same prompt at each frame, if
-        no `guide` adds to it.
+        no `hint` adds to it.
         """
         prompts = self.mlp(seg_BND)[:, :, None].expand(-1, -1, s2_BTCgg.shape[1], -1)
-        return _guided(prompts, guide)
+        return _hinted(prompts, hint)
 
 
-def _guided(prompts_BNTC: Tensor, guide: Guide | None) -> Tensor:
-    return prompts_BNTC if guide is None else prompts_BNTC + guide.prompts[:, None]
+def _hinted(prompts_BNTC: Tensor, hint: Hint | None) -> Tensor:
+    return prompts_BNTC if hint is None else prompts_BNTC + hint.prompts[:, None]
 
 
 class _DecoderLayer(nn.Module):

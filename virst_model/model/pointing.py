@@ -143,9 +143,9 @@ class Pointing(nn.Module):
             window=window[..., 0].float(),
         )
 
-    def guide(
+    def hint(
         self, places_BT2: Tensor, points_BTC: Tensor, presence_BT: Tensor, heat_BTL: Tensor
-    ) -> Guide:
+    ) -> Hint:
         """What the fusion and the decoder are told.
 
         Args:
@@ -160,7 +160,7 @@ class Pointing(nn.Module):
         point = torch.cat((places, waves(places), presence_BT[..., None]), dim=-1).to(dtype)
         presence = presence_BT[..., None].expand(-1, -1, heat_BTL.shape[-1])
         cells = torch.stack((heat_BTL, presence), dim=-1).to(dtype)
-        return Guide(
+        return Hint(
             queries=self.to_queries(point),
             memory=self.to_memory(cells).flatten(1, 2),
             prompts=self.to_prompt(shown),
@@ -174,7 +174,7 @@ class Pointing(nn.Module):
 
 
 @dataclass(frozen=True)
-class Guide:
+class Hint:
     """What pointing adds in the second fusion and to its prompts.
 
     Attributes:

@@ -23,7 +23,7 @@ from virst_model.model.features import (
     VisualTokens,
 )
 from virst_model.model.fusion import InitialFusion, MlpFusion, SecondFusion
-from virst_model.model.pointing import Guide, Pointed, Pointing, token_places
+from virst_model.model.pointing import Hint, Pointed, Pointing, token_places
 from virst_model.model.prompt import IGNORE, Prompt, Prompter, plain_sentence
 from virst_model.model.vlm import build_vlm
 
@@ -213,21 +213,21 @@ class Virst(nn.Module):
         """As `ground`, of clips that `join_clips` joined."""
         s2_TCgg = torch.cat([f.s2 for f in features])
         prompt = self.prompter.ask(plain_sentence(text), *wording)
-        states, guide = self.st_guide(tokens, s2_TCgg[None], prompt, fused)
+        states, hint = self.st_hint(tokens, s2_TCgg[None], prompt, fused)
         if cancelled():
             raise Cancelled(text)
-        return self.second_fusion(states, s2_TCgg[None], guide)[0].transpose(0, 1)
+        return self.second_fusion(states, s2_TCgg[None], hint)[0].transpose(0, 1)
 
-    def st_guide(
+    def st_hint(
         self,
         tokens: VisualTokens,
         s2_1TCgg: torch.Tensor,
         prompt: Prompt,
         fused: Sequence[int] | None = None,
-    ) -> tuple[torch.Tensor, Guide | None]:
-        """What the second fusion is given of one conversation: [ST] states (1, N, D) and a guide.
+    ) -> tuple[torch.Tensor, Hint | None]:
+        """What the second fusion is given of one conversation: [ST] states (1, N, D) and a hint.
 
-        The guide is None of a model that does not point. Arguments as for `ground`.
+        The hint is None of a model that does not point. Arguments as for `ground`.
         """
         states, hidden, _ = self.st_states([tokens.sequence], s2_1TCgg, [prompt])
         if self.pointing is None:
@@ -236,16 +236,16 @@ class Virst(nn.Module):
         read = hidden[:, start : start + clips * each].unflatten(1, (clips, each))
         pointed = self.pointing.point(states, read, tokens.embeds[None], tokens.places[None])
         fused = range(s2_1TCgg.shape[1]) if fused is None else fused
-        return states, self.guide(pointed, tokens.owners[None], fused)
+        return states, self.hint(pointed, tokens.owners[None], fused)
 
-    def guide(self, pointed: Pointed, owners_BKL: torch.Tensor, fused: Sequence[int]) -> Guide:
+    def hint(self, pointed: Pointed, owners_BKL: torch.Tensor, fused: Sequence[int]) -> Hint:
         """What fusion and decoder are told of the frames `fused` of the clips' frames."""
         frames = torch.as_tensor(list(fused), device=self.device)
         cells = self.pointing.cells(pointed.heat(owners_BKL))
         places = pointed.places.flatten(1, 2)[:, frames]
         presence = pointed.presence.flatten(1, 2)[:, frames].sigmoid()
         points = self.segmenter.encode_points(places.flip(-1))
-        return self.pointing.guide(places, points, presence, cells[:, frames])
+        return self.pointing.hint(places, points, presence, cells[:, frames])
 
     def st_states(
         self,

@@ -100,18 +100,18 @@ def predict(
         return Prediction(scores=scores, features=features)
     s2_STCgg = encoded.of_videos(frames.window)
     s2_BTCgg = s2_STCgg[sentences.video]
-    pointed = guide = reads = None
+    pointed = hint = reads = None
     if model.pointing is None:
         states_BND, tokens, reads = _converse(model, batch, objective, clips_KLU, s2_BTCgg)
     else:
         states_BND, tokens, pointed = _converse_and_point(model, batch, clips_KLU, s2_STCgg)
-        guide = model.guide(pointed.pointed, pointed.owners, _places_in_clips(frames))
+        hint = model.hint(pointed.pointed, pointed.owners, _places_in_clips(frames))
     if not frames.segmented:
         return Prediction(tokens=tokens, scores=scores, features=features, pointed=pointed)
     if heads is not None and objective.look:
-        prompts_BNTC, looks = model.second_fusion.look(states_BND, s2_BTCgg, guide)
+        prompts_BNTC, looks = model.second_fusion.look(states_BND, s2_BTCgg, hint)
     else:
-        prompts_BNTC, looks = model.second_fusion(states_BND, s2_BTCgg, guide), None
+        prompts_BNTC, looks = model.second_fusion(states_BND, s2_BTCgg, hint), None
     words: tuple[list[int], ...] = ()
     if heads is not None:
         words = tuple(model.tokenizer.encode(f" {text}").ids for text in sentences.texts)

@@ -160,6 +160,8 @@ class Stage:
         checkpointing: computes activations again in the backward pass, to save memory.
         draws: what a micro-batch is.
         build: what the model is changed to before it trains.
+        absence: when it has trained, the score from which on an object is there is chosen on
+            held-out worlds (`train.absence`).
     """
 
     name: str
@@ -179,6 +181,7 @@ class Stage:
     clip: float = 1.0
     checkpointing: bool = False
     build: Build = Build()
+    absence: bool = False
 
 
 SCHEDULES = ("constant", "linear", "cosine")
@@ -353,6 +356,7 @@ _FOLLOW = replace(
     draws=replace(TRUNKS[-1].draws, filmed=0.5, windows=(4, 8, 16, 16, 24)),
     objective=Objective(point=0.5, raw_masks=True, tracked_apart=True, occ=0.3),
     lr=5e-4,
+    absence=True,
 )
 # How [ST] learns to point, on the encoders of `EYES`, then fusion and decoder to look there, and
 # then the memory to follow.

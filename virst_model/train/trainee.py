@@ -17,6 +17,7 @@ from virst_model.checkpoints.load import build, load, load_stored, save
 from virst_model.config import tiny
 from virst_model.model.features import FrameFeatures
 from virst_model.model.virst import Virst
+from virst_model.train.absence import settle_absence
 from virst_model.train.batches import Batch
 from virst_model.train.criterion import Watched, criterion, watch
 from virst_model.train.forward import predict
@@ -38,12 +39,14 @@ class Trainee(nn.Module):
     Attributes:
         model: its language model holds the adapters, where there are any.
         heads: or None.
+        stage: what it is trained in.
     """
 
     def __init__(self, model: Virst, heads: Heads | None, stage: Stage) -> None:
         """Raises SettingsError where a pattern of the stage matches no parameter."""
         super().__init__()
         self.model, self.heads = model.train(), heads
+        self.stage = stage
         self._objective = stage.objective
         self._checkpointing = stage.checkpointing
         # In a tuple, or its parameters, which are the model's, would be counted twice.
@@ -143,7 +146,10 @@ def save_weights(trainee: Trainee, folder: Path) -> None:
     What was trained or merged is in float32 (`Trainee.merge`). The trainee does not train any
     more.
     """
-    save(trainee.merge(), folder, dtype=None)
+    model = trainee.merge()
+    if trainee.stage.absence:
+        settle_absence(model)
+    save(model, folder, dtype=None)
     if trainee.heads is not None:
         state = {name: x.detach().cpu() for name, x in trainee.heads.state_dict().items()}
         save_file(state, folder / HEADS)
