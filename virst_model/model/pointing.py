@@ -9,7 +9,6 @@ points at goes into the second fusion and, with its prompts, into the mask decod
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 import math
 
@@ -119,7 +118,7 @@ class Pointing(nn.Module):
         """
         asked = states_BND.flatten(1)
         tokens = torch.cat((hidden_BKLD, embeds_BKLD), dim=-1)
-        scale = tokens.shape[-1] ** -0.5 * math.sqrt(2)
+        scale = states_BND.shape[-1] ** -0.5
         logits = scale * (self.key(tokens) @ self.query(asked)[:, None, :, None])[..., 0]
         each = asked[:, None].expand(-1, logits.shape[1], -1)
         null = self.null(torch.cat((each, hidden_BKLD.mean(dim=2)), dim=-1))
@@ -195,5 +194,4 @@ def _zero(layer: nn.Linear) -> nn.Linear:
 
 
 def _mlp(before: int, after: int) -> nn.Sequential:
-    layers: tuple[Callable, ...] = (nn.Linear(before, _INNER), nn.GELU(), nn.Linear(_INNER, after))
-    return nn.Sequential(*layers)
+    return nn.Sequential(nn.Linear(before, _INNER), nn.GELU(), nn.Linear(_INNER, after))
