@@ -383,7 +383,8 @@ def forward(model: Virst) -> None:
     frame_HW3 = np.random.default_rng(0).integers(0, 256, (90, 160, 3), dtype=np.uint8)
     features = model.encode_frame(frame_HW3)
     tokens = model.encode_clip([model.clip_pixels(frame_HW3)] * 4)
-    assert tokens.shape == (model.config.tome.tokens, model.config.llm.hidden)
+    shape = (1, model.config.tome.tokens, model.config.llm.hidden)
+    assert tokens.embeds.shape == shape
     prompts_TNC = model.ground([tokens], [features, features], "the red ball")
     assert prompts_TNC.shape == (2, 10, segmenter.dim)
     anchor = model.decode_anchor(features, prompts_TNC[0])
