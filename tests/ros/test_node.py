@@ -293,6 +293,36 @@ def test_a_crash_ends_the_process_with_an_error(start_scripted, robot):
     assert robot.spin_until(lambda: robot.level == b"\x02")
 
 
+def test_a_frame_at_which_the_model_fails_costs_one_frame(start_scripted, robot):
+    process = start_scripted("-p", "model:=fails", "-p", "query:=red")
+    robot.answer_to(image(red_square(), 1.0))
+    for number in range(1, 4):
+        robot.publish(image(red_square(first_blue=255), 1.0 + number))
+        assert robot.counts("failed_frames", number)
+    robot.answer_to(image(red_square(), 9.0))
+
+    assert [mask.header.stamp.sec for mask in robot.masks if 1 < mask.header.stamp.sec < 9] == []
+    assert robot.level == b"\x01"
+    assert "MemoryError: scripted" in robot.message
+    assert process.output.count("no answer to a frame") == 1
+    assert len(process.output) < 50_000
+
+
+def test_failures_that_repeat_end_the_process_and_are_in_diagnostics(start_scripted, robot):
+    arguments = ("-p", "model:=fails", "-p", "query:=red", "-p", "failed_frames_limit:=3")
+    process = start_scripted(*arguments)
+    stamps = iter(range(1, 1_000_000))
+
+    def publish_and_look() -> bool:
+        robot.publish(image(red_square(first_blue=255), float(next(stamps))))
+        return process.popen.poll() is not None
+
+    assert robot.spin_until(publish_and_look)
+    assert process.popen.returncode == 1
+    assert robot.spin_until(lambda: robot.level == b"\x02")
+    assert "3 frames in a row failed" in robot.message
+
+
 @pytest.mark.parametrize("script", ["quick", "late"])
 def test_sigint_ends_it_at_any_time(start_scripted, robot, gate, script):
     process = start_scripted("-p", f"model:={script}", active=False)

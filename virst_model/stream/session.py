@@ -168,7 +168,9 @@ class Session:
         Raises:
             GroundingError: a grounding has failed. This frame gets no answer; the stream can go
                 on, and the query is asked again when it is due.
-            RuntimeError: the session is closed.
+            RuntimeError: the session is closed. Also what the model raises, out of memory (torch's
+                error is a RuntimeError, the machine's a MemoryError) or else: this frame gets no
+                answer, and the stream can go on (docs/stream.md, rule 17).
             ValueError: not a frame.
         """
         if self._closed:
@@ -189,7 +191,7 @@ class Session:
         self._start_groundings(t)
         self._take_results(t)
         for track in self._tracks.values():
-            self._counts["contradictions"] += track.advance(t, self._window)
+            self._counts["contradictions"] += self._advance(track, t)
         self._follow(t, frame_HW3, sampled)
         return compose(t, stamp_s, self.tracks, *frame_HW3.shape[:2])
 
@@ -257,6 +259,13 @@ class Session:
             self._counts["groundings"] += 1
             self._grounding_ms.append(result.ms)
             self._grounding_ms_p50 = statistics.median(self._grounding_ms)
+
+    def _advance(self, track: Track, t: int) -> bool:
+        try:
+            return track.advance(t, self._window)
+        except Exception:
+            track.reset()  # half of an answer may be in its memory
+            raise
 
     def _follow(self, t: int, frame_HW3: np.ndarray, sampled: WindowFrame | None) -> None:
         """Tracks the frame for all queries that follow their object, as one batch."""

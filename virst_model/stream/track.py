@@ -128,7 +128,7 @@ class Track:
 
     def is_due(self, window: Window, reground_every: int) -> bool:
         """Whether to ask now: at 4, 8, 16, ... frames, then each `reground_every` sampled ones."""
-        if self.grounding is not None:
+        if self.grounding is not None or not window.snapshot():
             return False
         if self._asked_size < self._window_size:
             size = CLIP_FRAMES * len(window.snapshot())
@@ -276,4 +276,5 @@ def _iou(a: torch.Tensor, b: torch.Tensor) -> float:
 
 
 def _between(window: Window, after_t: int, before_t: int) -> list[WindowFrame]:
-    return [frame for frame in window.frames() if after_t < frame.t < before_t]
+    encoded = [frame for frame in window.frames() if frame.features is not None]
+    return [frame for frame in encoded if after_t < frame.t < before_t]
