@@ -29,10 +29,11 @@ from sensor_msgs.msg import CompressedImage, Image
 from virst_interfaces.srv import SetQuery
 from virst_model.answer import Query, StepResult
 from virst_model.errors import InputError
-from virst_ros import convert, diagnosis
+from virst_ros import convert, diagnosis, troubles
 from virst_ros.declaration import declare, read
 from virst_ros.lifecycle import FAILURE, SUCCESS, UNCONFIGURED, transition
 from virst_ros.meter import Meter
+from virst_ros.notices import Notices
 from virst_ros.parameters import ParameterError, Parameters
 from virst_ros.publishers import Publishers
 from virst_ros.qos import NEWEST_IMAGE
@@ -101,6 +102,8 @@ class SegmentNode(LifecycleNodeMixin, Node):
         self.state = UNCONFIGURED  # of the lifecycle, for people
         self.failure = ""
         self.meter = Meter()
+        logger = self.get_logger()
+        self._notices = Notices(logger.warning, logger.info)
         self._queries: Mailbox[tuple[Query, ...]] = Mailbox()
         self.book = QueryBook(self._queries.put)
         self._configured: Configured | None = None
@@ -221,6 +224,8 @@ class SegmentNode(LifecycleNodeMixin, Node):
     def _publish_diagnostics(self) -> None:
         configured = self._configured  # another thread may be cleaning up
         tracker = configured.tracker if configured else None
+        session = tracker.stream.session.stats() if tracker else {}
+        states = tracker.states if tracker else {}
         snapshot = diagnosis.Snapshot(
             self.get_fully_qualified_name(),
             self.state,
@@ -230,8 +235,12 @@ class SegmentNode(LifecycleNodeMixin, Node):
             failure=self.failure,
             device=tracker.stream.device if tracker else "",
             queries=self.book.queries,
-            states=tracker.states if tracker else {},
-            session=tracker.stream.session.stats() if tracker else {},
+            states=states,
+            session=session,
+            warnings=self._notices.look(
+                troubles.overdue(session, self.parameters.grounding_limit_s),
+                troubles.unanswered(states, self.meter.remark("failed_groundings")),
+            ),
         )
         message = diagnosis.report(snapshot)
         message.header.stamp = self.get_clock().now().to_msg()

@@ -53,12 +53,14 @@ class Stream:
         known_words: words that the model was trained on; empty: not known.
         device: where the model runs, for people.
         recoverable: errors that cost one frame and not the stream, unless they repeat.
+        groundings: errors of the language model; they cost one frame, however many they are.
     """
 
     session: SessionLike
     known_words: tuple[str, ...] = ()
     device: str = "cpu"
     recoverable: tuple[type[Exception], ...] = ()
+    groundings: tuple[type[Exception], ...] = ()
 
 
 @dataclass(frozen=True)
@@ -99,6 +101,7 @@ def open_stream(parameters: Parameters) -> Stream:
     import torch
 
     import virst_model
+    from virst_model.stream.grounder import GroundingError
 
     torch.set_num_threads(parameters.tracker_threads or torch.get_num_threads())
     dtype = None if parameters.dtype == "auto" else getattr(torch, parameters.dtype)
@@ -111,11 +114,14 @@ def open_stream(parameters: Parameters) -> Stream:
         reground_every=parameters.reground_every,
         alpha=parameters.alpha,
         encode_when_idle=parameters.encode_when_idle,
+        grounding_limit_s=parameters.grounding_limit_s,
         grounder_threads=parameters.grounder_threads,
     )
     session = virst_model.Session(model, options)
     session.warm_up()
-    return Stream(session, model.config.known_words, str(model.device), FRAME_ERRORS)
+    return Stream(
+        session, model.config.known_words, str(model.device), FRAME_ERRORS, (GroundingError,)
+    )
 
 
 class Tracker:
@@ -153,6 +159,8 @@ class Tracker:
             self._answer(item)
         except ImageError as error:
             self._fault("bad_frames", str(error))
+        except self.stream.groundings as error:
+            self._count_failure("failed_groundings", error)
         except self.stream.recoverable as error:
             self._fail(error)
         else:
@@ -175,7 +183,7 @@ class Tracker:
         self._meter.time("latency", (time.monotonic() - item.arrived_s) * 1e3)
 
     def _fail(self, error: Exception) -> None:
-        """Counts a frame without an answer; said, with the traceback, once in a while."""
+        """A frame at which the model failed. Raises RepeatedFailure."""
         self._failed_in_a_row += 1
         limit = self._failed_frames_limit
         if self._failed_in_a_row >= limit:
@@ -183,9 +191,13 @@ class Tracker:
                 f"{limit} frames in a row failed (failed_frames_limit), the last by "
                 f"{shown_error(error)}"
             ) from error
-        is_news = self._meter.since_s("failed_frames") > SAID_AGAIN_AFTER_S
-        text = f"no answer to a frame: {shown_error(error)}"
-        self._meter.count("failed_frames", text)
+        self._count_failure("failed_frames", error)
+
+    def _count_failure(self, counter: str, error: Exception) -> None:
+        """The log has the first of many that follow one another, with its traceback."""
+        is_news = self._meter.since_s(counter) > SAID_AGAIN_AFTER_S
+        text = f"a frame without an answer: {shown_error(error)}"
+        self._meter.count(counter, text)
         if is_news:
             self._outlets.say(f"{text}\n{shown_traceback(error)}")
 

@@ -304,7 +304,7 @@ def test_a_frame_at_which_the_model_fails_costs_one_frame(start_scripted, robot)
     assert [mask.header.stamp.sec for mask in robot.masks if 1 < mask.header.stamp.sec < 9] == []
     assert robot.level == b"\x01"
     assert "MemoryError: scripted" in robot.message
-    assert process.output.count("no answer to a frame") == 1
+    assert process.output.count("a frame without an answer") == 1
     assert len(process.output) < 50_000
 
 
@@ -321,6 +321,20 @@ def test_failures_that_repeat_end_the_process_and_are_in_diagnostics(start_scrip
     assert process.popen.returncode == 1
     assert robot.spin_until(lambda: robot.level == b"\x02")
     assert "3 frames in a row failed" in robot.message
+
+
+def test_a_language_model_that_is_overdue_is_a_warning_until_it_answers(
+    start_scripted, robot, gate
+):
+    process = start_scripted("-p", "model:=mute", "-p", "query:=red")
+    robot.answer_to(image(red_square(), 1.0))
+    assert robot.spin_until(lambda: "grounding_limit_s is 60" in robot.message)
+    assert robot.level == b"\x01"
+    assert robot.counted_now("failed_frames") == 0
+
+    gate.touch()
+    assert robot.spin_until(lambda: "the language model is back" in process.output)
+    assert process.output.count("has not answered for 61 s") == 1
 
 
 @pytest.mark.parametrize("script", ["quick", "late"])

@@ -25,6 +25,10 @@ class Forgetful(Exception):
     """An error that costs one frame."""
 
 
+class Mute(Forgetful):
+    """An error of the language model's."""
+
+
 class Scripted:
     """Answers with an empty mask; raises what it is told to."""
 
@@ -72,7 +76,7 @@ class Stage:
             lambda: 1000.0,
             self.said.append,
         )
-        stream = Stream(self.session, recoverable=(Forgetful,))
+        stream = Stream(self.session, recoverable=(Forgetful,), groundings=(Mute,))
         self.tracker = Tracker(
             stream, choose_backend("rosbags"), self.queries, outlets, self.meter, LIMIT
         )
@@ -119,12 +123,23 @@ def test_failed_frames_are_said_once_and_none_at_great_length():
         stage.frame(second + 1.0)
 
     (said,) = stage.said
-    assert said.startswith("no answer to a frame: Forgetful: xxx")
+    assert said.startswith("a frame without an answer: Forgetful: xxx")
     assert "in step" in said, "no traceback"
     assert len(said) < 20_000 and "\x1b" not in said
     assert stage.warnings == []
     assert stage.meter.counted("failed_frames") == LIMIT - 1
     assert len(stage.meter.remark("failed_frames")) < 1000
+
+
+def test_failed_groundings_are_counted_apart_and_never_end_it():
+    stage = Stage()
+    stage.session.error = Mute("x" * 10**6)
+    for second in range(2 * LIMIT):
+        stage.frame(second + 1.0)
+
+    assert len(stage.said) == 1 and len(stage.said[0]) < 20_000
+    assert stage.meter.counted("failed_groundings") == 2 * LIMIT
+    assert stage.meter.counted("failed_frames") == 0
 
 
 def test_failures_in_a_row_end_it_and_others_do_not():

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import torch
 
-from virst_model.answer import LOST, SEARCHING, TRACKING, Query
+from virst_model.answer import FAILED, LOST, SEARCHING, TRACKING, Query
 from virst_model.config import CLIP_FRAMES
 from virst_model.model.features import Decoded, MemoryEntry
 from virst_model.model.memory import Memory
@@ -95,6 +95,7 @@ class Track:
 
     searching -> tracking once an answer shows the object and the cached frames are replayed;
     any -> lost after two answers in a row without it; lost -> searching when one shows it.
+    searching -> failed where the question fails; failed -> searching with the next answer.
     """
 
     def __init__(
@@ -150,9 +151,16 @@ class Track:
             self.grounding.cancelled.set()
             self.grounding = None
 
+    def fail(self) -> None:
+        """The question has no answer, or none in time: says so, unless there is an earlier one."""
+        if self.state == SEARCHING and self._pending is None and self._replayed_t is None:
+            self.state = FAILED
+
     def take(self, result: GroundingResult) -> None:
         """Brings in the anchors of `result`, in place of earlier ones that are still pending."""
         self.grounding = None
+        if self.state == FAILED:
+            self.state = SEARCHING
         self._pending = PendingAnchors(result, self._alpha)
 
     # Following the object.
