@@ -15,6 +15,7 @@ from std_msgs.msg import Header
 from virst_interfaces.msg import Segmentation, SegmentationArray
 from virst_model.answer import StepResult
 from virst_model.errors import InputError
+from virst_ros import complaints
 
 # Bytes a pixel. yuv422 is UYVY, as sensor_msgs defines it.
 PIXEL_BYTES = {
@@ -171,7 +172,8 @@ def _decode(message: CompressedImage) -> np.ndarray:
     if data[:2].tobytes() == JPEG_START and not data.tobytes().rstrip(b"\0").endswith(JPEG_END):
         raise ImageError(f"the JPEG is cut off: {fault}")
     try:
-        bgr_HW3 = cv2.imdecode(data, cv2.IMREAD_COLOR)
+        with complaints.kept_out():
+            bgr_HW3 = cv2.imdecode(data, cv2.IMREAD_COLOR)
     except cv2.error as error:
         raise ImageError(f"the compressed image cannot be read: {fault}: {error}") from error
     if bgr_HW3 is None:

@@ -10,6 +10,7 @@ from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
 
 from virst_model.answer import Query
 from virst_ros.meter import Meter, resident_mib
+from virst_ros.text import shown
 
 # Counters that say that something is wrong with what comes in.
 FAULTS = (
@@ -22,6 +23,8 @@ FAULTS = (
 )
 # A fault makes the state a warning for so long; so does an active node without images.
 RECENT_S = 5.0
+# Characters of one text; a query has up to a thousand, and its state.
+LONGEST = 1100
 
 
 @dataclass(frozen=True)
@@ -55,9 +58,9 @@ def report(node: Snapshot) -> DiagnosticArray:
     status = DiagnosticStatus(
         level=level,
         name=f"{node.name.lstrip('/')}: segmentation",
-        message=message,
+        message=shown(message, LONGEST),
         hardware_id=node.device,
-        values=[KeyValue(key=key, value=value) for key, value in _values(node).items()],
+        values=[KeyValue(key=k, value=shown(v, LONGEST)) for k, v in _values(node).items()],
     )
     return DiagnosticArray(status=[status])
 

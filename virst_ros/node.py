@@ -207,7 +207,7 @@ class SegmentNode(LifecycleNodeMixin, Node):
     ) -> SetQuery.Response:
         verdict = self.book.submit(request.query, request.append)
         self.get_logger().info(
-            f"query {verdict.query_id}, {request.query[:80]!r}: {verdict.message}"
+            f"query {verdict.query_id}, '{shown(request.query, 80)}': {shown(verdict.message)}"
         )
         response.success, response.message = verdict.success, verdict.message
         response.query_id = verdict.query_id
@@ -293,7 +293,8 @@ class SegmentNode(LifecycleNodeMixin, Node):
             self.book.known_words = frozenset(stream.known_words)
             for query in self.book.queries:
                 self.get_logger().info(
-                    f"query {query.id}, {query.text!r}: {self.book.remark(query.text)}"
+                    f"query {query.id}, '{shown(query.text, 80)}': "
+                    f"{shown(self.book.remark(query.text))}"
                 )
             configured = Configured(
                 frames,
@@ -373,7 +374,9 @@ def main(
         try:
             node = SegmentNode(open_stream, stopping)
         except (ParameterError, ParameterException) as error:
-            rclpy.logging.get_logger("segment").error(f"cannot start: {error}")
+            rclpy.logging.get_logger("segment").error(
+                f"cannot start: {shown(str(error), LONGEST_ADVICE)}"
+            )
             return 1
         return _run(node)
     finally:

@@ -179,6 +179,22 @@ def test_broken_images_are_counted_and_the_node_goes_on(start_scripted, robot):
     assert "/virst/image: data has 57500 bytes" in process.output
 
 
+def test_a_long_and_dirty_text_from_outside_stays_out_of_log_and_diagnostics(
+    start_scripted, robot
+):
+    process = start_scripted("-p", "query:=red")
+    robot.answer_to(image(red_square(), 1.0))
+    for number in range(1, 4):
+        message = image(red_square(), 1.0, encoding="\x1b[2J" + "e" * 10**6)
+        message.header.frame_id = "\x1b[2J" + "f" * 10**6
+        robot.publish(message)
+        assert robot.counts("bad_frames", number)
+
+    assert len(robot.message) < 2000 and max(map(len, robot.diagnostics.values())) < 2000
+    assert "encoding '\\x1b[2Jeee" in robot.message
+    assert len(process.output) < 20_000 and "\x1b[2J" not in process.output
+
+
 def test_another_size_and_stamps_that_jump_back_are_counted(start_scripted, robot):
     start_scripted("-p", "query:=red")
     robot.answer_to(image(red_square(), 10.0))
