@@ -21,7 +21,7 @@ FAULTS = (
     "size_changes",
     "stamp_jumps",
 )
-# A fault makes the state a warning for so long; so does an active node without images.
+# A fault makes the state a warning for so long.
 RECENT_S = 5.0
 # Characters of one text; a query has up to a thousand, and its state.
 LONGEST = 1100
@@ -78,8 +78,6 @@ def _judge(node: Snapshot) -> tuple[bytes, str]:
         )
     if node.warnings:
         return DiagnosticStatus.WARN, "; ".join(node.warnings)
-    if node.state == "active" and meter.since_s("received") > RECENT_S:
-        return DiagnosticStatus.WARN, f"no images on {node.image_topic}"
     return DiagnosticStatus.OK, node.state
 
 

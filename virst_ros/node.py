@@ -38,6 +38,7 @@ from virst_ros.parameters import ParameterError, Parameters
 from virst_ros.publishers import Publishers
 from virst_ros.qos import NEWEST_IMAGE
 from virst_ros.query_book import QueryBook
+from virst_ros.silence import silence
 from virst_ros.text import shown, shown_error, shown_traceback
 from virst_ros.tracker import CameraMessage, Outlets, Stream, Tracker, open_stream
 from virst_ros.worker import Mailbox, Worker
@@ -149,6 +150,7 @@ class SegmentNode(LifecycleNodeMixin, Node):
         outcome = super().on_activate(state)
         kind = CompressedImage if self.parameters.image_transport == "compressed" else Image
         on_image = functools.partial(self._on_image, self._configured.frames)
+        self.meter.count("activated")
         self._subscription = self.create_subscription(
             kind, self.image_topic, on_image, NEWEST_IMAGE
         )
@@ -226,6 +228,7 @@ class SegmentNode(LifecycleNodeMixin, Node):
         tracker = configured.tracker if configured else None
         session = tracker.stream.session.stats() if tracker else {}
         states = tracker.states if tracker else {}
+        silent_s = min(self.meter.since_s("received"), self.meter.since_s("activated"))
         snapshot = diagnosis.Snapshot(
             self.get_fully_qualified_name(),
             self.state,
@@ -238,6 +241,7 @@ class SegmentNode(LifecycleNodeMixin, Node):
             states=states,
             session=session,
             warnings=self._notices.look(
+                silence(self, self.image_topic, self._subscription, silent_s),
                 troubles.overdue(session, self.parameters.grounding_limit_s),
                 troubles.unanswered(states, self.meter.remark("failed_groundings")),
             ),
@@ -258,13 +262,9 @@ class SegmentNode(LifecycleNodeMixin, Node):
             f"{self.image_topic}: {shown(text)}", throttle_duration_sec=WARN_EVERY_S
         )
 
-    def _say(self, text: str) -> None:
-        self.get_logger().error(text)
-
     def _set_up_tracker(self, backend: convert.Backend) -> Tracker:
-        outlets = Outlets(
-            self._publish, self._warn, lambda: self.get_clock().now().nanoseconds * 1e-9, self._say
-        )
+        now_s = lambda: self.get_clock().now().nanoseconds * 1e-9  # noqa: E731
+        outlets = Outlets(self._publish, self._warn, now_s, self.get_logger().error)
         stream = self._open_stream(self.parameters)
         limit = self.parameters.failed_frames_limit
         return Tracker(stream, backend, self._queries, outlets, self.meter, limit)

@@ -223,6 +223,22 @@ def test_compressed_images(start_scripted, robot):
     assert 300 < np.count_nonzero(pixels(mask)) < 500
 
 
+def test_silence_speaks_once_and_says_why_until_images_come(start_scripted, robot, ros_node):
+    ros_node.destroy_publisher(robot.camera)
+    wrong = ros_node.create_publisher(CompressedImage, "/virst/image", 1)
+    process = start_scripted("-p", "query:=red", active=False)
+    assert robot.spin_until(lambda: "/virst_test publishes sensor_msgs" in robot.message)
+    assert robot.level == b"\x01"
+    assert "sensor_msgs/msg/CompressedImage, the node takes sensor_msgs/msg/Image" in robot.message
+
+    ros_node.destroy_publisher(wrong)
+    robot.camera = ros_node.create_publisher(Image, "/virst/image", 1)
+    robot.answer_to(image(red_square(), 1.0))
+    assert robot.spin_until(lambda: robot.level == b"\x00")
+    assert robot.spin_until(lambda: "images come on /virst/image" in process.output)
+    assert process.output.count("no images on /virst/image") == 1
+
+
 def test_overlay_is_drawn_for_those_who_listen(start_scripted, robot, ros_node):
     start_scripted("-p", "query:=red")
     robot.answer_to(image(red_square(), 1.0))
