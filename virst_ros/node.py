@@ -37,6 +37,7 @@ from virst_ros.notices import Notices
 from virst_ros.parameters import ParameterError, Parameters
 from virst_ros.publishers import Publishers
 from virst_ros.qos import NEWEST_IMAGE
+from virst_ros.query_board import QueryBoard
 from virst_ros.query_book import QueryBook
 from virst_ros.silence import silence
 from virst_ros.text import shown, shown_error, shown_traceback
@@ -106,7 +107,8 @@ class SegmentNode(LifecycleNodeMixin, Node):
         logger = self.get_logger()
         self._notices = Notices(logger.warning, logger.info)
         self._queries: Mailbox[tuple[Query, ...]] = Mailbox()
-        self.book = QueryBook(self._queries.put)
+        self._board = QueryBoard(self)
+        self.book = QueryBook(self._on_queries)
         self._configured: Configured | None = None
         self._subscription: Subscription | None = None  # while it is active
         self._diagnostics = self.create_publisher(DiagnosticArray, "/diagnostics", 10)
@@ -223,6 +225,10 @@ class SegmentNode(LifecycleNodeMixin, Node):
             return SetParametersResult(successful=False, reason=reason)
         return SetParametersResult(successful=True)
 
+    def _on_queries(self, queries: tuple[Query, ...]) -> None:
+        self._queries.put(queries)
+        self._board.set_queries(queries)
+
     def _publish_diagnostics(self) -> None:
         configured = self._configured  # another thread may be cleaning up
         tracker = configured.tracker if configured else None
@@ -256,6 +262,7 @@ class SegmentNode(LifecycleNodeMixin, Node):
         self, message: Image | CompressedImage, frame_HW3: np.ndarray, result: StepResult
     ) -> None:
         self._configured.publishers.publish(message, frame_HW3, result)
+        self._board.show(result.results)
 
     def _warn(self, text: str) -> None:
         self.get_logger().warning(

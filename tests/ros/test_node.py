@@ -288,6 +288,49 @@ def test_lifecycle(start_scripted, robot, gate):
     assert robot.set_query("red").query_id == 3
 
 
+def standing(message) -> list[tuple[int, int, str, str]]:
+    return [(q.id, q.label, q.text, q.state) for q in message.queries]
+
+
+def test_who_comes_late_knows_the_queries_and_their_states(start_scripted, robot):
+    start_scripted()
+    robot.set_query("the red circle")
+    robot.set_query("red", append=True)
+    robot.answer_to(image(red_square(), 1.0))
+
+    robot.listen_to_queries()
+    assert robot.spin_until(lambda: robot.queries)
+    (message,) = robot.queries
+    tracked = [(1, 1, "the red circle", "tracking"), (2, 2, "red", "tracking")]
+    assert standing(message) == tracked
+    assert [(q.score, q.presence) for q in message.queries] == [(0.75, 0.5)] * 2
+    assert all(0 < q.since.sec <= message.stamp.sec for q in message.queries)
+
+    for stamp_s in (2.0, 3.0, 4.0):
+        robot.answer_to(image(red_square(), stamp_s))
+    robot.set_query("the circle", append=True)
+    assert robot.spin_until(lambda: len(robot.queries) == 2)
+    assert standing(robot.queries[1]) == [*tracked, (3, 3, "the circle", "searching")]
+    assert robot.queries[1].queries[0].since == message.queries[0].since
+    robot.answer_to(image(red_square(), 5.0))
+    assert robot.spin_until(lambda: len(robot.queries) == 3)
+    assert standing(robot.queries[2]) == [*tracked, (3, 3, "the circle", "tracking")]
+    robot.set_query("")
+    assert robot.spin_until(lambda: robot.queries and not robot.queries[-1].queries)
+    assert len(robot.queries) == 4, "not on change only"
+
+
+def test_the_queries_of_an_inactive_node_are_known(start_scripted, robot):
+    robot.listen_to_queries()
+    start_scripted("-p", "autostart:=false", "-p", "query:=red", active=False)
+    assert robot.spin_until(lambda: robot.queries)
+    assert standing(robot.queries[-1]) == []
+    assert robot.change("configure")
+    assert robot.spin_until(lambda: standing(robot.queries[-1]) == [(1, 1, "red", "searching")])
+    assert robot.change("cleanup")
+    assert robot.spin_until(lambda: standing(robot.queries[-1]) == [])
+
+
 def test_diagnostics(start_scripted, robot):
     start_scripted("-p", "query:=the red circle")
     for _ in range(5):
