@@ -75,7 +75,8 @@ def image_to_array(message: Image | CompressedImage, backend: Backend) -> np.nda
     Raises ImageError.
     """
     if isinstance(message, CompressedImage):
-        return _decode(message)
+        with complaints.kept_out():
+            return _decode(message)
     _check(message)
     if message.encoding == "rgb8":
         return np.ascontiguousarray(_rows(message)).reshape(message.height, message.width, 3)
@@ -172,8 +173,7 @@ def _decode(message: CompressedImage) -> np.ndarray:
     if data[:2].tobytes() == JPEG_START and not data.tobytes().rstrip(b"\0").endswith(JPEG_END):
         raise ImageError(f"the JPEG is cut off: {fault}")
     try:
-        with complaints.kept_out():
-            bgr_HW3 = cv2.imdecode(data, cv2.IMREAD_COLOR)
+        bgr_HW3 = cv2.imdecode(data, cv2.IMREAD_COLOR)
     except cv2.error as error:
         raise ImageError(f"the compressed image cannot be read: {fault}: {error}") from error
     if bgr_HW3 is None:

@@ -2,10 +2,10 @@
 
 import traceback
 
-# Of one text, and of one line of a traceback.
-MOST_CHARACTERS = 300
-# Of a traceback; where there are more, the first and the last are shown.
+MOST_CHARACTERS = 600
+# Of a traceback: lines, of which the first and the last are shown, and characters of a line.
 MOST_LINES = 40
+MOST_OF_A_LINE = 300
 
 
 def shown(text: str, at_most: int = MOST_CHARACTERS) -> str:
@@ -32,7 +32,7 @@ def shown_traceback(error: BaseException) -> str:
     if left_out > 0:
         half = MOST_LINES // 2
         lines[half:-half] = [f"... ({left_out} more lines)"]
-    return "\n".join(shown(line) for line in lines)
+    return "\n".join(shown(line, MOST_OF_A_LINE) for line in lines)
 
 
 def _escaped(character: str) -> str:
