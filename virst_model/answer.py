@@ -7,6 +7,7 @@ import numpy as np
 SEARCHING = "searching"
 TRACKING = "tracking"
 LOST = "lost"
+FAILED = "failed"
 
 
 @dataclass(frozen=True)
@@ -30,7 +31,7 @@ class QueryResult:
 
     Attributes:
         id, label, text: the query's.
-        state: SEARCHING, TRACKING or LOST; the mask is empty unless TRACKING.
+        state: SEARCHING, TRACKING, LOST or FAILED; the mask is empty unless TRACKING.
         score: predicted IoU, 0..1.
         presence: sigmoid of the object score, 0..1.
         mask_HW: bool, at the camera's size.

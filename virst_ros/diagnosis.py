@@ -10,11 +10,21 @@ from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
 
 from virst_model.answer import Query
 from virst_ros.meter import Meter, resident_mib
+from virst_ros.text import shown
 
 # Counters that say that something is wrong with what comes in.
-FAULTS = ("bad_frames", "failed_frames", "unstamped_frames", "size_changes", "stamp_jumps")
-# A fault makes the state a warning for so long; so does an active node without images.
+FAULTS = (
+    "bad_frames",
+    "failed_frames",
+    "failed_groundings",
+    "unstamped_frames",
+    "size_changes",
+    "stamp_jumps",
+)
+# A fault makes the state a warning for so long.
 RECENT_S = 5.0
+# Characters of one text; a query has up to a thousand, and its state.
+LONGEST = 1100
 
 
 @dataclass(frozen=True)
@@ -24,8 +34,9 @@ class Snapshot:
     Attributes:
         state: of the lifecycle.
         failure: why it cannot go on; empty where it can.
-        states: query id -> searching, tracking or lost, on the newest frame.
+        states: query id -> searching, tracking, lost or failed, on the newest frame.
         session: the session's counters.
+        warnings: what is wrong around the node, as long as it is.
     """
 
     name: str
@@ -38,6 +49,7 @@ class Snapshot:
     queries: tuple[Query, ...] = ()
     states: Mapping[int, str] = field(default_factory=dict)
     session: Mapping[str, Any] = field(default_factory=dict)
+    warnings: tuple[str, ...] = ()
 
 
 def report(node: Snapshot) -> DiagnosticArray:
@@ -46,9 +58,9 @@ def report(node: Snapshot) -> DiagnosticArray:
     status = DiagnosticStatus(
         level=level,
         name=f"{node.name.lstrip('/')}: segmentation",
-        message=message,
+        message=shown(message, LONGEST),
         hardware_id=node.device,
-        values=[KeyValue(key=key, value=value) for key, value in _values(node).items()],
+        values=[KeyValue(key=k, value=shown(v, LONGEST)) for k, v in _values(node).items()],
     )
     return DiagnosticArray(status=[status])
 
@@ -61,9 +73,11 @@ def _judge(node: Snapshot) -> tuple[bytes, str]:
     recent = [name for name in FAULTS if meter.since_s(name) < RECENT_S]
     if recent:
         latest = min(recent, key=meter.since_s)
-        return DiagnosticStatus.WARN, f"{latest}: {meter.remark(latest)}"
-    if node.state == "active" and meter.since_s("received") > RECENT_S:
-        return DiagnosticStatus.WARN, f"no images on {node.image_topic}"
+        return DiagnosticStatus.WARN, "; ".join(
+            (f"{latest}: {meter.remark(latest)}", *node.warnings)
+        )
+    if node.warnings:
+        return DiagnosticStatus.WARN, "; ".join(node.warnings)
     return DiagnosticStatus.OK, node.state
 
 

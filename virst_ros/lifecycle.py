@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 import functools
-import traceback
 from typing import Protocol
 
 from rclpy.impl.rcutils_logger import RcutilsLogger
 from rclpy.lifecycle import LifecycleState, TransitionCallbackReturn
+
+from virst_ros.text import shown_error, shown_traceback
 
 SUCCESS, FAILURE = TransitionCallbackReturn.SUCCESS, TransitionCallbackReturn.FAILURE
 UNCONFIGURED = "unconfigured"
@@ -43,7 +44,7 @@ def transition(during: str, after: str) -> Callable[[Transition], Transition]:
             try:
                 outcome = run(node, before)
             except Exception as error:
-                report = f"{run.__name__} failed: {error}\n{traceback.format_exc()}"
+                report = f"{run.__name__} failed: {shown_error(error)}\n{shown_traceback(error)}"
                 node.get_logger().error(report)
                 outcome = TransitionCallbackReturn.ERROR
             # After an error comes on_error, with a state of its own.

@@ -8,6 +8,8 @@ import time
 
 import numpy as np
 
+from virst_ros.text import shown
+
 # At 30 frames a second, the last ten seconds.
 KEPT = 300
 RATE_OVER_S = 5.0
@@ -24,12 +26,12 @@ class Meter:
         self._remarks: dict[str, str] = {}
 
     def count(self, name: str, remark: str = "") -> int:
-        """Adds one to a counter and returns it; the last remark is kept with it."""
+        """Adds one to a counter and returns it; the last remark is kept with it, as `shown`."""
         with self._lock:
             self._counts[name] += 1
             self._moments.setdefault(name, deque(maxlen=KEPT)).append(time.monotonic())
             if remark:
-                self._remarks[name] = remark
+                self._remarks[name] = shown(remark)
             return self._counts[name]
 
     def time(self, name: str, milliseconds: float) -> None:

@@ -9,7 +9,6 @@ import signal
 import sys
 import threading
 import time
-import traceback
 
 from diagnostic_msgs.msg import DiagnosticArray
 import numpy as np
@@ -19,12 +18,7 @@ from rclpy.callback_groups import MutuallyExclusiveCallbackGroup, ReentrantCallb
 from rclpy.clock import Clock, ClockType
 from rclpy.exceptions import ParameterException
 from rclpy.executors import ExternalShutdownException, MultiThreadedExecutor
-from rclpy.lifecycle import (
-    LifecycleNodeMixin,
-    LifecyclePublisher,
-    LifecycleState,
-    TransitionCallbackReturn,
-)
+from rclpy.lifecycle import LifecycleNodeMixin, LifecycleState, TransitionCallbackReturn
 from rclpy.node import Node
 from rclpy.parameter import Parameter
 from rclpy.service import Service
@@ -32,22 +26,27 @@ from rclpy.signals import SignalHandlerOptions
 from rclpy.subscription import Subscription
 from sensor_msgs.msg import CompressedImage, Image
 
-from virst_interfaces.msg import SegmentationArray
 from virst_interfaces.srv import SetQuery
 from virst_model.answer import Query, StepResult
 from virst_model.errors import InputError
-from virst_model.overlay import draw_overlay
-from virst_ros import convert, diagnosis
+from virst_ros import convert, diagnosis, troubles
 from virst_ros.declaration import declare, read
 from virst_ros.lifecycle import FAILURE, SUCCESS, UNCONFIGURED, transition
 from virst_ros.meter import Meter
+from virst_ros.notices import Notices
 from virst_ros.parameters import ParameterError, Parameters
-from virst_ros.qos import NEWEST_IMAGE, RESULT
+from virst_ros.publishers import Publishers
+from virst_ros.qos import NEWEST_IMAGE
+from virst_ros.query_board import QueryBoard
 from virst_ros.query_book import QueryBook
+from virst_ros.silence import silence
+from virst_ros.text import shown, shown_error, shown_traceback
 from virst_ros.tracker import CameraMessage, Outlets, Stream, Tracker, open_stream
 from virst_ros.worker import Mailbox, Worker
 
 WARN_EVERY_S = 5.0
+# Characters of an error that says what to type.
+LONGEST_ADVICE = 2000
 # How long a thread may keep Python's interpreter while others wait; the default is 5 ms. Taking a
 # camera message wants it some twenty times, which with the tracker and the grounder at work was
 # longer than a frame: a third of the images were gone before anybody could count them.
@@ -65,29 +64,19 @@ class Configured:
     Attributes:
         frames: camera messages for the tracker; the newest wins.
         worker: the tracker's thread, set up.
-        masks, labels, segmentations: publishers of what the session answers.
-        overlay: publisher of drawn frames; None where `overlay` is false.
+        publishers: of what the session answers.
         service: set_query.
     """
 
     frames: Mailbox[CameraMessage]
     worker: Worker[CameraMessage]
-    masks: LifecyclePublisher
-    labels: LifecyclePublisher
-    segmentations: LifecyclePublisher
-    overlay: LifecyclePublisher | None
+    publishers: Publishers
     service: Service
 
     @property
     def tracker(self) -> Tracker:
         """What the worker set up."""
         return self.worker.handler
-
-    @property
-    def publishers(self) -> list[LifecyclePublisher]:
-        """All that there are."""
-        publishers = (self.masks, self.labels, self.segmentations, self.overlay)
-        return [publisher for publisher in publishers if publisher is not None]
 
 
 # LifecycleNode does not hand a callback group to its services; without one, a state query waits
@@ -115,8 +104,11 @@ class SegmentNode(LifecycleNodeMixin, Node):
         self.state = UNCONFIGURED  # of the lifecycle, for people
         self.failure = ""
         self.meter = Meter()
+        logger = self.get_logger()
+        self._notices = Notices(logger.warning, logger.info)
         self._queries: Mailbox[tuple[Query, ...]] = Mailbox()
-        self.book = QueryBook(self._queries.put)
+        self._board = QueryBoard(self)
+        self.book = QueryBook(self._on_queries)
         self._configured: Configured | None = None
         self._subscription: Subscription | None = None  # while it is active
         self._diagnostics = self.create_publisher(DiagnosticArray, "/diagnostics", 10)
@@ -148,8 +140,8 @@ class SegmentNode(LifecycleNodeMixin, Node):
         except Exception as error:
             # What a person can mend is a line; anything else is a fault of ours.
             if not isinstance(error, InputError):
-                self.get_logger().error(traceback.format_exc())
-            self.get_logger().error(f"configure failed: {error}")
+                self.get_logger().error(shown_traceback(error))
+            self.get_logger().error(f"configure failed: {shown(str(error), LONGEST_ADVICE)}")
             self.book.clear()
             return FAILURE
         return super().on_configure(state)
@@ -160,6 +152,7 @@ class SegmentNode(LifecycleNodeMixin, Node):
         outcome = super().on_activate(state)
         kind = CompressedImage if self.parameters.image_transport == "compressed" else Image
         on_image = functools.partial(self._on_image, self._configured.frames)
+        self.meter.count("activated")
         self._subscription = self.create_subscription(
             kind, self.image_topic, on_image, NEWEST_IMAGE
         )
@@ -196,10 +189,9 @@ class SegmentNode(LifecycleNodeMixin, Node):
 
     def fail(self, error: Exception) -> None:
         """Ends the process with an error; from any thread."""
-        self.failure = f"{type(error).__name__}: {error}"
-        report = "".join(traceback.format_exception(type(error), error, error.__traceback__))
-        self.get_logger().fatal(f"cannot go on: {self.failure}\n{report}")
+        self.failure = shown_error(error)
         self._publish_diagnostics()
+        self.get_logger().fatal(f"cannot go on: {self.failure}\n{shown_traceback(error)}")
         self.stopping.set()
 
     def close(self) -> None:
@@ -219,7 +211,7 @@ class SegmentNode(LifecycleNodeMixin, Node):
     ) -> SetQuery.Response:
         verdict = self.book.submit(request.query, request.append)
         self.get_logger().info(
-            f"query {verdict.query_id}, {request.query[:80]!r}: {verdict.message}"
+            f"query {verdict.query_id}, '{shown(request.query, 80)}': {shown(verdict.message)}"
         )
         response.success, response.message = verdict.success, verdict.message
         response.query_id = verdict.query_id
@@ -233,9 +225,16 @@ class SegmentNode(LifecycleNodeMixin, Node):
             return SetParametersResult(successful=False, reason=reason)
         return SetParametersResult(successful=True)
 
+    def _on_queries(self, queries: tuple[Query, ...]) -> None:
+        self._queries.put(queries)
+        self._board.set_queries(queries)
+
     def _publish_diagnostics(self) -> None:
         configured = self._configured  # another thread may be cleaning up
         tracker = configured.tracker if configured else None
+        session = tracker.stream.session.stats() if tracker else {}
+        states = tracker.states if tracker else {}
+        silent_s = min(self.meter.since_s("received"), self.meter.since_s("activated"))
         snapshot = diagnosis.Snapshot(
             self.get_fully_qualified_name(),
             self.state,
@@ -245,8 +244,13 @@ class SegmentNode(LifecycleNodeMixin, Node):
             failure=self.failure,
             device=tracker.stream.device if tracker else "",
             queries=self.book.queries,
-            states=tracker.states if tracker else {},
-            session=tracker.stream.session.stats() if tracker else {},
+            states=states,
+            session=session,
+            warnings=self._notices.look(
+                silence(self, self.image_topic, self._subscription, silent_s),
+                troubles.overdue(session, self.parameters.grounding_limit_s),
+                troubles.unanswered(states, self.meter.remark("failed_groundings")),
+            ),
         )
         message = diagnosis.report(snapshot)
         message.header.stamp = self.get_clock().now().to_msg()
@@ -257,25 +261,20 @@ class SegmentNode(LifecycleNodeMixin, Node):
     def _publish(
         self, message: Image | CompressedImage, frame_HW3: np.ndarray, result: StepResult
     ) -> None:
-        header, outlets = message.header, self._configured
-        outlets.masks.publish(convert.array_to_image(result.mask_HW, "mono8", header))
-        outlets.labels.publish(convert.array_to_image(result.labels_HW, "mono8", header))
-        outlets.segmentations.publish(convert.segmentations(result, header))
-        if outlets.overlay is not None and outlets.overlay.get_subscription_count():
-            drawn_HW3 = draw_overlay(frame_HW3, result)
-            outlets.overlay.publish(convert.array_to_image(drawn_HW3, "bgr8", header))
+        self._configured.publishers.publish(message, frame_HW3, result)
+        self._board.show(result.results)
 
     def _warn(self, text: str) -> None:
         self.get_logger().warning(
-            f"{self.image_topic}: {text}", throttle_duration_sec=WARN_EVERY_S
+            f"{self.image_topic}: {shown(text)}", throttle_duration_sec=WARN_EVERY_S
         )
 
     def _set_up_tracker(self, backend: convert.Backend) -> Tracker:
-        outlets = Outlets(
-            self._publish, self._warn, lambda: self.get_clock().now().nanoseconds * 1e-9
-        )
+        now_s = lambda: self.get_clock().now().nanoseconds * 1e-9  # noqa: E731
+        outlets = Outlets(self._publish, self._warn, now_s, self.get_logger().error)
         stream = self._open_stream(self.parameters)
-        return Tracker(stream, backend, self._queries, outlets, self.meter)
+        limit = self.parameters.failed_frames_limit
+        return Tracker(stream, backend, self._queries, outlets, self.meter, limit)
 
     # -- what configure makes and cleanup frees
 
@@ -301,17 +300,14 @@ class SegmentNode(LifecycleNodeMixin, Node):
             self.book.known_words = frozenset(stream.known_words)
             for query in self.book.queries:
                 self.get_logger().info(
-                    f"query {query.id}, {query.text!r}: {self.book.remark(query.text)}"
+                    f"query {query.id}, '{shown(query.text, 80)}': "
+                    f"{shown(self.book.remark(query.text))}"
                 )
-            publisher = functools.partial(self.create_lifecycle_publisher, qos_profile=RESULT)
             configured = Configured(
                 frames,
                 worker,
-                masks=publisher(Image, "masks"),
-                labels=publisher(Image, "labels"),
-                segmentations=publisher(SegmentationArray, "segmentations"),
-                overlay=publisher(Image, "overlay") if self.parameters.overlay else None,
-                service=self.create_service(SetQuery, "set_query", self._on_set_query),
+                Publishers(self, self.parameters.overlay),
+                self.create_service(SetQuery, "set_query", self._on_set_query),
             )
         except Exception:
             worker.stop()
@@ -336,8 +332,7 @@ class SegmentNode(LifecycleNodeMixin, Node):
         if configured is not None:
             configured.worker.stop()
             self.destroy_service(configured.service)
-            for publisher in configured.publishers:
-                self.destroy_lifecycle_publisher(publisher)
+            configured.publishers.destroy()
             self._configured = None
         self.book.clear()
 
@@ -386,7 +381,9 @@ def main(
         try:
             node = SegmentNode(open_stream, stopping)
         except (ParameterError, ParameterException) as error:
-            rclpy.logging.get_logger("segment").error(f"cannot start: {error}")
+            rclpy.logging.get_logger("segment").error(
+                f"cannot start: {shown(str(error), LONGEST_ADVICE)}"
+            )
             return 1
         return _run(node)
     finally:

@@ -110,6 +110,18 @@ class Parameters:
     alpha: int = _parameter(3, "Anchor frames that the tracker reads.", within=(1, 8))
     overlay: bool = _parameter(True, "Offer overlay; it is drawn only while somebody listens.")
     autostart: bool = _parameter(True, "Configure and activate at the start.", read_only=True)
+    failed_frames_limit: int = _parameter(
+        30,
+        "Frames in a row at which the model fails until the node gives up, with exit status 1.",
+        within=(1, 10000),
+    )
+    grounding_limit_s: float = _parameter(
+        60.0,
+        "What the language model may take to answer; then `/diagnostics` warns, and queries that "
+        "have no answer are `failed` until one comes.",
+        within=(0.1, 3600.0),
+        unit="s",
+    )
     grounder_threads: int = _parameter(1, "CPU threads of the language model.", within=(1, 64))
     tracker_threads: int = _parameter(
         1, "CPU threads of the tracker; 0: one for each core.", within=(0, 64)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-import logging
 import time
 from typing import Any, Protocol
 
@@ -15,9 +14,19 @@ from virst_model.answer import Query, StepResult
 from virst_ros.convert import Backend, ImageError, image_to_array, stamp_s
 from virst_ros.meter import Meter
 from virst_ros.parameters import Parameters
+from virst_ros.text import shown_error, shown_traceback
 from virst_ros.worker import Mailbox
 
-_log = logging.getLogger(__name__)
+# A failure after so long without one is said anew.
+SAID_AGAIN_AFTER_S = 60.0
+
+
+# Of the model at one frame, out of memory or else; torch's own are RuntimeErrors.
+FRAME_ERRORS = (RuntimeError, MemoryError)
+
+
+class RepeatedFailure(RuntimeError):
+    """No frame gets an answer any more; `str()` says how many failed, and the last error."""
 
 
 class SessionLike(Protocol):
@@ -43,13 +52,15 @@ class Stream:
     Attributes:
         known_words: words that the model was trained on; empty: not known.
         device: where the model runs, for people.
-        recoverable: errors of `step` that cost one frame and not the stream.
+        recoverable: errors that cost one frame and not the stream, unless they repeat.
+        groundings: errors of the language model; they cost one frame, however many they are.
     """
 
     session: SessionLike
     known_words: tuple[str, ...] = ()
     device: str = "cpu"
     recoverable: tuple[type[Exception], ...] = ()
+    groundings: tuple[type[Exception], ...] = ()
 
 
 @dataclass(frozen=True)
@@ -68,11 +79,13 @@ class Outlets:
         publish: an answered frame: its message, its pixels and the answer.
         warn: a text that may come at every frame.
         now_s: the node's clock, for cameras that do not stamp their images.
+        say: a text that comes seldom; it may have several lines.
     """
 
     publish: Callable[[Image | CompressedImage, np.ndarray, StepResult], None]
     warn: Callable[[str], None]
     now_s: Callable[[], float]
+    say: Callable[[str], None]
 
 
 def open_stream(parameters: Parameters) -> Stream:
@@ -101,11 +114,14 @@ def open_stream(parameters: Parameters) -> Stream:
         reground_every=parameters.reground_every,
         alpha=parameters.alpha,
         encode_when_idle=parameters.encode_when_idle,
+        grounding_limit_s=parameters.grounding_limit_s,
         grounder_threads=parameters.grounder_threads,
     )
     session = virst_model.Session(model, options)
     session.warm_up()
-    return Stream(session, model.config.known_words, str(model.device), (GroundingError,))
+    return Stream(
+        session, model.config.known_words, str(model.device), FRAME_ERRORS, (GroundingError,)
+    )
 
 
 class Tracker:
@@ -118,7 +134,9 @@ class Tracker:
         queries: Mailbox[tuple[Query, ...]],
         outlets: Outlets,
         meter: Meter,
+        failed_frames_limit: int = Parameters.failed_frames_limit,
     ) -> None:
+        """`failed_frames_limit`: failures of the stream's in a row that end it."""
         self.stream = stream
         self._backend = backend
         self._queries = queries
@@ -126,29 +144,36 @@ class Tracker:
         self._meter = meter
         self._last_s: float | None = None
         self._size: tuple[int, int] | None = None
+        self._failed_frames_limit = failed_frames_limit
+        self._failed_in_a_row = 0
         self.states: dict[int, str] = {}  # query id -> state; replaced whole, read by others
 
     def handle(self, item: CameraMessage) -> None:
-        """One frame; a frame that cannot be read, or a failed grounding, is counted and warned of.
+        """One frame; one that cannot be read or answered is counted and warned of.
 
-        Raises what else goes wrong in the session.
+        Raises:
+            RepeatedFailure: so many frames in a row got no answer that the next will get none.
+            Exception: what else goes wrong in the session.
         """
         try:
-            frame_HW3 = image_to_array(item.message, self._backend)
+            self._answer(item)
         except ImageError as error:
             self._fault("bad_frames", str(error))
-            return
+        except self.stream.groundings as error:
+            self._count_failure("failed_groundings", error)
+        except self.stream.recoverable as error:
+            self._fail(error)
+        else:
+            self._failed_in_a_row = 0
+
+    def _answer(self, item: CameraMessage) -> None:
+        frame_HW3 = image_to_array(item.message, self._backend)
         now_s = self._stamp_s(item)
         self._look_for_cuts(frame_HW3, now_s)
         queries = self._queries.take_now()
         if queries is not None:
             self.stream.session.set_queries(queries)
-        try:
-            result = self.stream.session.step(frame_HW3, now_s)
-        except self.stream.recoverable as error:
-            _log.exception("a frame without an answer")
-            self._fault("failed_frames", str(error))
-            return
+        result = self.stream.session.step(frame_HW3, now_s)
         self._meter.count("processed")
         self.states = {answer.id: answer.state for answer in result.results} if result else {}
         if result is not None:
@@ -156,6 +181,25 @@ class Tracker:
             self._meter.count("masks")
             self._meter.time("age", (self._outlets.now_s() - now_s) * 1e3)
         self._meter.time("latency", (time.monotonic() - item.arrived_s) * 1e3)
+
+    def _fail(self, error: Exception) -> None:
+        """A frame at which the model failed. Raises RepeatedFailure."""
+        self._failed_in_a_row += 1
+        limit = self._failed_frames_limit
+        if self._failed_in_a_row >= limit:
+            raise RepeatedFailure(
+                f"{limit} frames in a row failed (failed_frames_limit), the last by "
+                f"{shown_error(error)}"
+            ) from error
+        self._count_failure("failed_frames", error)
+
+    def _count_failure(self, counter: str, error: Exception) -> None:
+        """The log has the first of many that follow one another, with its traceback."""
+        is_news = self._meter.since_s(counter) > SAID_AGAIN_AFTER_S
+        text = f"a frame without an answer: {shown_error(error)}"
+        self._meter.count(counter, text)
+        if is_news:
+            self._outlets.say(f"{text}\n{shown_traceback(error)}")
 
     def close(self) -> None:
         """Closes the session."""

@@ -179,6 +179,22 @@ def test_broken_images_are_counted_and_the_node_goes_on(start_scripted, robot):
     assert "/virst/image: data has 57500 bytes" in process.output
 
 
+def test_a_long_and_dirty_text_from_outside_stays_out_of_log_and_diagnostics(
+    start_scripted, robot
+):
+    process = start_scripted("-p", "query:=red")
+    robot.answer_to(image(red_square(), 1.0))
+    for number in range(1, 4):
+        message = image(red_square(), 1.0, encoding="\x1b[2J" + "e" * 10**6)
+        message.header.frame_id = "\x1b[2J" + "f" * 10**6
+        robot.publish(message)
+        assert robot.counts("bad_frames", number)
+
+    assert len(robot.message) < 2000 and max(map(len, robot.diagnostics.values())) < 2000
+    assert "encoding '\\x1b[2Jeee" in robot.message
+    assert len(process.output) < 20_000 and "\x1b[2J" not in process.output
+
+
 def test_another_size_and_stamps_that_jump_back_are_counted(start_scripted, robot):
     start_scripted("-p", "query:=red")
     robot.answer_to(image(red_square(), 10.0))
@@ -205,6 +221,22 @@ def test_compressed_images(start_scripted, robot):
     assert (mask.height, mask.width) == (HEIGHT, WIDTH)
     # JPEG blurs the square's edge.
     assert 300 < np.count_nonzero(pixels(mask)) < 500
+
+
+def test_silence_speaks_once_and_says_why_until_images_come(start_scripted, robot, ros_node):
+    ros_node.destroy_publisher(robot.camera)
+    wrong = ros_node.create_publisher(CompressedImage, "/virst/image", 1)
+    process = start_scripted("-p", "query:=red", active=False)
+    assert robot.spin_until(lambda: "/virst_test publishes sensor_msgs" in robot.message)
+    assert robot.level == b"\x01"
+    assert "sensor_msgs/msg/CompressedImage, the node takes sensor_msgs/msg/Image" in robot.message
+
+    ros_node.destroy_publisher(wrong)
+    robot.camera = ros_node.create_publisher(Image, "/virst/image", 1)
+    robot.answer_to(image(red_square(), 1.0))
+    assert robot.spin_until(lambda: robot.level == b"\x00")
+    assert robot.spin_until(lambda: "images come on /virst/image" in process.output)
+    assert process.output.count("no images on /virst/image") == 1
 
 
 def test_overlay_is_drawn_for_those_who_listen(start_scripted, robot, ros_node):
@@ -256,6 +288,49 @@ def test_lifecycle(start_scripted, robot, gate):
     assert robot.set_query("red").query_id == 3
 
 
+def standing(message) -> list[tuple[int, int, str, str]]:
+    return [(q.id, q.label, q.text, q.state) for q in message.queries]
+
+
+def test_who_comes_late_knows_the_queries_and_their_states(start_scripted, robot):
+    start_scripted()
+    robot.set_query("the red circle")
+    robot.set_query("red", append=True)
+    robot.answer_to(image(red_square(), 1.0))
+
+    robot.listen_to_queries()
+    assert robot.spin_until(lambda: robot.queries)
+    (message,) = robot.queries
+    tracked = [(1, 1, "the red circle", "tracking"), (2, 2, "red", "tracking")]
+    assert standing(message) == tracked
+    assert [(q.score, q.presence) for q in message.queries] == [(0.75, 0.5)] * 2
+    assert all(0 < q.since.sec <= message.stamp.sec for q in message.queries)
+
+    for stamp_s in (2.0, 3.0, 4.0):
+        robot.answer_to(image(red_square(), stamp_s))
+    robot.set_query("the circle", append=True)
+    assert robot.spin_until(lambda: len(robot.queries) == 2)
+    assert standing(robot.queries[1]) == [*tracked, (3, 3, "the circle", "searching")]
+    assert robot.queries[1].queries[0].since == message.queries[0].since
+    robot.answer_to(image(red_square(), 5.0))
+    assert robot.spin_until(lambda: len(robot.queries) == 3)
+    assert standing(robot.queries[2]) == [*tracked, (3, 3, "the circle", "tracking")]
+    robot.set_query("")
+    assert robot.spin_until(lambda: robot.queries and not robot.queries[-1].queries)
+    assert len(robot.queries) == 4, "not on change only"
+
+
+def test_the_queries_of_an_inactive_node_are_known(start_scripted, robot):
+    robot.listen_to_queries()
+    start_scripted("-p", "autostart:=false", "-p", "query:=red", active=False)
+    assert robot.spin_until(lambda: robot.queries)
+    assert standing(robot.queries[-1]) == []
+    assert robot.change("configure")
+    assert robot.spin_until(lambda: standing(robot.queries[-1]) == [(1, 1, "red", "searching")])
+    assert robot.change("cleanup")
+    assert robot.spin_until(lambda: standing(robot.queries[-1]) == [])
+
+
 def test_diagnostics(start_scripted, robot):
     start_scripted("-p", "query:=the red circle")
     for _ in range(5):
@@ -291,6 +366,50 @@ def test_a_crash_ends_the_process_with_an_error(start_scripted, robot):
     assert process.popen.returncode == 1
     assert "scripted crash" in process.output
     assert robot.spin_until(lambda: robot.level == b"\x02")
+
+
+def test_a_frame_at_which_the_model_fails_costs_one_frame(start_scripted, robot):
+    process = start_scripted("-p", "model:=fails", "-p", "query:=red")
+    robot.answer_to(image(red_square(), 1.0))
+    for number in range(1, 4):
+        robot.publish(image(red_square(first_blue=255), 1.0 + number))
+        assert robot.counts("failed_frames", number)
+    robot.answer_to(image(red_square(), 9.0))
+
+    assert [mask.header.stamp.sec for mask in robot.masks if 1 < mask.header.stamp.sec < 9] == []
+    assert robot.level == b"\x01"
+    assert "MemoryError: scripted" in robot.message
+    assert process.output.count("a frame without an answer") == 1
+    assert len(process.output) < 50_000
+
+
+def test_failures_that_repeat_end_the_process_and_are_in_diagnostics(start_scripted, robot):
+    arguments = ("-p", "model:=fails", "-p", "query:=red", "-p", "failed_frames_limit:=3")
+    process = start_scripted(*arguments)
+    stamps = iter(range(1, 1_000_000))
+
+    def publish_and_look() -> bool:
+        robot.publish(image(red_square(first_blue=255), float(next(stamps))))
+        return process.popen.poll() is not None
+
+    assert robot.spin_until(publish_and_look)
+    assert process.popen.returncode == 1
+    assert robot.spin_until(lambda: robot.level == b"\x02")
+    assert "3 frames in a row failed" in robot.message
+
+
+def test_a_language_model_that_is_overdue_is_a_warning_until_it_answers(
+    start_scripted, robot, gate
+):
+    process = start_scripted("-p", "model:=mute", "-p", "query:=red")
+    robot.answer_to(image(red_square(), 1.0))
+    assert robot.spin_until(lambda: "grounding_limit_s is 60" in robot.message)
+    assert robot.level == b"\x01"
+    assert robot.counted_now("failed_frames") == 0
+
+    gate.touch()
+    assert robot.spin_until(lambda: "the language model is back" in process.output)
+    assert process.output.count("has not answered for 61 s") == 1
 
 
 @pytest.mark.parametrize("script", ["quick", "late"])

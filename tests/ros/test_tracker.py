@@ -14,14 +14,19 @@ from robot import image, red_square
 from virst_model.answer import TRACKING, Query, QueryResult, StepResult
 from virst_ros.convert import choose_backend
 from virst_ros.meter import KEPT, Meter
-from virst_ros.tracker import CameraMessage, Outlets, Stream, Tracker
+from virst_ros.tracker import CameraMessage, Outlets, RepeatedFailure, Stream, Tracker
 from virst_ros.worker import Mailbox
 
 RED = Query(1, "red", 1)
+LIMIT = 3  # failed frames in a row
 
 
 class Forgetful(Exception):
     """An error that costs one frame."""
+
+
+class Mute(Forgetful):
+    """An error of the language model's."""
 
 
 class Scripted:
@@ -63,15 +68,23 @@ class Stage:
         self.queries: Mailbox = Mailbox()
         self.published: list = []
         self.warnings: list[str] = []
+        self.said: list[str] = []
+        self.publishing_error: Exception | None = None
         outlets = Outlets(
-            lambda message, frame, result: self.published.append(message.header),
+            self.publish,
             self.warnings.append,
             lambda: 1000.0,
+            self.said.append,
         )
-        stream = Stream(self.session, recoverable=(Forgetful,))
+        stream = Stream(self.session, recoverable=(Forgetful,), groundings=(Mute,))
         self.tracker = Tracker(
-            stream, choose_backend("rosbags"), self.queries, outlets, self.meter
+            stream, choose_backend("rosbags"), self.queries, outlets, self.meter, LIMIT
         )
+
+    def publish(self, message, frame, result) -> None:
+        if self.publishing_error:
+            raise self.publishing_error
+        self.published.append(message.header)
 
     def frame(self, stamp_s: float, encoding: str = "rgb8") -> None:
         message = image(red_square(), stamp_s, encoding)
@@ -99,7 +112,61 @@ def test_an_error_that_costs_one_frame_is_counted():
     stage.frame(2.0)
 
     assert stage.meter.counted("failed_frames") == 1
-    assert "no memory" in stage.warnings[0]
+    assert "no memory" in stage.meter.remark("failed_frames")
+    assert len(stage.published) == 1
+
+
+def test_failed_frames_are_said_once_and_none_at_great_length():
+    stage = Stage()
+    stage.session.error = Forgetful("x" * 10**6 + "\n" * 1000 + "\x1b[2J")
+    for second in range(LIMIT - 1):
+        stage.frame(second + 1.0)
+
+    (said,) = stage.said
+    assert said.startswith("a frame without an answer: Forgetful: xxx")
+    assert "in step" in said, "no traceback"
+    assert len(said) < 20_000 and "\x1b" not in said
+    assert stage.warnings == []
+    assert stage.meter.counted("failed_frames") == LIMIT - 1
+    assert len(stage.meter.remark("failed_frames")) < 1000
+
+
+def test_failed_groundings_are_counted_apart_and_never_end_it():
+    stage = Stage()
+    stage.session.error = Mute("x" * 10**6)
+    for second in range(2 * LIMIT):
+        stage.frame(second + 1.0)
+
+    assert len(stage.said) == 1 and len(stage.said[0]) < 20_000
+    assert stage.meter.counted("failed_groundings") == 2 * LIMIT
+    assert stage.meter.counted("failed_frames") == 0
+
+
+def test_failures_in_a_row_end_it_and_others_do_not():
+    stage = Stage()
+    for _ in range(3):
+        stage.session.error = Forgetful("no memory")
+        for _ in range(LIMIT - 1):
+            stage.frame(1.0)
+        stage.session.error = None
+        stage.frame(1.0)
+    stage.session.error = Forgetful("no memory")
+    for _ in range(LIMIT - 1):
+        stage.frame(1.0)
+
+    with pytest.raises(RepeatedFailure, match=f"{LIMIT} frames .* Forgetful: no memory"):
+        stage.frame(1.0)
+
+
+def test_an_answer_that_cannot_be_published_costs_one_frame():
+    stage = Stage()
+    stage.queries.put((RED,))
+    stage.publishing_error = Forgetful("no memory")
+    stage.frame(1.0)
+    stage.publishing_error = None
+    stage.frame(2.0)
+
+    assert stage.meter.counted("failed_frames") == 1
     assert len(stage.published) == 1
 
 

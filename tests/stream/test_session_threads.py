@@ -1,6 +1,6 @@
 """Groundings in their thread, on a model whose VLM waits for a gate.
 
-Rules 5, 6 and 11 of docs/stream.md.
+Rules 5, 6, 11 and 18 of docs/stream.md.
 """
 
 from threading import Event
@@ -11,7 +11,7 @@ import pytest
 from streams import ColourModel, bars, frame, noise_frames, query, real_model, session
 import torch
 
-from virst_model.answer import SEARCHING, TRACKING
+from virst_model.answer import FAILED, SEARCHING, TRACKING
 from virst_model.stream.grounder import GroundingError
 
 
@@ -160,6 +160,63 @@ def test_an_error_of_the_vlm_surfaces_from_step_and_the_stream_goes_on(model, mo
 
         patch.undo()
         assert bars(film.until(tracked(7)).mask_HW) == [1]
+
+
+def failed(*ids):
+    return lambda result: {r.id for r in result.results if r.state == FAILED} >= set(ids)
+
+
+# Rule 18.
+
+
+def test_a_vlm_that_hangs_shows_in_the_states_and_its_answer_is_taken_when_it_comes(model):
+    model.gate = Event()
+    with session(model, sync=False, grounding_limit_s=0.2) as stream:
+        film = Film(stream)
+        stream.set_queries((query(1, "red"), query(2, "blue")))
+        result = film.until(failed(1, 2))  # the one that is asked, and the one that waits
+        assert not result.mask_HW.any()
+        assert stream.stats()["grounding_running_s"] > 0.2
+
+        model.gate.set()
+        assert bars(film.until(tracked(1, 2)).results[1].mask_HW) == [5]
+
+
+def test_a_vlm_that_hangs_later_leaves_the_masks(model):
+    with session(model, sync=False, grounding_limit_s=0.2) as stream:
+        film = Film(stream)
+        stream.set_queries((query(1, "red"),))
+        film.until(tracked(1))
+        model.gate = Event()
+        film.until(lambda result: stream.stats()["grounding_running_s"] > 0.2)
+
+        (answer,) = film.step().results
+        assert (answer.state, bars(answer.mask_HW)) == (TRACKING, [1])
+
+
+@pytest.mark.parametrize("number", [float("nan"), float("inf")])
+def test_prompts_that_are_not_finite_are_an_error_and_not_a_lost_object(
+    model, monkeypatch, number
+):
+    ground = model.ground
+
+    def broken(*arguments):
+        prompts_TNC = ground(*arguments).clone()
+        prompts_TNC[-1, 3, 1] = number
+        return prompts_TNC
+
+    with session(model, reground_every=4) as stream, monkeypatch.context() as patch:
+        film = Film(stream)
+        stream.set_queries((query(1, "red"),))
+        patch.setattr(model, "ground", broken)
+        for _ in range(3):
+            with pytest.raises(GroundingError, match="not finite"):
+                film.until(tracked(1))
+        assert failed(1)(film.step())
+        assert stream.stats()["failed_groundings"] == 3
+
+        patch.undo()
+        assert bars(film.until(tracked(1)).mask_HW) == [1]
 
 
 def grounder_threads():

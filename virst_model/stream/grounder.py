@@ -86,7 +86,7 @@ def ground(model: Virst, grounding: Grounding) -> GroundingResult:
 
     Raises:
         Cancelled: the grounding was cancelled meanwhile.
-        GroundingError: the model failed.
+        GroundingError: the model failed, or its prompts are not finite.
     """
     start_s = time.perf_counter()
     frames = grounding.frames
@@ -98,6 +98,9 @@ def ground(model: Virst, grounding: Grounding) -> GroundingResult:
                 grounding.query.text,
                 grounding.cancelled.is_set,
             )
+            # Every comparison with them is false, so that the object would seem to be gone.
+            if not prompts_TNC.isfinite().all():
+                raise FloatingPointError("the model's prompts are not finite")
     except Cancelled:
         raise
     except Exception as error:
@@ -148,6 +151,7 @@ class InlineGrounder:
     """
 
     free = True  # another grounding may start at any time
+    running_s = 0.0  # nobody waits for one
 
     def __init__(self, model: Virst, delay_frames: int) -> None:
         self._model = model
@@ -185,6 +189,15 @@ class ThreadGrounder:
         self._threads = threads
         self._executor: ThreadPoolExecutor | None = None
         self._running: tuple[Grounding, Future] | None = None
+        self._started_s = 0.0
+
+    @property
+    def running_s(self) -> float:
+        """Seconds since the running grounding was started, 0 where none is; from any thread."""
+        running = self._running
+        if running is None or running[1].done():
+            return 0.0
+        return time.monotonic() - self._started_s
 
     @property
     def free(self) -> bool:
@@ -198,6 +211,7 @@ class ThreadGrounder:
                 f"query {grounding.query.id} must wait: "
                 f"query {self._running[0].query.id} is being grounded"
             )
+        self._started_s = time.monotonic()
         self._running = (grounding, self._submit(grounding))
 
     def finished(self, t: int) -> list[Finished]:

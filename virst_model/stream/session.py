@@ -14,7 +14,13 @@ from virst_model.model.memory import Memory
 from virst_model.model.tracking import rehearse, track_frame
 from virst_model.model.virst import Virst, check_frame
 from virst_model.stream.compose import compose
-from virst_model.stream.grounder import Grounding, InlineGrounder, ThreadGrounder, check_stream
+from virst_model.stream.grounder import (
+    Grounding,
+    GroundingError,
+    InlineGrounder,
+    ThreadGrounder,
+    check_stream,
+)
 from virst_model.stream.track import Pace, Track
 from virst_model.stream.window import Clip, Window, WindowFrame
 
@@ -28,6 +34,7 @@ COUNTERS = (
     "frames",  # processed
     "sampled",  # of these, kept in the window
     "groundings",  # answers of the VLM that were used
+    "failed_groundings",  # questions that ended in an error
     "stale",  # answers that were dropped: the query or the stream had changed
     "contradictions",  # answers that showed another object than the track
     "resets",  # stamps that jumped back, and new image sizes
@@ -49,6 +56,8 @@ class SessionOptions:
         grounding_delay_frames: in sync mode, processed frames from the start of a grounding to
             its arrival; 0 is the same frame.
         grounder_threads: torch threads of the VLM outside sync mode.
+        grounding_limit_s: outside sync mode, seconds after which an answer is overdue: queries
+            that have none yet are FAILED until one comes.
         max_queries: bound on `set_queries`.
         pace: work beside a camera frame.
     """
@@ -61,6 +70,7 @@ class SessionOptions:
     sync: bool = False
     grounding_delay_frames: int = 0
     grounder_threads: int = 1
+    grounding_limit_s: float = 60.0
     max_queries: int = 16
     pace: Pace = dataclasses.field(default_factory=Pace)
 
@@ -76,6 +86,8 @@ class SessionOptions:
         for name, least in (("grounding_delay_frames", 0), ("grounder_threads", 1)):
             if getattr(self, name) < least:
                 raise ValueError(f"{name} must be at least {least}, not {getattr(self, name)}")
+        if not self.grounding_limit_s > 0:
+            raise ValueError(f"grounding_limit_s must be above 0, not {self.grounding_limit_s}")
         if not 1 <= self.max_queries <= 255:
             raise ValueError(f"max_queries must be 1..255, not {self.max_queries}")
 
@@ -168,7 +180,9 @@ class Session:
         Raises:
             GroundingError: a grounding has failed. This frame gets no answer; the stream can go
                 on, and the query is asked again when it is due.
-            RuntimeError: the session is closed.
+            RuntimeError: the session is closed. Also what the model raises, out of memory (torch's
+                error is a RuntimeError, the machine's a MemoryError) or else: this frame gets no
+                answer, and the stream can go on (docs/stream.md, rule 17).
             ValueError: not a frame.
         """
         if self._closed:
@@ -189,13 +203,22 @@ class Session:
         self._start_groundings(t)
         self._take_results(t)
         for track in self._tracks.values():
-            self._counts["contradictions"] += track.advance(t, self._window)
+            self._counts["contradictions"] += self._advance(track, t)
+        if self._grounder.running_s > self.options.grounding_limit_s:
+            for track in self._tracks.values():  # one is asked, the others wait for it
+                track.fail()
         self._follow(t, frame_HW3, sampled)
         return compose(t, stamp_s, self.tracks, *frame_HW3.shape[:2])
 
     def stats(self) -> dict[str, float]:
-        """Counters since the start, and the median time of the last groundings."""
-        return {**self._counts, "grounding_ms_p50": self._grounding_ms_p50}
+        """Counters since the start, the median time of the last groundings, and how many seconds
+        the one that is running has taken.
+        """
+        return {
+            **self._counts,
+            "grounding_ms_p50": self._grounding_ms_p50,
+            "grounding_running_s": self._grounder.running_s,
+        }
 
     @torch.inference_mode()
     def warm_up(self, height: int = 480, width: int = 640, text: str = "the object") -> None:
@@ -252,11 +275,23 @@ class Session:
                 self._counts["stale"] += 1
                 continue
             track.grounding = None  # also where the result is an error: it will be asked again
-            result = read_result()
+            try:
+                result = read_result()
+            except GroundingError:
+                self._counts["failed_groundings"] += 1
+                track.fail()
+                raise
             track.take(result)
             self._counts["groundings"] += 1
             self._grounding_ms.append(result.ms)
             self._grounding_ms_p50 = statistics.median(self._grounding_ms)
+
+    def _advance(self, track: Track, t: int) -> bool:
+        try:
+            return track.advance(t, self._window)
+        except Exception:
+            track.reset()  # half of an answer may be in its memory
+            raise
 
     def _follow(self, t: int, frame_HW3: np.ndarray, sampled: WindowFrame | None) -> None:
         """Tracks the frame for all queries that follow their object, as one batch."""

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import torch
 
-from virst_model.answer import LOST, SEARCHING, TRACKING, Query
+from virst_model.answer import FAILED, LOST, SEARCHING, TRACKING, Query
 from virst_model.config import CLIP_FRAMES
 from virst_model.model.features import Decoded, MemoryEntry
 from virst_model.model.memory import Memory
@@ -95,6 +95,7 @@ class Track:
 
     searching -> tracking once an answer shows the object and the cached frames are replayed;
     any -> lost after two answers in a row without it; lost -> searching when one shows it.
+    searching -> failed where the question fails; failed -> searching with the next answer.
     """
 
     def __init__(
@@ -128,7 +129,7 @@ class Track:
 
     def is_due(self, window: Window, reground_every: int) -> bool:
         """Whether to ask now: at 4, 8, 16, ... frames, then each `reground_every` sampled ones."""
-        if self.grounding is not None:
+        if self.grounding is not None or not window.snapshot():
             return False
         if self._asked_size < self._window_size:
             size = CLIP_FRAMES * len(window.snapshot())
@@ -150,9 +151,16 @@ class Track:
             self.grounding.cancelled.set()
             self.grounding = None
 
+    def fail(self) -> None:
+        """The question has no answer, or none in time: says so, unless there is an earlier one."""
+        if self.state == SEARCHING and self._pending is None and self._replayed_t is None:
+            self.state = FAILED
+
     def take(self, result: GroundingResult) -> None:
         """Brings in the anchors of `result`, in place of earlier ones that are still pending."""
         self.grounding = None
+        if self.state == FAILED:
+            self.state = SEARCHING
         self._pending = PendingAnchors(result, self._alpha)
 
     # Following the object.
@@ -276,4 +284,5 @@ def _iou(a: torch.Tensor, b: torch.Tensor) -> float:
 
 
 def _between(window: Window, after_t: int, before_t: int) -> list[WindowFrame]:
-    return [frame for frame in window.frames() if after_t < frame.t < before_t]
+    encoded = [frame for frame in window.frames() if frame.features is not None]
+    return [frame for frame in encoded if after_t < frame.t < before_t]

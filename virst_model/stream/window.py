@@ -15,12 +15,13 @@ from virst_model.model.virst import Virst
 class WindowFrame:
     """A sampled frame: an image until it is encoded, what the model made of them afterwards.
 
-    Written by the tracker thread only, and never again once it is encoded.
+    Written by the tracker thread only, and never again once it is encoded. A frame that could not
+    be encoded stays in its place with neither image nor features: it is not tried again.
 
     Attributes:
         t: frame number.
         stamp_s: the camera's.
-        image_HW3: uint8 RGB, the camera's; None once encoded.
+        image_HW3: uint8 RGB, the camera's; None once encoded, or where that failed.
         features: SAM 2 features, B = 1; None until encoded.
         clip_pixels: the clip encoder's input (3, u, u); None until encoded.
     """
@@ -32,12 +33,16 @@ class WindowFrame:
     clip_pixels: torch.Tensor | None = None
 
     def encode(self, model: Virst) -> None:
-        """Encodes the frame, once for all who need it, and lets go of the image."""
-        if self.image_HW3 is None:
+        """Encodes the frame, once for all who need it, and lets go of the image.
+
+        Raises what the model raises; the image is gone then, too.
+        """
+        image_HW3, self.image_HW3 = self.image_HW3, None
+        if image_HW3 is None:
             return
-        self.features = model.encode_frame(self.image_HW3)
-        self.clip_pixels = model.clip_pixels(self.image_HW3)
-        self.image_HW3 = None
+        features = model.encode_frame(image_HW3)
+        self.clip_pixels = model.clip_pixels(image_HW3)
+        self.features = features
 
 
 @dataclass

@@ -13,7 +13,7 @@ import cv2
 import numpy as np
 
 from virst_model import processor_name
-from virst_model.answer import LOST, SEARCHING, TRACKING
+from virst_model.answer import FAILED, LOST, SEARCHING, TRACKING
 from virst_ros.demo.recorder import FrameRecord, SheetFrame
 
 # A query that the scene can answer has to be followed at least so well.
@@ -21,7 +21,12 @@ LEAST_IOU = 0.5
 CELL_WIDTH = 320
 ROWS = 4
 STRIP = 30
-STATE_COLOURS = {SEARCHING: (0, 190, 255), TRACKING: (90, 220, 90), LOST: (80, 80, 255)}  # BGR
+STATE_COLOURS = {  # BGR
+    SEARCHING: (0, 190, 255),
+    TRACKING: (90, 220, 90),
+    LOST: (80, 80, 255),
+    FAILED: (80, 80, 255),
+}
 WHITE, GREY, BACK = (240, 240, 240), (170, 170, 170), (32, 30, 28)
 # Magenta: none of the scene's colours.
 TINT = (208, 32, 255)

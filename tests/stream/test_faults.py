@@ -1,0 +1,102 @@
+"""Frames at which the model fails: rule 17 of docs/stream.md, on a model that sees colours."""
+
+import pytest
+from streams import ColourModel, bars, fifo_times, frame, query, session
+
+from virst_model.answer import SEARCHING, TRACKING
+
+
+class Film:
+    """Feeds a stream frames that show red in column 1."""
+
+    def __init__(self, model, **options):
+        self.stream = session(model, **options)
+        self.stream.set_queries((query(1, "red"),))
+        self.t = -1
+
+    def step(self):
+        self.t += 1
+        return self.stream.step(frame(self.t, red=1), float(self.t))
+
+    def fail(self, error=MemoryError):
+        """A frame without an answer."""
+        with pytest.raises(error, match="scripted"):
+            self.step()
+
+    def run(self, count):
+        """The answers to the next frames."""
+        return [self.step().results[0] for _ in range(count)]
+
+
+def broken(error=MemoryError):
+    def raise_it(*_, **__):
+        raise error("scripted")
+
+    return raise_it
+
+
+@pytest.mark.parametrize("error", [MemoryError, RuntimeError])
+def test_a_frame_that_cannot_be_propagated_is_as_one_that_was_dropped(monkeypatch, error):
+    film = Film(model := ColourModel(), reground_every=64)
+    film.run(10)
+    with monkeypatch.context() as patch:
+        patch.setattr(model, "propagate", broken(error))
+        film.fail(error)
+
+    (answer,) = film.run(1)
+
+    assert (answer.state, bars(answer.mask_HW)) == (TRACKING, [1])
+    memory = film.stream.tracks[0].memory
+    assert film.t in fifo_times(memory) and film.t - 1 not in fifo_times(memory)
+
+
+def test_a_frame_that_cannot_be_encoded_is_a_hole_and_not_tried_again(monkeypatch):
+    film = Film(model := ColourModel(), reground_every=4)
+    film.run(11)
+    with monkeypatch.context() as patch:
+        patch.setattr(model, "encode_frame", broken())
+        film.fail()  # completes a clip: a grounding would be due
+    asked = len(model.grounded)
+
+    answers = film.run(12)
+
+    assert all((a.state, bars(a.mask_HW)) == (TRACKING, [1]) for a in answers)
+    assert 11 not in model.encoded
+    later = [times for _, times in model.grounded[asked:]]
+    assert later and all(min(times) > 11 for times in later), "a grounding looked across the hole"
+
+
+def test_a_hole_is_not_replayed(monkeypatch):
+    film = Film(model := ColourModel(), grounding_delay_frames=4, reground_every=64)
+    film.run(5)
+    with monkeypatch.context() as patch:
+        patch.setattr(model, "encode_frame", broken())
+        film.fail()
+
+    assert film.run(6)[-1].state == TRACKING
+    assert 4 in model.replayed and 5 not in model.replayed
+
+
+@pytest.mark.parametrize("part", ["decode_anchor", "encode_memory"])
+def test_a_track_that_fails_while_it_takes_in_an_answer_starts_anew(monkeypatch, part):
+    film = Film(model := ColourModel(), reground_every=64)
+    film.run(3)
+    with monkeypatch.context() as patch:
+        patch.setattr(model, part, broken())
+        film.fail()
+
+    assert film.stream.tracks[0].state == SEARCHING
+    assert film.stream.tracks[0].memory.anchor_times == ()
+    answer = film.run(2)[-1]
+    assert (answer.state, bars(answer.mask_HW)) == (TRACKING, [1])
+
+
+def test_other_tracks_stay_where_one_starts_anew(monkeypatch):
+    film = Film(model := ColourModel(), reground_every=64)
+    film.run(20)
+    film.stream.set_queries((query(1, "red"), query(2, "blue")))
+    with monkeypatch.context() as patch:
+        patch.setattr(model, "decode_anchor", broken())
+        film.fail()
+
+    assert [track.state for track in film.stream.tracks] == [TRACKING, SEARCHING]
