@@ -44,6 +44,7 @@ from virst_ros.meter import Meter
 from virst_ros.parameters import ParameterError, Parameters
 from virst_ros.qos import NEWEST_IMAGE, RESULT
 from virst_ros.query_book import QueryBook
+from virst_ros.topics import find_images
 from virst_ros.tracker import CameraMessage, Outlets, Stream, Tracker, open_stream
 from virst_ros.worker import Mailbox, Worker
 
@@ -130,8 +131,7 @@ class SegmentNode(LifecycleNodeMixin, Node):
     @property
     def image_topic(self) -> str:
         """The topic that images are read from, remapped."""
-        compressed = self.parameters.image_transport == "compressed"
-        return self.resolve_topic_name("image") + ("/compressed" if compressed else "")
+        return find_images(self, self.parameters.image_transport).name
 
     # -- transitions
 
@@ -158,12 +158,10 @@ class SegmentNode(LifecycleNodeMixin, Node):
     def on_activate(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Subscribes to the camera."""
         outcome = super().on_activate(state)
-        kind = CompressedImage if self.parameters.image_transport == "compressed" else Image
+        name, kind = find_images(self, self.parameters.image_transport)
         on_image = functools.partial(self._on_image, self._configured.frames)
-        self._subscription = self.create_subscription(
-            kind, self.image_topic, on_image, NEWEST_IMAGE
-        )
-        self.get_logger().info(f"segmenting {self.image_topic}")
+        self._subscription = self.create_subscription(kind, name, on_image, NEWEST_IMAGE)
+        self.get_logger().info(f"segmenting {name}")
         return outcome
 
     @transition("deactivating", "inactive")

@@ -83,7 +83,8 @@ class Parameters:
     )
     image_transport: str = _parameter(
         "raw",
-        "raw: sensor_msgs/Image on `image`; compressed: CompressedImage on `image`/compressed.",
+        "raw: sensor_msgs/Image on `image`; compressed: CompressedImage on `image`/compressed. "
+        "A topic whose name ends with /compressed is read as such.",
         choices=("raw", "compressed"),
     )
     image_backend: str = _parameter(

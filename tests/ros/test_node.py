@@ -283,6 +283,30 @@ def test_topics_follow_remapping_and_namespace(start_scripted, robot, ros_node):
     assert {"/arm/set_query", "/arm/segment/change_state"} <= services
 
 
+@pytest.mark.parametrize("transport", ["raw", "compressed"])
+def test_a_topic_may_be_named_with_its_transport(start_scripted, robot, transport):
+    cv2 = pytest.importorskip("cv2")
+    process = start_scripted(
+        *("-p", "query:=red", "-p", f"image_transport:={transport}"),
+        *("-r", "image:=/virst/image/compressed"),
+    )
+    jpeg = cv2.imencode(".jpg", red_square()[..., ::-1])[1].tobytes()
+    robot.answer_to(CompressedImage(header=header(1.0), format="jpeg", data=jpeg))
+
+    assert robot.counts("processed_frames")
+    assert robot.diagnostics["image topic"] == "/virst/image/compressed"
+    assert "segmenting /virst/image/compressed\n" in process.output
+
+
+def test_the_remapped_topic_of_a_transport_is_named(start_scripted, robot, ros_node):
+    start_scripted(
+        *("-p", "image_transport:=compressed", "-r", "image/compressed:=/eye/small"), active=False
+    )
+
+    assert robot.spin_until(lambda: ros_node.count_subscribers("/eye/small") == 1)
+    assert robot.spin_until(lambda: robot.diagnostics.get("image topic") == "/eye/small")
+
+
 def test_a_crash_ends_the_process_with_an_error(start_scripted, robot):
     process = start_scripted("-p", "model:=crash", "-p", "query:=red")
     ended = lambda: process.popen.poll() is not None  # noqa: E731
