@@ -12,7 +12,15 @@ from virst_model.answer import Query
 from virst_ros.meter import Meter, resident_mib
 
 # Counters that say that something is wrong with what comes in.
-FAULTS = ("bad_frames", "failed_frames", "unstamped_frames", "size_changes", "stamp_jumps")
+FAULTS = (
+    "bad_frames",
+    "failed_frames",
+    "unstamped_frames",
+    "still_stamps",
+    "size_changes",
+    "stamp_jumps",
+    "mixed_frame_ids",
+)
 # A fault makes the state a warning for so long; so does an active node without images.
 RECENT_S = 5.0
 
@@ -26,6 +34,7 @@ class Snapshot:
         failure: why it cannot go on; empty where it can.
         states: query id -> searching, tracking or lost, on the newest frame.
         session: the session's counters.
+        warnings: what is wrong around the node, as long as it is.
     """
 
     name: str
@@ -38,6 +47,7 @@ class Snapshot:
     queries: tuple[Query, ...] = ()
     states: Mapping[int, str] = field(default_factory=dict)
     session: Mapping[str, Any] = field(default_factory=dict)
+    warnings: tuple[str, ...] = ()
 
 
 def report(node: Snapshot) -> DiagnosticArray:
@@ -61,7 +71,11 @@ def _judge(node: Snapshot) -> tuple[bytes, str]:
     recent = [name for name in FAULTS if meter.since_s(name) < RECENT_S]
     if recent:
         latest = min(recent, key=meter.since_s)
-        return DiagnosticStatus.WARN, f"{latest}: {meter.remark(latest)}"
+        return DiagnosticStatus.WARN, "; ".join(
+            (f"{latest}: {meter.remark(latest)}", *node.warnings)
+        )
+    if node.warnings:
+        return DiagnosticStatus.WARN, "; ".join(node.warnings)
     if node.state == "active" and meter.since_s("received") > RECENT_S:
         return DiagnosticStatus.WARN, f"no images on {node.image_topic}"
     return DiagnosticStatus.OK, node.state
@@ -76,6 +90,7 @@ def _values(node: Snapshot) -> dict[str, str]:
         "processed_frames": str(meter.counted("processed")),
         "published_masks": str(meter.counted("masks")),
         "dropped_frames": str(node.dropped_frames),
+        "late_frames": str(meter.counted("late_frames")),
         **{name: str(meter.counted(name)) for name in FAULTS},
         "camera_hz": f"{meter.rate_hz('received'):.1f}",
         "processed_hz": f"{meter.rate_hz('processed'):.1f}",

@@ -41,6 +41,7 @@ from virst_ros import convert, diagnosis
 from virst_ros.declaration import declare, read
 from virst_ros.lifecycle import FAILURE, SUCCESS, UNCONFIGURED, transition
 from virst_ros.meter import Meter
+from virst_ros.neighbours import Neighbours
 from virst_ros.parameters import ParameterError, Parameters
 from virst_ros.qos import NEWEST_IMAGE, RESULT
 from virst_ros.query_book import QueryBook
@@ -48,7 +49,6 @@ from virst_ros.topics import find_images
 from virst_ros.tracker import CameraMessage, Outlets, Stream, Tracker, open_stream
 from virst_ros.worker import Mailbox, Worker
 
-WARN_EVERY_S = 5.0
 # How long a thread may keep Python's interpreter while others wait; the default is 5 ms. Taking a
 # camera message wants it some twenty times, which with the tracker and the grounder at work was
 # longer than a frame: a third of the images were gone before anybody could count them.
@@ -116,6 +116,7 @@ class SegmentNode(LifecycleNodeMixin, Node):
         self.state = UNCONFIGURED  # of the lifecycle, for people
         self.failure = ""
         self.meter = Meter()
+        self._neighbours = Neighbours(self)
         self._queries: Mailbox[tuple[Query, ...]] = Mailbox()
         self.book = QueryBook(self._queries.put)
         self._configured: Configured | None = None
@@ -245,6 +246,7 @@ class SegmentNode(LifecycleNodeMixin, Node):
             queries=self.book.queries,
             states=tracker.states if tracker else {},
             session=tracker.stream.session.stats() if tracker else {},
+            warnings=self._neighbours.look(self.image_topic) if configured else (),
         )
         message = diagnosis.report(snapshot)
         message.header.stamp = self.get_clock().now().to_msg()
@@ -264,9 +266,7 @@ class SegmentNode(LifecycleNodeMixin, Node):
             outlets.overlay.publish(convert.array_to_image(drawn_HW3, "bgr8", header))
 
     def _warn(self, text: str) -> None:
-        self.get_logger().warning(
-            f"{self.image_topic}: {text}", throttle_duration_sec=WARN_EVERY_S
-        )
+        self.get_logger().warning(f"{self.image_topic}: {text}")
 
     def _set_up_tracker(self, backend: convert.Backend) -> Tracker:
         outlets = Outlets(

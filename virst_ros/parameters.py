@@ -105,6 +105,13 @@ class Parameters:
         within=(4, 64),
         step=4,
     )
+    reset_after_s: float = _parameter(
+        1.0,
+        "An image whose stamp is so far behind the newest starts the stream anew; the queries "
+        "stay.",
+        within=(0.0, 3600.0),
+        unit="s",
+    )
     encode_when_idle: bool = _parameter(
         False, "Encode sampled frames without a query too, so that the first one starts at once."
     )

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 import logging
+import math
 import time
 from typing import Any, Protocol
 
@@ -15,9 +16,15 @@ from virst_model.answer import Query, StepResult
 from virst_ros.convert import Backend, ImageError, image_to_array, stamp_s
 from virst_ros.meter import Meter
 from virst_ros.parameters import Parameters
+from virst_ros.stamps import Cuts, Timeline, Turns
 from virst_ros.worker import Mailbox
 
 _log = logging.getLogger(__name__)
+
+# Between two lines in the log of faults that one counter counts.
+WARN_EVERY_S = 5.0
+# Kinds of fault that get a line of their own; names from outside are among them.
+TOLD_KINDS = 32
 
 
 class SessionLike(Protocol):
@@ -44,12 +51,14 @@ class Stream:
         known_words: words that the model was trained on; empty: not known.
         device: where the model runs, for people.
         recoverable: errors of `step` that cost one frame and not the stream.
+        reset_after_s: the session starts anew at a stamp so far behind the newest.
     """
 
     session: SessionLike
     known_words: tuple[str, ...] = ()
     device: str = "cpu"
     recoverable: tuple[type[Exception], ...] = ()
+    reset_after_s: float = 1.0
 
 
 @dataclass(frozen=True)
@@ -66,7 +75,7 @@ class Outlets:
 
     Attributes:
         publish: an answered frame: its message, its pixels and the answer.
-        warn: a text that may come at every frame.
+        warn: a line for the log; never one for every frame.
         now_s: the node's clock, for cameras that do not stamp their images.
     """
 
@@ -99,13 +108,20 @@ def open_stream(parameters: Parameters) -> Stream:
         window_size=parameters.window_size,
         window_period_s=parameters.window_period_s,
         reground_every=parameters.reground_every,
+        reset_after_s=parameters.reset_after_s,
         alpha=parameters.alpha,
         encode_when_idle=parameters.encode_when_idle,
         grounder_threads=parameters.grounder_threads,
     )
     session = virst_model.Session(model, options)
     session.warm_up()
-    return Stream(session, model.config.known_words, str(model.device), (GroundingError,))
+    return Stream(
+        session,
+        model.config.known_words,
+        str(model.device),
+        (GroundingError,),
+        parameters.reset_after_s,
+    )
 
 
 class Tracker:
@@ -124,8 +140,11 @@ class Tracker:
         self._queries = queries
         self._outlets = outlets
         self._meter = meter
-        self._last_s: float | None = None
-        self._size: tuple[int, int] | None = None
+        self._timeline = Timeline()
+        self._cuts = Cuts(stream.reset_after_s)
+        self._frame_ids = Turns()
+        self._told: set[str] = set()  # kinds of fault that the log has, once for all
+        self._warned_s: dict[str, float] = {}  # counter -> when the log last had it
         self.states: dict[int, str] = {}  # query id -> state; replaced whole, read by others
 
     def handle(self, item: CameraMessage) -> None:
@@ -138,8 +157,9 @@ class Tracker:
         except ImageError as error:
             self._fault("bad_frames", str(error))
             return
-        now_s = self._stamp_s(item)
+        now_s = self._time_s(item)
         self._look_for_cuts(frame_HW3, now_s)
+        self._look_for_turns(item.message.header.frame_id)
         queries = self._queries.take_now()
         if queries is not None:
             self.stream.session.set_queries(queries)
@@ -161,27 +181,59 @@ class Tracker:
         """Closes the session."""
         self.stream.session.close()
 
-    def _stamp_s(self, item: CameraMessage) -> float:
+    def _time_s(self, item: CameraMessage) -> float:
+        """The frame's time for the session: its stamp's, or one that moves where that does not."""
         stamped_s = stamp_s(item.message.header)
         if stamped_s:
-            return stamped_s
-        self._fault("unstamped_frames", "the image has no stamp: taking the time of arrival")
-        return self._outlets.now_s() - (time.monotonic() - item.arrived_s)
+            time_s = self._timeline.at(stamped_s, item.arrived_s)
+            if self._timeline.still:
+                text = f"the stamp stands still at {stamped_s:.3f}: taking the time of arrival"
+                self._fault_once("still_stamps", text)
+            return time_s
+        handled_s = time.monotonic()
+        time_s = self._timeline.at(self._outlets.now_s(), handled_s)
+        text, kind = "the image has no stamp: taking the time of arrival", "unstamped"
+        if self._timeline.still:
+            text, kind = (
+                "the image has no stamp and the node's clock stands still (use_sim_time without "
+                "/clock?): taking the time of arrival by the machine's clock",
+                "still clock",
+            )
+        self._fault_once("unstamped_frames", text, kind)
+        return time_s - (handled_s - item.arrived_s)
 
-    def _look_for_cuts(self, frame_HW3: np.ndarray, now_s: float) -> None:
+    def _look_for_cuts(self, frame_HW3: np.ndarray, time_s: float) -> None:
         """The session starts anew at these; people are told why."""
         size = frame_HW3.shape[1], frame_HW3.shape[0]
-        if self._size not in (None, size):
+        before = self._cuts.resized(size)
+        if before:
             self._fault(
                 "size_changes",
-                "the image size changed from {}x{} to {}x{}".format(*self._size, *size),
+                "the image size changed from {}x{} to {}x{}".format(*before, *size),
             )
-        if self._last_s is not None and now_s < self._last_s:
-            self._fault(
-                "stamp_jumps",
-                f"the stamp jumped back by {self._last_s - now_s:.3f} s to {now_s:.3f}",
-            )
-        self._size, self._last_s = size, now_s
+        back_s, is_cut = self._cuts.back_s(time_s)
+        if is_cut:
+            self._fault("stamp_jumps", f"the stamp jumped back by {back_s:.3f} s to {time_s:.3f}")
+        elif back_s:
+            self._meter.count("late_frames")
+
+    def _look_for_turns(self, frame_id: str) -> None:
+        pair = self._frame_ids.seen(frame_id[:80])
+        if pair:
+            text = "frame_ids {!r} and {!r} come in turn: two cameras on one topic".format(*pair)
+            self._fault_once("mixed_frame_ids", text)
 
     def _fault(self, counter: str, text: str) -> None:
-        self._outlets.warn(f"{text} ({counter}: {self._meter.count(counter, text)})")
+        """Counts it; the log has it, but not each of many."""
+        count, now_s = self._meter.count(counter, text), time.monotonic()
+        if now_s - self._warned_s.get(counter, -math.inf) >= WARN_EVERY_S:
+            self._warned_s[counter] = now_s
+            self._outlets.warn(f"{text} ({counter}: {count})")
+
+    def _fault_once(self, counter: str, text: str, kind: str = "") -> None:
+        """Counts what goes on and on; the log has the first of its kind."""
+        self._meter.count(counter, text)
+        kind = kind or counter
+        if kind not in self._told and len(self._told) < TOLD_KINDS:
+            self._told.add(kind)
+            self._outlets.warn(text)

@@ -191,6 +191,48 @@ def test_another_size_and_stamps_that_jump_back_are_counted(start_scripted, robo
     assert robot.segmentations[-1].segmentations[0].id == 1
 
 
+def test_frames_in_the_wrong_order_are_no_jump(start_scripted, robot):
+    start_scripted("-p", "query:=red")
+    for stamp_s in (10.0, 10.2, 10.1):
+        robot.answer_to(image(red_square(), stamp_s))
+
+    assert robot.counts("late_frames")
+    assert robot.counted("stamp_jumps") == 0
+
+
+def test_a_clock_that_never_comes_is_named(start_scripted, robot):
+    start_scripted("-p", "query:=red", "-p", "use_sim_time:=true")
+    named = lambda: "use_sim_time" in robot.message  # noqa: E731
+
+    assert robot.publish_until(image(red_square(), 0.0), named)
+    assert robot.level == b"\x01"
+    assert robot.masks[-1].header == header(0.0)
+
+
+def test_two_cameras_on_one_topic_are_told(start_scripted, robot, ros_node):
+    process = start_scripted()
+    other = ros_node.create_publisher(Image, "/virst/image", 1)
+    told = "2 publishers on /virst/image ("
+
+    assert robot.spin_until(lambda: told in robot.message)
+    assert robot.level == b"\x01"
+    robot.counted_now("received_frames")
+    robot.counted_now("received_frames")
+    assert process.output.count(told) == 1
+    ros_node.destroy_publisher(other)
+    assert robot.spin_until(lambda: "publishers" not in robot.message)
+
+
+def test_another_node_on_our_output_is_told(start_scripted, robot, ros_node):
+    process = start_scripted()
+    ros_node.create_publisher(Image, "/virst/masks", 1)
+    told = "2 publishers on /virst/masks ("
+
+    assert robot.spin_until(lambda: told in robot.message)
+    assert "/virst/segment" in robot.message
+    assert process.output.count(told) == 1
+
+
 def test_compressed_images(start_scripted, robot):
     cv2 = pytest.importorskip("cv2")
     start_scripted("-p", "query:=red", "-p", "image_transport:=compressed")

@@ -63,19 +63,29 @@ class Stage:
         self.queries: Mailbox = Mailbox()
         self.published: list = []
         self.warnings: list[str] = []
+        self.clock_s = 1000.0
         outlets = Outlets(
             lambda message, frame, result: self.published.append(message.header),
             self.warnings.append,
-            lambda: 1000.0,
+            lambda: self.clock_s,
         )
         stream = Stream(self.session, recoverable=(Forgetful,))
         self.tracker = Tracker(
             stream, choose_backend("rosbags"), self.queries, outlets, self.meter
         )
 
-    def frame(self, stamp_s: float, encoding: str = "rgb8") -> None:
+    def frame(
+        self, stamp_s: float, encoding: str = "rgb8", arrived_s: float | None = None, eye: str = ""
+    ) -> None:
         message = image(red_square(), stamp_s, encoding)
-        self.tracker.handle(CameraMessage(message, time.monotonic()))
+        message.header.frame_id = eye
+        now_s = time.monotonic() if arrived_s is None else arrived_s
+        self.tracker.handle(CameraMessage(message, now_s))
+
+    @property
+    def stamps(self) -> list[float]:
+        """The times that the session was given."""
+        return [stamp_s for stamp_s, _ in self.session.steps]
 
 
 def test_queries_reach_the_session_before_the_next_frame():
@@ -127,6 +137,83 @@ def test_frames_without_a_stamp_get_the_time_of_arrival():
     ((stamp_s, _),) = stage.session.steps
     assert stamp_s == pytest.approx(1000.0, abs=1.0)
     assert stage.meter.counted("unstamped_frames") == 1
+
+
+def test_a_clock_that_runs_is_the_time_of_frames_without_a_stamp():
+    stage = Stage()
+    for second in range(5):
+        stage.clock_s = 1000.0 + second
+        stage.frame(0.0)
+
+    assert stage.stamps == pytest.approx([1000.0, 1001.0, 1002.0, 1003.0, 1004.0], abs=0.2)
+    assert "use_sim_time" not in stage.meter.remark("unstamped_frames")
+    assert len(stage.warnings) == 1
+
+
+def test_a_clock_that_stands_still_is_named_and_the_machines_clock_goes_on(monkeypatch):
+    stage = Stage()
+    stage.clock_s = 0.0
+    for tenth in range(30):
+        monkeypatch.setattr(time, "monotonic", lambda now_s=50.0 + tenth / 10: now_s)
+        stage.frame(0.0)
+
+    assert stage.stamps[:10] == [0.0] * 10
+    assert stage.stamps[10:] == pytest.approx([tenth / 10 for tenth in range(10, 30)])
+    assert "use_sim_time" in stage.meter.remark("unstamped_frames")
+    assert sum("use_sim_time" in warning for warning in stage.warnings) == 1
+
+
+def test_a_stamp_that_never_moves_is_sampled_by_arrival():
+    stage = Stage()
+    for tenth in range(30):
+        stage.frame(7.5, arrived_s=50.0 + tenth / 10)
+
+    assert stage.stamps[10:] == pytest.approx([7.5 + tenth / 10 for tenth in range(10, 30)])
+    assert stage.meter.counted("still_stamps") == 20
+    assert stage.meter.counted("stamp_jumps") == 0
+    assert sum("7.500" in warning for warning in stage.warnings) == 1
+
+
+def test_steps_back_are_told_only_where_the_stream_starts_anew():
+    stage = Stage()
+    for stamp_s in (10.0, 10.2, 10.1, 10.3, 10.3, 5.0, 5.1):
+        stage.frame(stamp_s)
+
+    assert stage.meter.counted("late_frames") == 1
+    assert stage.meter.counted("stamp_jumps") == 1
+    (warning,) = stage.warnings
+    assert "5.300 s" in warning
+
+
+def test_frame_ids_that_come_in_turn_are_told_once():
+    stage = Stage()
+    for number in range(6):
+        stage.frame(1.0 + number, eye=("left", "right")[number % 2])
+
+    assert stage.meter.counted("mixed_frame_ids") == 4
+    (warning,) = stage.warnings
+    assert "'left' and 'right'" in warning
+
+
+def test_a_frame_id_that_changes_for_good_is_no_fault():
+    stage = Stage()
+    for number, eye in enumerate(("left", "left", "right", "right", "right")):
+        stage.frame(1.0 + number, eye=eye)
+
+    assert stage.meter.counted("mixed_frame_ids") == 0
+
+
+def test_faults_of_one_kind_do_not_hide_the_first_of_another():
+    stage = Stage()
+    stage.frame(10.0, encoding="unheard")
+    stage.frame(10.0, encoding="unheard")
+    stage.frame(10.0)
+    stage.frame(1.0)
+
+    assert [text.split(" (")[-1] for text in stage.warnings] == [
+        "bad_frames: 1)",
+        "stamp_jumps: 1)",
+    ]
 
 
 def test_closing_closes_the_session():
