@@ -141,7 +141,9 @@ class SegmentNode(LifecycleNodeMixin, Node):
         """Loads and warms up on the tracker's thread; the one callback that waits."""
         try:
             self.parameters = read(self, Parameters)
-            backend = convert.choose_backend(self.parameters.image_backend)
+            backend = convert.choose_backend(
+                self.parameters.image_backend, self.parameters.max_pixels
+            )
             self._configured = self._configure(backend)
         except Stopped:
             self.book.clear()

@@ -89,8 +89,14 @@ class Parameters:
     )
     image_backend: str = _parameter(
         "auto",
-        "What turns images into arrays; auto: cv_bridge where the installed one works.",
+        "What turns images into arrays; auto: our own conversion, which also does what the "
+        "packages cannot.",
         choices=("auto", "cv_bridge", "rosbags"),
+    )
+    max_pixels: int = _parameter(
+        100_000_000,
+        "An image that has, or says that it has, more pixels is refused and not decoded.",
+        within=(1, 2**31 - 1),
     )
     query: str = _parameter("", "The first sentence to follow; set_query changes it.")
     window_size: int = _parameter(

@@ -13,7 +13,8 @@ import numpy as np
 from sensor_msgs.msg import CompressedImage, Image
 
 from virst_model.answer import Query, StepResult
-from virst_ros.convert import Backend, ImageError, image_to_array, stamp_s
+from virst_model.encodings import DEPTH_LIKE, EncodingError, ImageError
+from virst_ros.convert import Backend, image_to_array, stamp_s
 from virst_ros.meter import Meter
 from virst_ros.parameters import Parameters
 from virst_ros.stamps import Cuts, Timeline, Turns
@@ -154,9 +155,13 @@ class Tracker:
         """
         try:
             frame_HW3 = image_to_array(item.message, self._backend)
+        except EncodingError as error:
+            self._fault_once("bad_frames", str(error), kind=str(error))
+            return
         except ImageError as error:
             self._fault("bad_frames", str(error))
             return
+        self._look_for_depth(item.message)
         now_s = self._time_s(item)
         self._look_for_cuts(frame_HW3, now_s)
         self._look_for_turns(item.message.header.frame_id)
@@ -217,6 +222,13 @@ class Tracker:
         elif back_s:
             self._meter.count("late_frames")
 
+    def _look_for_depth(self, message: Image | CompressedImage) -> None:
+        said = message.encoding if isinstance(message, Image) else message.format
+        if said.startswith(DEPTH_LIKE):
+            self._warn_once(
+                DEPTH_LIKE, f"encoding {DEPTH_LIKE} is taken for brightness: depth looks like this"
+            )
+
     def _look_for_turns(self, frame_id: str) -> None:
         pair = self._frame_ids.seen(frame_id[:80])
         if pair:
@@ -231,9 +243,11 @@ class Tracker:
             self._outlets.warn(f"{text} ({counter}: {count})")
 
     def _fault_once(self, counter: str, text: str, kind: str = "") -> None:
-        """Counts what goes on and on; the log has the first of its kind."""
+        """Counts what goes on and on; the log has it once."""
         self._meter.count(counter, text)
-        kind = kind or counter
+        self._warn_once(kind or counter, text)
+
+    def _warn_once(self, kind: str, text: str) -> None:
         if kind not in self._told and len(self._told) < TOLD_KINDS:
             self._told.add(kind)
             self._outlets.warn(text)

@@ -160,7 +160,7 @@ def broken_images() -> dict[str, Image]:
     """Name -> an image that cannot be read."""
     short = image(red_square(), 1.0)
     del short.data[-100:]
-    unknown = image(red_square(), 1.0, encoding="nv24")
+    unknown = image(red_square(), 1.0, encoding="32FC1")
     empty = Image(header=header(1.0), encoding="rgb8")
     narrow = image(red_square(), 1.0)
     narrow.step = WIDTH

@@ -9,12 +9,13 @@ import pytest
 
 pytest.importorskip("rclpy", reason="needs ROS 2")
 
-from robot import image, red_square
+from robot import header, image, red_square
+from streams import frame, session
 
-from virst_model.answer import TRACKING, Query, QueryResult, StepResult
-from virst_ros.convert import choose_backend
+from virst_model.answer import SEARCHING, TRACKING, Query, QueryResult, StepResult
+from virst_ros.convert import array_to_image, choose_backend
 from virst_ros.meter import KEPT, Meter
-from virst_ros.tracker import CameraMessage, Outlets, Stream, Tracker
+from virst_ros.tracker import TOLD_KINDS, CameraMessage, Outlets, Stream, Tracker
 from virst_ros.worker import Mailbox
 
 RED = Query(1, "red", 1)
@@ -123,11 +124,42 @@ def test_another_error_is_not_held_back():
 
 def test_a_broken_frame_does_not_reach_the_session():
     stage = Stage()
-    stage.frame(1.0, encoding="nv24")
+    stage.frame(1.0, encoding="bgra8")
 
     assert stage.session.steps == []
     assert stage.meter.counted("bad_frames") == 1
-    assert "nv24" in stage.meter.remark("bad_frames")
+    assert "bgra8" in stage.meter.remark("bad_frames")
+
+
+def test_an_encoding_that_is_no_picture_is_told_once_and_always_counted():
+    stage = Stage()
+    for number in range(5):
+        stage.frame(1.0 + number, encoding="32FC1")
+    stage.frame(6.0, encoding="8SC1")
+
+    assert stage.meter.counted("bad_frames") == 6
+    assert "8SC1" in stage.meter.remark("bad_frames")
+    assert [text.split("'")[1] for text in stage.warnings] == ["32FC1", "8SC1"]
+
+
+def test_names_from_outside_do_not_fill_the_log():
+    stage = Stage()
+    for number in range(TOLD_KINDS + 10):
+        stage.frame(1.0 + number, encoding=f"strange{number}")
+
+    assert len(stage.warnings) == TOLD_KINDS
+
+
+def test_what_may_be_depth_is_followed_and_told_once():
+    stage = Stage()
+    depth = array_to_image(np.zeros((3, 8), np.uint8), "16UC1", header(1.0))
+    depth.width = 4
+    for _ in range(3):
+        stage.tracker.handle(CameraMessage(depth, time.monotonic()))
+
+    assert len(stage.session.steps) == 3
+    (warning,) = stage.warnings
+    assert "16UC1" in warning and "depth" in warning
 
 
 def test_frames_without_a_stamp_get_the_time_of_arrival():
@@ -174,6 +206,20 @@ def test_a_stamp_that_never_moves_is_sampled_by_arrival():
     assert sum("7.500" in warning for warning in stage.warnings) == 1
 
 
+def test_a_stamp_that_never_moves_ends_the_search():
+    stage = Stage()
+    stage.tracker.stream = Stream(session(window_period_s=0.25))
+    stage.queries.put((RED,))
+    states = []
+    for tenth in range(30):
+        message = array_to_image(frame(tenth, red=1), "rgb8", header(7.5))
+        stage.tracker.handle(CameraMessage(message, 50.0 + tenth / 10))
+        states.append(stage.tracker.states[1])
+
+    assert states[0] == SEARCHING and states[-1] == TRACKING
+    assert [one.stamp for one in stage.published] == [header(7.5).stamp] * 30
+
+
 def test_steps_back_are_told_only_where_the_stream_starts_anew():
     stage = Stage()
     for stamp_s in (10.0, 10.2, 10.1, 10.3, 10.3, 5.0, 5.1):
@@ -205,8 +251,8 @@ def test_a_frame_id_that_changes_for_good_is_no_fault():
 
 def test_faults_of_one_kind_do_not_hide_the_first_of_another():
     stage = Stage()
-    stage.frame(10.0, encoding="unheard")
-    stage.frame(10.0, encoding="unheard")
+    stage.frame(10.0, encoding="bgra8")  # of three bytes a pixel
+    stage.frame(10.0, encoding="bgra8")
     stage.frame(10.0)
     stage.frame(1.0)
 
