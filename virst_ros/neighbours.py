@@ -14,23 +14,22 @@ class Neighbours:
 
     def __init__(self, node: Node) -> None:
         self._node = node
-        self._told: tuple[str, ...] = ()
+        self._told: frozenset[str] = frozenset()  # topics
 
     def look(self, image_topic: str) -> tuple[str, ...]:
         """A line for each topic, the images' or one of ours, that has two publishers now."""
         topics = {image_topic: "images of two cameras cannot be followed as one"}
         for output in OUTPUTS:
             topics[self._node.resolve_topic_name(output)] = "start each node in its own namespace"
-        found = tuple(
-            f"{count} publishers on {topic} ({self._names(topic)}): {advice}"
+        found = {
+            topic: f"{count} publishers on {topic} ({self._names(topic)}): {advice}"
             for topic, advice in topics.items()
             if (count := self._node.count_publishers(topic)) > 1
-        )
-        for line in found:
-            if line not in self._told:
-                self._node.get_logger().warning(line)
-        self._told = found
-        return found
+        }
+        for topic in found.keys() - self._told:
+            self._node.get_logger().warning(found[topic])
+        self._told = frozenset(found)
+        return tuple(found.values())
 
     def _names(self, topic: str) -> str:
         publishers = self._node.get_publishers_info_by_topic(topic)

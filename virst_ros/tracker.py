@@ -179,12 +179,19 @@ class Tracker:
         if result is not None:
             self._outlets.publish(item.message, frame_HW3, result)
             self._meter.count("masks")
-            self._meter.time("age", (self._outlets.now_s() - now_s) * 1e3)
+            self._meter.time("age", self._age_s(item) * 1e3)
         self._meter.time("latency", (time.monotonic() - item.arrived_s) * 1e3)
 
     def close(self) -> None:
         """Closes the session."""
         self.stream.session.close()
+
+    def _age_s(self, item: CameraMessage) -> float:
+        """Since its stamp; since its arrival where it has none."""
+        stamped_s = stamp_s(item.message.header)
+        if stamped_s:
+            return self._outlets.now_s() - stamped_s
+        return time.monotonic() - item.arrived_s
 
     def _time_s(self, item: CameraMessage) -> float:
         """The frame's time for the session: its stamp's, or one that moves where that does not."""

@@ -179,6 +179,15 @@ def test_broken_images_are_counted_and_the_node_goes_on(start_scripted, robot):
     assert "/virst/image: data has 57500 bytes" in process.output
 
 
+def test_images_of_more_than_max_pixels_are_bad_frames(start_scripted, robot):
+    start_scripted("-p", f"max_pixels:={WIDTH * HEIGHT}", "-p", "query:=red")
+    robot.answer_to(image(red_square(), 1.0))
+    robot.publish(image(red_square(HEIGHT + 1, WIDTH), 2.0))
+
+    assert robot.counts("bad_frames")
+    assert f"max_pixels is {WIDTH * HEIGHT}" in robot.message
+
+
 def test_another_size_and_stamps_that_jump_back_are_counted(start_scripted, robot):
     start_scripted("-p", "query:=red")
     robot.answer_to(image(red_square(), 10.0))

@@ -220,6 +220,18 @@ def test_a_stamp_that_never_moves_ends_the_search():
     assert [one.stamp for one in stage.published] == [header(7.5).stamp] * 30
 
 
+def test_the_age_of_a_frame_is_that_of_its_stamp_also_after_a_stop():
+    stage = Stage()
+    stage.queries.put((RED,))
+    for second in range(10):
+        stage.frame(999.0, arrived_s=50.0 + second)
+    stage.clock_s = 1000.5
+    stage.frame(1000.0, arrived_s=60.0)
+
+    assert stage.stamps[-1] == pytest.approx(1010.0)
+    assert stage.meter.percentiles_ms("age")[0] == pytest.approx(1000.0)
+
+
 def test_steps_back_are_told_only_where_the_stream_starts_anew():
     stage = Stage()
     for stamp_s in (10.0, 10.2, 10.1, 10.3, 10.3, 5.0, 5.1):
