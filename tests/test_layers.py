@@ -30,8 +30,8 @@ ROS_PACKAGES = {
 # The floors of virst_model, lowest first: a module imports from its own room, a folder or a file
 # at the root, and from those of the lines above. Rooms of one line do not know each other.
 FLOORS = (
-    ("answer", "config", "errors", "processor"),
-    ("arguments", "frames", "overlay"),
+    ("answer", "config", "encodings", "errors", "processor"),
+    ("arguments", "compressed", "frames", "overlay"),
     ("synthetic",),
     ("model",),
     ("checkpoints",),
@@ -43,7 +43,10 @@ FLOORS = (
     ("__init__", "__main__"),
 )
 # What virst_ros may import: rooms without a torch of their own, and what stands in a stream.
-OF_ROS = ("answer", "errors", "frames", "overlay", "synthetic", "stream")
+OF_ROS = (
+    *("answer", "compressed", "encodings", "errors", "frames"),
+    *("overlay", "synthetic", "stream"),
+)
 # Nothing outside of them imports them.
 CLOSED = ("train", "bench", "__main__")
 OURS = re.compile(r"virst_(model|ros)(\.\w+)+")

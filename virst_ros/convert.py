@@ -1,4 +1,4 @@
-"""sensor_msgs to numpy and back: the one place that knows encodings, steps and byte order."""
+"""sensor_msgs to numpy and back."""
 
 from __future__ import annotations
 
@@ -14,29 +14,23 @@ from std_msgs.msg import Header
 
 from virst_interfaces.msg import Segmentation, SegmentationArray
 from virst_model.answer import StepResult
+from virst_model.compressed import compressed_to_rgb
+from virst_model.encodings import (
+    ImageError,
+    bytes_to_rgb,
+    check_pixels,
+    check_rows,
+    pixel_bytes,
+)
 from virst_model.errors import InputError
 from virst_ros import complaints
 
-# Bytes a pixel. yuv422 is UYVY, as sensor_msgs defines it.
-PIXEL_BYTES = {
-    "rgb8": 3,
-    "bgr8": 3,
-    "rgba8": 4,
-    "bgra8": 4,
-    "mono8": 1,
-    "mono16": 2,
-    "yuv422": 2,
-    "yuv422_yuy2": 2,
-    "bayer_rggb8": 1,
-    "bayer_bggr8": 1,
-    "bayer_gbrg8": 1,
-    "bayer_grbg8": 1,
+# What both packages convert; for anything else there is our own conversion.
+PACKAGED = {
+    *("rgb8", "bgr8", "rgba8", "bgra8", "mono8", "mono16", "yuv422", "yuv422_yuy2"),
+    *("bayer_rggb8", "bayer_bggr8", "bayer_gbrg8", "bayer_grbg8"),
 }
-JPEG_START, JPEG_END = b"\xff\xd8", b"\xff\xd9"
-
-
-class ImageError(ValueError):
-    """An image cannot be read; `str()` has the numbers that do not fit."""
+MAX_PIXELS = 100_000_000
 
 
 class BackendError(InputError):
@@ -45,41 +39,48 @@ class BackendError(InputError):
 
 @dataclass(frozen=True)
 class Backend:
-    """What turns an Image that fits together into uint8 RGB (H, W, 3)."""
+    """What turns an Image into uint8 RGB (H, W, 3).
+
+    Attributes:
+        to_rgb: raises ImageError, and for what fits together anything that its package raises.
+        max_pixels: a larger image is refused.
+    """
 
     name: str
     to_rgb: Callable[[Image], np.ndarray]
+    max_pixels: int = MAX_PIXELS
 
 
-def choose_backend(name: str = "auto") -> Backend:
-    """The backend of that name, tried on a 2x2 image; auto takes the first one that works.
+def choose_backend(name: str = "auto", max_pixels: int = MAX_PIXELS) -> Backend:
+    """The backend of that name, tried on a 2x2 image; auto is our own, which needs no package.
 
     Raises BackendError.
     """
-    backends = {"cv_bridge": _cv_bridge, "rosbags": _rosbags}
-    faults = []
-    for candidate in backends if name == "auto" else (name,):
-        try:
-            backend = Backend(candidate, backends[candidate]())
-            _try_out(backend)
-            return backend
-        # A cv_bridge whose C++ part was built for another numpy fails in any of these ways.
-        except (ImportError, AttributeError, SystemError, RuntimeError, TypeError) as error:
-            faults.append(f"{candidate}: {type(error).__name__}: {error}")
-    raise BackendError("no image backend works: " + "; ".join(faults))
+    backends = {"auto": lambda: _own, "cv_bridge": _cv_bridge, "rosbags": _rosbags}
+    try:
+        backend = Backend("own" if name == "auto" else name, backends[name](), max_pixels)
+        _try_out(backend)
+        return backend
+    # A cv_bridge whose C++ part was built for another numpy fails in any of these ways.
+    except (ImportError, AttributeError, SystemError, RuntimeError, TypeError) as error:
+        raise BackendError(
+            f"image backend {name} does not work: {type(error).__name__}: {error}; "
+            "auto needs no package"
+        ) from error
 
 
 def image_to_array(message: Image | CompressedImage, backend: Backend) -> np.ndarray:
     """frame_HW3, uint8 RGB. An rgb8 image without padding is a view of the message's data.
 
-    Raises ImageError.
+    Raises ImageError, and EncodingError where no image of that encoding or format can be read.
     """
     if isinstance(message, CompressedImage):
         with complaints.kept_out():
-            return _decode(message)
-    _check(message)
-    if message.encoding == "rgb8":
-        return np.ascontiguousarray(_rows(message)).reshape(message.height, message.width, 3)
+            return compressed_to_rgb(message.format, message.data, backend.max_pixels)
+    check_pixels(message.width, message.height, backend.max_pixels)
+    if message.encoding not in PACKAGED or message.encoding == "rgb8" or message.width % 2:
+        return _own(message)
+    check_rows(message.encoding, message.width, message.height, message.step, len(message.data))
     try:
         return backend.to_rgb(message)
     except (cv2.error, ValueError, TypeError, RuntimeError) as error:
@@ -136,57 +137,23 @@ def stamp_s(header: Header) -> float:
     return header.stamp.sec + header.stamp.nanosec * 1e-9
 
 
-def _check(message: Image) -> None:
-    width, height, step = message.width, message.height, message.step
-    if message.encoding not in PIXEL_BYTES:
-        raise ImageError(
-            f"encoding {message.encoding!r} is not one of {', '.join(sorted(PIXEL_BYTES))}"
-        )
-    if not width or not height:
-        raise ImageError(f"the image is {width}x{height}: it has no pixels")
-    if step < width * PIXEL_BYTES[message.encoding]:
-        raise ImageError(
-            f"step {step} is too small: {width} pixels of {message.encoding} have "
-            f"{width * PIXEL_BYTES[message.encoding]} bytes"
-        )
-    if len(message.data) != height * step:
-        raise ImageError(
-            f"data has {len(message.data)} bytes, height * step = {height} * {step} = "
-            f"{height * step}"
-        )
-    if message.encoding.startswith("yuv422") and width % 2:
-        raise ImageError(f"{message.encoding} with an odd width of {width}")
-
-
-def _rows(message: Image) -> np.ndarray:
-    """The pixels' bytes, (H, bytes of a row), without the padding at the ends; a view."""
-    bytes_HS = np.frombuffer(message.data, np.uint8).reshape(message.height, message.step)
-    return bytes_HS[:, : message.width * PIXEL_BYTES[message.encoding]]
-
-
-def _decode(message: CompressedImage) -> np.ndarray:
-    data = np.frombuffer(message.data, np.uint8)
-    fault = f"{data.size} bytes of format {message.format!r}"
-    if not data.size:
-        raise ImageError(f"the compressed image is empty: {fault}")
-    # A JPEG that was cut off would decode to a frame that is grey from there on.
-    if data[:2].tobytes() == JPEG_START and not data.tobytes().rstrip(b"\0").endswith(JPEG_END):
-        raise ImageError(f"the JPEG is cut off: {fault}")
-    try:
-        bgr_HW3 = cv2.imdecode(data, cv2.IMREAD_COLOR)
-    except cv2.error as error:
-        raise ImageError(f"the compressed image cannot be read: {fault}: {error}") from error
-    if bgr_HW3 is None:
-        raise ImageError(f"the compressed image cannot be read: {fault}")
-    return cv2.cvtColor(bgr_HW3, cv2.COLOR_BGR2RGB)
-
-
 def _try_out(backend: Backend) -> None:
     """Raises RuntimeError where a 2x2 bgr8 image does not come out as RGB."""
     bgr_HW3 = np.arange(12, dtype=np.uint8).reshape(2, 2, 3)
     rgb_HW3 = backend.to_rgb(array_to_image(bgr_HW3, "bgr8", Header()))
     if not np.array_equal(rgb_HW3, bgr_HW3[..., ::-1]):
         raise RuntimeError(f"a 2x2 bgr8 image came out as {np.asarray(rgb_HW3).tolist()}")
+
+
+def _own(message: Image) -> np.ndarray:
+    return bytes_to_rgb(
+        message.encoding,
+        message.width,
+        message.height,
+        message.step,
+        bool(message.is_bigendian),
+        message.data,
+    )
 
 
 def _cv_bridge() -> Callable[[Image], np.ndarray]:
@@ -202,12 +169,14 @@ def _rosbags() -> Callable[[Image], np.ndarray]:
 
     def to_rgb(message: Image) -> np.ndarray:
         # It reads neither step nor, for its own byte swap, anything but the machine's order.
+        rows_HS = np.frombuffer(message.data, np.uint8).reshape(message.height, message.step)
+        row_bytes = message.width * pixel_bytes(message.encoding)
         packed = SimpleNamespace(
             encoding=message.encoding,
             height=message.height,
             width=message.width,
             is_bigendian=message.is_bigendian if _is_wide(message) else sys.byteorder != "little",
-            data=np.ascontiguousarray(_rows(message)),
+            data=np.ascontiguousarray(rows_HS[:, :row_bytes]),
         )
         try:
             return image_to_cvimage(packed, "rgb8")

@@ -18,8 +18,10 @@ FAULTS = (
     "failed_frames",
     "failed_groundings",
     "unstamped_frames",
+    "still_stamps",
     "size_changes",
     "stamp_jumps",
+    "mixed_frame_ids",
 )
 # A fault makes the state a warning for so long.
 RECENT_S = 5.0
@@ -90,6 +92,7 @@ def _values(node: Snapshot) -> dict[str, str]:
         "processed_frames": str(meter.counted("processed")),
         "published_masks": str(meter.counted("masks")),
         "dropped_frames": str(node.dropped_frames),
+        "late_frames": str(meter.counted("late_frames")),
         **{name: str(meter.counted(name)) for name in FAULTS},
         "camera_hz": f"{meter.rate_hz('received'):.1f}",
         "processed_hz": f"{meter.rate_hz('processed'):.1f}",

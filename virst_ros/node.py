@@ -33,6 +33,7 @@ from virst_ros import convert, diagnosis, troubles
 from virst_ros.declaration import declare, read
 from virst_ros.lifecycle import FAILURE, SUCCESS, UNCONFIGURED, transition
 from virst_ros.meter import Meter
+from virst_ros.neighbours import Neighbours
 from virst_ros.notices import Notices
 from virst_ros.parameters import ParameterError, Parameters
 from virst_ros.publishers import Publishers
@@ -41,10 +42,10 @@ from virst_ros.query_board import QueryBoard
 from virst_ros.query_book import QueryBook
 from virst_ros.silence import silence
 from virst_ros.text import shown, shown_error, shown_traceback
+from virst_ros.topics import find_images
 from virst_ros.tracker import CameraMessage, Outlets, Stream, Tracker, open_stream
 from virst_ros.worker import Mailbox, Worker
 
-WARN_EVERY_S = 5.0
 # Characters of an error that says what to type.
 LONGEST_ADVICE = 2000
 # How long a thread may keep Python's interpreter while others wait; the default is 5 ms. Taking a
@@ -106,6 +107,7 @@ class SegmentNode(LifecycleNodeMixin, Node):
         self.meter = Meter()
         logger = self.get_logger()
         self._notices = Notices(logger.warning, logger.info)
+        self._neighbours = Neighbours(self)
         self._queries: Mailbox[tuple[Query, ...]] = Mailbox()
         self._board = QueryBoard(self)
         self.book = QueryBook(self._on_queries)
@@ -122,8 +124,7 @@ class SegmentNode(LifecycleNodeMixin, Node):
     @property
     def image_topic(self) -> str:
         """The topic that images are read from, remapped."""
-        compressed = self.parameters.image_transport == "compressed"
-        return self.resolve_topic_name("image") + ("/compressed" if compressed else "")
+        return find_images(self, self.parameters.image_transport).name
 
     # -- transitions
 
@@ -132,7 +133,9 @@ class SegmentNode(LifecycleNodeMixin, Node):
         """Loads and warms up on the tracker's thread; the one callback that waits."""
         try:
             self.parameters = read(self, Parameters)
-            backend = convert.choose_backend(self.parameters.image_backend)
+            backend = convert.choose_backend(
+                self.parameters.image_backend, self.parameters.max_pixels
+            )
             self._configured = self._configure(backend)
         except Stopped:
             self.book.clear()
@@ -150,13 +153,11 @@ class SegmentNode(LifecycleNodeMixin, Node):
     def on_activate(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Subscribes to the camera."""
         outcome = super().on_activate(state)
-        kind = CompressedImage if self.parameters.image_transport == "compressed" else Image
+        name, kind = find_images(self, self.parameters.image_transport)
         on_image = functools.partial(self._on_image, self._configured.frames)
         self.meter.count("activated")
-        self._subscription = self.create_subscription(
-            kind, self.image_topic, on_image, NEWEST_IMAGE
-        )
-        self.get_logger().info(f"segmenting {self.image_topic}")
+        self._subscription = self.create_subscription(kind, name, on_image, NEWEST_IMAGE)
+        self.get_logger().info(f"segmenting {name}")
         return outcome
 
     @transition("deactivating", "inactive")
@@ -246,10 +247,13 @@ class SegmentNode(LifecycleNodeMixin, Node):
             queries=self.book.queries,
             states=states,
             session=session,
-            warnings=self._notices.look(
-                silence(self, self.image_topic, self._subscription, silent_s),
-                troubles.overdue(session, self.parameters.grounding_limit_s),
-                troubles.unanswered(states, self.meter.remark("failed_groundings")),
+            warnings=(
+                *(self._neighbours.look(self.image_topic) if configured else ()),
+                *self._notices.look(
+                    silence(self, self.image_topic, self._subscription, silent_s),
+                    troubles.overdue(session, self.parameters.grounding_limit_s),
+                    troubles.unanswered(states, self.meter.remark("failed_groundings")),
+                ),
             ),
         )
         message = diagnosis.report(snapshot)
@@ -265,9 +269,7 @@ class SegmentNode(LifecycleNodeMixin, Node):
         self._board.show(result.results)
 
     def _warn(self, text: str) -> None:
-        self.get_logger().warning(
-            f"{self.image_topic}: {shown(text)}", throttle_duration_sec=WARN_EVERY_S
-        )
+        self.get_logger().warning(f"{self.image_topic}: {shown(text)}")
 
     def _set_up_tracker(self, backend: convert.Backend) -> Tracker:
         now_s = lambda: self.get_clock().now().nanoseconds * 1e-9  # noqa: E731

@@ -83,13 +83,20 @@ class Parameters:
     )
     image_transport: str = _parameter(
         "raw",
-        "raw: sensor_msgs/Image on `image`; compressed: CompressedImage on `image`/compressed.",
+        "raw: sensor_msgs/Image on `image`; compressed: CompressedImage on `image`/compressed. "
+        "A topic whose name ends with /compressed is read as such.",
         choices=("raw", "compressed"),
     )
     image_backend: str = _parameter(
         "auto",
-        "What turns images into arrays; auto: cv_bridge where the installed one works.",
+        "What turns images into arrays; auto: our own conversion, which also does what the "
+        "packages cannot.",
         choices=("auto", "cv_bridge", "rosbags"),
+    )
+    max_pixels: int = _parameter(
+        100_000_000,
+        "An image that has, or says that it has, more pixels is refused and not decoded.",
+        within=(1, 2**31 - 1),
     )
     query: str = _parameter("", "The first sentence to follow; set_query changes it.")
     window_size: int = _parameter(
@@ -103,6 +110,13 @@ class Parameters:
         "Sampled frames between two looks of the language model.",
         within=(4, 64),
         step=4,
+    )
+    reset_after_s: float = _parameter(
+        1.0,
+        "An image whose stamp is so far behind the newest starts the stream anew; the queries "
+        "stay.",
+        within=(0.0, 3600.0),
+        unit="s",
     )
     encode_when_idle: bool = _parameter(
         False, "Encode sampled frames without a query too, so that the first one starts at once."

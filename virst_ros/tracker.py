@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+import math
 import time
 from typing import Any, Protocol
 
@@ -11,9 +12,11 @@ import numpy as np
 from sensor_msgs.msg import CompressedImage, Image
 
 from virst_model.answer import Query, StepResult
-from virst_ros.convert import Backend, ImageError, image_to_array, stamp_s
+from virst_model.encodings import DEPTH_LIKE, EncodingError, ImageError
+from virst_ros.convert import Backend, image_to_array, stamp_s
 from virst_ros.meter import Meter
 from virst_ros.parameters import Parameters
+from virst_ros.stamps import Cuts, Timeline, Turns
 from virst_ros.text import shown_error, shown_traceback
 from virst_ros.worker import Mailbox
 
@@ -27,6 +30,12 @@ FRAME_ERRORS = (RuntimeError, MemoryError)
 
 class RepeatedFailure(RuntimeError):
     """No frame gets an answer any more; `str()` says how many failed, and the last error."""
+
+
+# Between two lines in the log of faults that one counter counts.
+WARN_EVERY_S = 5.0
+# Kinds of fault that get a line of their own; names from outside are among them.
+TOLD_KINDS = 32
 
 
 class SessionLike(Protocol):
@@ -54,6 +63,7 @@ class Stream:
         device: where the model runs, for people.
         recoverable: errors that cost one frame and not the stream, unless they repeat.
         groundings: errors of the language model; they cost one frame, however many they are.
+        reset_after_s: the session starts anew at a stamp so far behind the newest.
     """
 
     session: SessionLike
@@ -61,6 +71,7 @@ class Stream:
     device: str = "cpu"
     recoverable: tuple[type[Exception], ...] = ()
     groundings: tuple[type[Exception], ...] = ()
+    reset_after_s: float = 1.0
 
 
 @dataclass(frozen=True)
@@ -77,7 +88,7 @@ class Outlets:
 
     Attributes:
         publish: an answered frame: its message, its pixels and the answer.
-        warn: a text that may come at every frame.
+        warn: a line for the log; never one for every frame.
         now_s: the node's clock, for cameras that do not stamp their images.
         say: a text that comes seldom; it may have several lines.
     """
@@ -112,6 +123,7 @@ def open_stream(parameters: Parameters) -> Stream:
         window_size=parameters.window_size,
         window_period_s=parameters.window_period_s,
         reground_every=parameters.reground_every,
+        reset_after_s=parameters.reset_after_s,
         alpha=parameters.alpha,
         encode_when_idle=parameters.encode_when_idle,
         grounding_limit_s=parameters.grounding_limit_s,
@@ -120,7 +132,12 @@ def open_stream(parameters: Parameters) -> Stream:
     session = virst_model.Session(model, options)
     session.warm_up()
     return Stream(
-        session, model.config.known_words, str(model.device), FRAME_ERRORS, (GroundingError,)
+        session,
+        model.config.known_words,
+        str(model.device),
+        FRAME_ERRORS,
+        (GroundingError,),
+        parameters.reset_after_s,
     )
 
 
@@ -142,10 +159,13 @@ class Tracker:
         self._queries = queries
         self._outlets = outlets
         self._meter = meter
-        self._last_s: float | None = None
-        self._size: tuple[int, int] | None = None
         self._failed_frames_limit = failed_frames_limit
         self._failed_in_a_row = 0
+        self._timeline = Timeline()
+        self._cuts = Cuts(stream.reset_after_s)
+        self._frame_ids = Turns()
+        self._told: set[str] = set()  # kinds of fault that the log has, once for all
+        self._warned_s: dict[str, float] = {}  # counter -> when the log last had it
         self.states: dict[int, str] = {}  # query id -> state; replaced whole, read by others
 
     def handle(self, item: CameraMessage) -> None:
@@ -157,6 +177,8 @@ class Tracker:
         """
         try:
             self._answer(item)
+        except EncodingError as error:
+            self._fault_once("bad_frames", str(error), kind=str(error))
         except ImageError as error:
             self._fault("bad_frames", str(error))
         except self.stream.groundings as error:
@@ -168,8 +190,10 @@ class Tracker:
 
     def _answer(self, item: CameraMessage) -> None:
         frame_HW3 = image_to_array(item.message, self._backend)
-        now_s = self._stamp_s(item)
+        self._look_for_depth(item.message)
+        now_s = self._time_s(item)
         self._look_for_cuts(frame_HW3, now_s)
+        self._look_for_turns(item.message.header.frame_id)
         queries = self._queries.take_now()
         if queries is not None:
             self.stream.session.set_queries(queries)
@@ -179,7 +203,7 @@ class Tracker:
         if result is not None:
             self._outlets.publish(item.message, frame_HW3, result)
             self._meter.count("masks")
-            self._meter.time("age", (self._outlets.now_s() - now_s) * 1e3)
+            self._meter.time("age", self._age_s(item) * 1e3)
         self._meter.time("latency", (time.monotonic() - item.arrived_s) * 1e3)
 
     def _fail(self, error: Exception) -> None:
@@ -205,27 +229,75 @@ class Tracker:
         """Closes the session."""
         self.stream.session.close()
 
-    def _stamp_s(self, item: CameraMessage) -> float:
+    def _age_s(self, item: CameraMessage) -> float:
+        """Since its stamp; since its arrival where it has none."""
         stamped_s = stamp_s(item.message.header)
         if stamped_s:
-            return stamped_s
-        self._fault("unstamped_frames", "the image has no stamp: taking the time of arrival")
-        return self._outlets.now_s() - (time.monotonic() - item.arrived_s)
+            return self._outlets.now_s() - stamped_s
+        return time.monotonic() - item.arrived_s
 
-    def _look_for_cuts(self, frame_HW3: np.ndarray, now_s: float) -> None:
+    def _time_s(self, item: CameraMessage) -> float:
+        """The frame's time for the session: its stamp's, or one that moves where that does not."""
+        stamped_s = stamp_s(item.message.header)
+        if stamped_s:
+            time_s = self._timeline.at(stamped_s, item.arrived_s)
+            if self._timeline.still:
+                text = f"the stamp stands still at {stamped_s:.3f}: taking the time of arrival"
+                self._fault_once("still_stamps", text)
+            return time_s
+        handled_s = time.monotonic()
+        time_s = self._timeline.at(self._outlets.now_s(), handled_s)
+        text, kind = "the image has no stamp: taking the time of arrival", "unstamped"
+        if self._timeline.still:
+            text, kind = (
+                "the image has no stamp and the node's clock stands still (use_sim_time without "
+                "/clock?): taking the time of arrival by the machine's clock",
+                "still clock",
+            )
+        self._fault_once("unstamped_frames", text, kind)
+        return time_s - (handled_s - item.arrived_s)
+
+    def _look_for_cuts(self, frame_HW3: np.ndarray, time_s: float) -> None:
         """The session starts anew at these; people are told why."""
         size = frame_HW3.shape[1], frame_HW3.shape[0]
-        if self._size not in (None, size):
+        before = self._cuts.resized(size)
+        if before:
             self._fault(
                 "size_changes",
-                "the image size changed from {}x{} to {}x{}".format(*self._size, *size),
+                "the image size changed from {}x{} to {}x{}".format(*before, *size),
             )
-        if self._last_s is not None and now_s < self._last_s:
-            self._fault(
-                "stamp_jumps",
-                f"the stamp jumped back by {self._last_s - now_s:.3f} s to {now_s:.3f}",
+        back_s, is_cut = self._cuts.back_s(time_s)
+        if is_cut:
+            self._fault("stamp_jumps", f"the stamp jumped back by {back_s:.3f} s to {time_s:.3f}")
+        elif back_s:
+            self._meter.count("late_frames")
+
+    def _look_for_depth(self, message: Image | CompressedImage) -> None:
+        said = message.encoding if isinstance(message, Image) else message.format
+        if said.startswith(DEPTH_LIKE):
+            self._warn_once(
+                DEPTH_LIKE, f"encoding {DEPTH_LIKE} is taken for brightness: depth looks like this"
             )
-        self._size, self._last_s = size, now_s
+
+    def _look_for_turns(self, frame_id: str) -> None:
+        pair = self._frame_ids.seen(frame_id[:80])
+        if pair:
+            text = "frame_ids {!r} and {!r} come in turn: two cameras on one topic".format(*pair)
+            self._fault_once("mixed_frame_ids", text)
 
     def _fault(self, counter: str, text: str) -> None:
-        self._outlets.warn(f"{text} ({counter}: {self._meter.count(counter, text)})")
+        """Counts it; the log has it, but not each of many."""
+        count, now_s = self._meter.count(counter, text), time.monotonic()
+        if now_s - self._warned_s.get(counter, -math.inf) >= WARN_EVERY_S:
+            self._warned_s[counter] = now_s
+            self._outlets.warn(f"{text} ({counter}: {count})")
+
+    def _fault_once(self, counter: str, text: str, kind: str = "") -> None:
+        """Counts what goes on and on; the log has it once."""
+        self._meter.count(counter, text)
+        self._warn_once(kind or counter, text)
+
+    def _warn_once(self, kind: str, text: str) -> None:
+        if kind not in self._told and len(self._told) < TOLD_KINDS:
+            self._told.add(kind)
+            self._outlets.warn(text)

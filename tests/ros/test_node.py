@@ -160,7 +160,7 @@ def broken_images() -> dict[str, Image]:
     """Name -> an image that cannot be read."""
     short = image(red_square(), 1.0)
     del short.data[-100:]
-    unknown = image(red_square(), 1.0, encoding="nv24")
+    unknown = image(red_square(), 1.0, encoding="32FC1")
     empty = Image(header=header(1.0), encoding="rgb8")
     narrow = image(red_square(), 1.0)
     narrow.step = WIDTH
@@ -195,6 +195,15 @@ def test_a_long_and_dirty_text_from_outside_stays_out_of_log_and_diagnostics(
     assert len(process.output) < 20_000 and "\x1b[2J" not in process.output
 
 
+def test_images_of_more_than_max_pixels_are_bad_frames(start_scripted, robot):
+    start_scripted("-p", f"max_pixels:={WIDTH * HEIGHT}", "-p", "query:=red")
+    robot.answer_to(image(red_square(), 1.0))
+    robot.publish(image(red_square(HEIGHT + 1, WIDTH), 2.0))
+
+    assert robot.counts("bad_frames")
+    assert f"max_pixels is {WIDTH * HEIGHT}" in robot.message
+
+
 def test_another_size_and_stamps_that_jump_back_are_counted(start_scripted, robot):
     start_scripted("-p", "query:=red")
     robot.answer_to(image(red_square(), 10.0))
@@ -205,6 +214,48 @@ def test_another_size_and_stamps_that_jump_back_are_counted(start_scripted, robo
     assert robot.counts("size_changes")
     assert robot.counts("stamp_jumps")
     assert robot.segmentations[-1].segmentations[0].id == 1
+
+
+def test_frames_in_the_wrong_order_are_no_jump(start_scripted, robot):
+    start_scripted("-p", "query:=red")
+    for stamp_s in (10.0, 10.2, 10.1):
+        robot.answer_to(image(red_square(), stamp_s))
+
+    assert robot.counts("late_frames")
+    assert robot.counted("stamp_jumps") == 0
+
+
+def test_a_clock_that_never_comes_is_named(start_scripted, robot):
+    start_scripted("-p", "query:=red", "-p", "use_sim_time:=true")
+    named = lambda: "use_sim_time" in robot.message  # noqa: E731
+
+    assert robot.publish_until(image(red_square(), 0.0), named)
+    assert robot.level == b"\x01"
+    assert robot.masks[-1].header == header(0.0)
+
+
+def test_two_cameras_on_one_topic_are_told(start_scripted, robot, ros_node):
+    process = start_scripted()
+    other = ros_node.create_publisher(Image, "/virst/image", 1)
+    told = "2 publishers on /virst/image ("
+
+    assert robot.spin_until(lambda: told in robot.message)
+    assert robot.level == b"\x01"
+    robot.counted_now("received_frames")
+    robot.counted_now("received_frames")
+    assert process.output.count(told) == 1
+    ros_node.destroy_publisher(other)
+    assert robot.spin_until(lambda: "publishers" not in robot.message)
+
+
+def test_another_node_on_our_output_is_told(start_scripted, robot, ros_node):
+    process = start_scripted()
+    ros_node.create_publisher(Image, "/virst/masks", 1)
+    told = "2 publishers on /virst/masks ("
+
+    assert robot.spin_until(lambda: told in robot.message)
+    assert "/virst/segment" in robot.message
+    assert process.output.count(told) == 1
 
 
 def test_compressed_images(start_scripted, robot):
@@ -356,6 +407,30 @@ def test_topics_follow_remapping_and_namespace(start_scripted, robot, ros_node):
     assert robot.spin_until(lambda: all(ros_node.count_publishers(t) == 1 for t in topics))
     services = {name for name, _ in ros_node.get_service_names_and_types()}
     assert {"/arm/set_query", "/arm/segment/change_state"} <= services
+
+
+@pytest.mark.parametrize("transport", ["raw", "compressed"])
+def test_a_topic_may_be_named_with_its_transport(start_scripted, robot, transport):
+    cv2 = pytest.importorskip("cv2")
+    process = start_scripted(
+        *("-p", "query:=red", "-p", f"image_transport:={transport}"),
+        *("-r", "image:=/virst/image/compressed"),
+    )
+    jpeg = cv2.imencode(".jpg", red_square()[..., ::-1])[1].tobytes()
+    robot.answer_to(CompressedImage(header=header(1.0), format="jpeg", data=jpeg))
+
+    assert robot.counts("processed_frames")
+    assert robot.diagnostics["image topic"] == "/virst/image/compressed"
+    assert "segmenting /virst/image/compressed\n" in process.output
+
+
+def test_the_remapped_topic_of_a_transport_is_named(start_scripted, robot, ros_node):
+    start_scripted(
+        *("-p", "image_transport:=compressed", "-r", "image/compressed:=/eye/small"), active=False
+    )
+
+    assert robot.spin_until(lambda: ros_node.count_subscribers("/eye/small") == 1)
+    assert robot.spin_until(lambda: robot.diagnostics.get("image topic") == "/eye/small")
 
 
 def test_a_crash_ends_the_process_with_an_error(start_scripted, robot):

@@ -9,12 +9,20 @@ import pytest
 
 pytest.importorskip("rclpy", reason="needs ROS 2")
 
-from robot import image, red_square
+from robot import header, image, red_square
+from streams import frame, session
 
-from virst_model.answer import TRACKING, Query, QueryResult, StepResult
-from virst_ros.convert import choose_backend
+from virst_model.answer import SEARCHING, TRACKING, Query, QueryResult, StepResult
+from virst_ros.convert import array_to_image, choose_backend
 from virst_ros.meter import KEPT, Meter
-from virst_ros.tracker import CameraMessage, Outlets, RepeatedFailure, Stream, Tracker
+from virst_ros.tracker import (
+    TOLD_KINDS,
+    CameraMessage,
+    Outlets,
+    RepeatedFailure,
+    Stream,
+    Tracker,
+)
 from virst_ros.worker import Mailbox
 
 RED = Query(1, "red", 1)
@@ -70,10 +78,11 @@ class Stage:
         self.warnings: list[str] = []
         self.said: list[str] = []
         self.publishing_error: Exception | None = None
+        self.clock_s = 1000.0
         outlets = Outlets(
             self.publish,
             self.warnings.append,
-            lambda: 1000.0,
+            lambda: self.clock_s,
             self.said.append,
         )
         stream = Stream(self.session, recoverable=(Forgetful,), groundings=(Mute,))
@@ -86,9 +95,18 @@ class Stage:
             raise self.publishing_error
         self.published.append(message.header)
 
-    def frame(self, stamp_s: float, encoding: str = "rgb8") -> None:
+    def frame(
+        self, stamp_s: float, encoding: str = "rgb8", arrived_s: float | None = None, eye: str = ""
+    ) -> None:
         message = image(red_square(), stamp_s, encoding)
-        self.tracker.handle(CameraMessage(message, time.monotonic()))
+        message.header.frame_id = eye
+        now_s = time.monotonic() if arrived_s is None else arrived_s
+        self.tracker.handle(CameraMessage(message, now_s))
+
+    @property
+    def stamps(self) -> list[float]:
+        """The times that the session was given."""
+        return [stamp_s for stamp_s, _ in self.session.steps]
 
 
 def test_queries_reach_the_session_before_the_next_frame():
@@ -180,11 +198,42 @@ def test_another_error_is_not_held_back():
 
 def test_a_broken_frame_does_not_reach_the_session():
     stage = Stage()
-    stage.frame(1.0, encoding="nv24")
+    stage.frame(1.0, encoding="bgra8")
 
     assert stage.session.steps == []
     assert stage.meter.counted("bad_frames") == 1
-    assert "nv24" in stage.meter.remark("bad_frames")
+    assert "bgra8" in stage.meter.remark("bad_frames")
+
+
+def test_an_encoding_that_is_no_picture_is_told_once_and_always_counted():
+    stage = Stage()
+    for number in range(5):
+        stage.frame(1.0 + number, encoding="32FC1")
+    stage.frame(6.0, encoding="8SC1")
+
+    assert stage.meter.counted("bad_frames") == 6
+    assert "8SC1" in stage.meter.remark("bad_frames")
+    assert [text.split("'")[1] for text in stage.warnings] == ["32FC1", "8SC1"]
+
+
+def test_names_from_outside_do_not_fill_the_log():
+    stage = Stage()
+    for number in range(TOLD_KINDS + 10):
+        stage.frame(1.0 + number, encoding=f"strange{number}")
+
+    assert len(stage.warnings) == TOLD_KINDS
+
+
+def test_what_may_be_depth_is_followed_and_told_once():
+    stage = Stage()
+    depth = array_to_image(np.zeros((3, 8), np.uint8), "16UC1", header(1.0))
+    depth.width = 4
+    for _ in range(3):
+        stage.tracker.handle(CameraMessage(depth, time.monotonic()))
+
+    assert len(stage.session.steps) == 3
+    (warning,) = stage.warnings
+    assert "16UC1" in warning and "depth" in warning
 
 
 def test_frames_without_a_stamp_get_the_time_of_arrival():
@@ -194,6 +243,109 @@ def test_frames_without_a_stamp_get_the_time_of_arrival():
     ((stamp_s, _),) = stage.session.steps
     assert stamp_s == pytest.approx(1000.0, abs=1.0)
     assert stage.meter.counted("unstamped_frames") == 1
+
+
+def test_a_clock_that_runs_is_the_time_of_frames_without_a_stamp():
+    stage = Stage()
+    for second in range(5):
+        stage.clock_s = 1000.0 + second
+        stage.frame(0.0)
+
+    assert stage.stamps == pytest.approx([1000.0, 1001.0, 1002.0, 1003.0, 1004.0], abs=0.2)
+    assert "use_sim_time" not in stage.meter.remark("unstamped_frames")
+    assert len(stage.warnings) == 1
+
+
+def test_a_clock_that_stands_still_is_named_and_the_machines_clock_goes_on(monkeypatch):
+    stage = Stage()
+    stage.clock_s = 0.0
+    for tenth in range(30):
+        monkeypatch.setattr(time, "monotonic", lambda now_s=50.0 + tenth / 10: now_s)
+        stage.frame(0.0)
+
+    assert stage.stamps[:10] == [0.0] * 10
+    assert stage.stamps[10:] == pytest.approx([tenth / 10 for tenth in range(10, 30)])
+    assert "use_sim_time" in stage.meter.remark("unstamped_frames")
+    assert sum("use_sim_time" in warning for warning in stage.warnings) == 1
+
+
+def test_a_stamp_that_never_moves_is_sampled_by_arrival():
+    stage = Stage()
+    for tenth in range(30):
+        stage.frame(7.5, arrived_s=50.0 + tenth / 10)
+
+    assert stage.stamps[10:] == pytest.approx([7.5 + tenth / 10 for tenth in range(10, 30)])
+    assert stage.meter.counted("still_stamps") == 20
+    assert stage.meter.counted("stamp_jumps") == 0
+    assert sum("7.500" in warning for warning in stage.warnings) == 1
+
+
+def test_a_stamp_that_never_moves_ends_the_search():
+    stage = Stage()
+    stage.tracker.stream = Stream(session(window_period_s=0.25))
+    stage.queries.put((RED,))
+    states = []
+    for tenth in range(30):
+        message = array_to_image(frame(tenth, red=1), "rgb8", header(7.5))
+        stage.tracker.handle(CameraMessage(message, 50.0 + tenth / 10))
+        states.append(stage.tracker.states[1])
+
+    assert states[0] == SEARCHING and states[-1] == TRACKING
+    assert [one.stamp for one in stage.published] == [header(7.5).stamp] * 30
+
+
+def test_the_age_of_a_frame_is_that_of_its_stamp_also_after_a_stop():
+    stage = Stage()
+    stage.queries.put((RED,))
+    for second in range(10):
+        stage.frame(999.0, arrived_s=50.0 + second)
+    stage.clock_s = 1000.5
+    stage.frame(1000.0, arrived_s=60.0)
+
+    assert stage.stamps[-1] == pytest.approx(1010.0)
+    assert stage.meter.percentiles_ms("age")[0] == pytest.approx(1000.0)
+
+
+def test_steps_back_are_told_only_where_the_stream_starts_anew():
+    stage = Stage()
+    for stamp_s in (10.0, 10.2, 10.1, 10.3, 10.3, 5.0, 5.1):
+        stage.frame(stamp_s)
+
+    assert stage.meter.counted("late_frames") == 1
+    assert stage.meter.counted("stamp_jumps") == 1
+    (warning,) = stage.warnings
+    assert "5.300 s" in warning
+
+
+def test_frame_ids_that_come_in_turn_are_told_once():
+    stage = Stage()
+    for number in range(6):
+        stage.frame(1.0 + number, eye=("left", "right")[number % 2])
+
+    assert stage.meter.counted("mixed_frame_ids") == 4
+    (warning,) = stage.warnings
+    assert "'left' and 'right'" in warning
+
+
+def test_a_frame_id_that_changes_for_good_is_no_fault():
+    stage = Stage()
+    for number, eye in enumerate(("left", "left", "right", "right", "right")):
+        stage.frame(1.0 + number, eye=eye)
+
+    assert stage.meter.counted("mixed_frame_ids") == 0
+
+
+def test_faults_of_one_kind_do_not_hide_the_first_of_another():
+    stage = Stage()
+    stage.frame(10.0, encoding="bgra8")  # of three bytes a pixel
+    stage.frame(10.0, encoding="bgra8")
+    stage.frame(10.0)
+    stage.frame(1.0)
+
+    assert [text.split(" (")[-1] for text in stage.warnings] == [
+        "bad_frames: 1)",
+        "stamp_jumps: 1)",
+    ]
 
 
 def test_closing_closes_the_session():

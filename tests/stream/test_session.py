@@ -5,7 +5,18 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from streams import CELLS, SIZE, ColourModel, bars, frame, query, run, session, states
+from streams import (
+    CELLS,
+    SIZE,
+    ColourModel,
+    bars,
+    fifo_times,
+    frame,
+    query,
+    run,
+    session,
+    states,
+)
 import torch
 
 from virst_model import SessionOptions
@@ -212,6 +223,47 @@ def test_a_stamp_that_jumps_back_resets_the_stream_and_keeps_the_queries():
     assert stream.stats()["resets"] == 1
 
 
+def tracked_after(stamps, **options):
+    """A stream that tracks, its last frame at 9.0, and the results of frames of these stamps."""
+    stream = session(**options)
+    stream.set_queries((query(1),))
+    run(stream, [frame(t, red=1) for t in range(10)])
+    moved = [frame(10 + i, red=3) for i in range(len(stamps))]
+    return stream, [stream.step(*pair) for pair in zip(moved, stamps, strict=True)]
+
+
+@pytest.mark.parametrize("stamp_s", [8.995, 8.0, 9.0])
+def test_a_stamp_a_little_behind_the_newest_is_tracked_and_not_sampled(stamp_s):
+    stream, (result,) = tracked_after([stamp_s])
+
+    assert (result.t, result.stamp_s) == (10, stamp_s)
+    assert bars(result.results[0].mask_HW) == [3]
+    assert 10 in fifo_times(stream.tracks[0].memory)
+    assert stream.stats()["sampled"] == 10
+    assert stream.stats()["resets"] == 0
+
+
+def test_a_stamp_far_behind_the_newest_resets_however_small_its_last_step():
+    """Three steps of 0.4 s: compared with the frame before, none of them is far back."""
+    stream, results = tracked_after([8.6, 8.2, 7.8, 8.0])
+
+    assert states(results) == [TRACKING, TRACKING, SEARCHING, SEARCHING]
+    assert stream.stats()["resets"] == 1
+
+
+def test_pictures_in_the_wrong_order_cost_no_mask():
+    stamps = [9.0 + (i + (i % 8 == 6) - (i % 8 == 7)) / 10 for i in range(1, 101)]
+    _, results = tracked_after(stamps)
+
+    assert states(results) == [TRACKING] * 100
+    assert [result.t for result in results] == list(range(10, 110))
+
+
+def test_how_far_back_resets_is_an_option():
+    assert tracked_after([8.9], reset_after_s=0.0)[0].stats()["resets"] == 1
+    assert tracked_after([0.0], reset_after_s=10.0)[0].stats()["resets"] == 0
+
+
 def test_a_new_resolution_resets_the_stream():
     stream = session()
     stream.set_queries((query(1),))
@@ -326,6 +378,8 @@ def test_queries_that_cannot_be_are_refused(queries, message):
         {"window_size": 0},
         {"reground_every": 2},
         {"window_period_s": -1.0},
+        {"reset_after_s": -1.0},
+        {"reset_after_s": float("nan")},
         {"alpha": 0},
         {"alpha": 9},
         {"grounding_delay_frames": -1},

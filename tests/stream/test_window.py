@@ -52,6 +52,13 @@ def test_a_repeated_stamp_is_not_sampled():
     assert offered(Window(32, 0.0), [0.0, 0.0, 1.0, 1.0]) == [0.0, 1.0]
 
 
+def test_a_stamp_behind_the_newest_is_not_sampled_and_moves_no_grid():
+    stamps = [0.0, 0.2, 0.1, 0.15, 0.3, 0.4, 0.35, 0.5]
+
+    assert offered(Window(32, 0.0), stamps) == [0.0, 0.2, 0.3, 0.4, 0.5]
+    assert offered(Window(32, 0.2), stamps) == [0.0, 0.2, 0.4]
+
+
 def test_window_slides_by_whole_clips_and_never_exceeds_its_size():
     window = Window(8, 0.0)
     model = ColourModel()

@@ -37,7 +37,7 @@ COUNTERS = (
     "failed_groundings",  # questions that ended in an error
     "stale",  # answers that were dropped: the query or the stream had changed
     "contradictions",  # answers that showed another object than the track
-    "resets",  # stamps that jumped back, and new image sizes
+    "resets",  # stamps that jumped back by more than `reset_after_s`, and new image sizes
 )
 
 
@@ -49,6 +49,8 @@ class SessionOptions:
         window_size: frames of the VLM's window, a multiple of 4.
         window_period_s: seconds of stamps between them.
         reground_every: sampled frames between groundings of a full window, a multiple of 4.
+        reset_after_s: a stamp so far below the newest starts the stream anew; one that is less
+            far back, or equal, is a frame for the tracker and none for the window.
         alpha: anchors that a frame reads, 1..8; None is the model's own.
         encode_when_idle: encode sampled frames without a query, so that the first one starts at
             once, at the price of the encoder's time.
@@ -65,6 +67,7 @@ class SessionOptions:
     window_size: int = 32
     window_period_s: float = 0.25
     reground_every: int = 8
+    reset_after_s: float = 1.0
     alpha: int | None = None
     encode_when_idle: bool = False
     sync: bool = False
@@ -79,8 +82,9 @@ class SessionOptions:
             value = getattr(self, name)
             if value < CLIP_FRAMES or value % CLIP_FRAMES:
                 raise ValueError(f"{name} must be a multiple of {CLIP_FRAMES}, not {value}")
-        if self.window_period_s < 0:
-            raise ValueError(f"window_period_s must not be below 0, not {self.window_period_s}")
+        for name in ("window_period_s", "reset_after_s"):
+            if not getattr(self, name) >= 0:  # also where it is no number
+                raise ValueError(f"{name} must not be below 0, not {getattr(self, name)}")
         if self.alpha is not None and not 1 <= self.alpha <= ANCHORS:
             raise ValueError(f"alpha must be 1..{ANCHORS}, not {self.alpha}")
         for name, least in (("grounding_delay_frames", 0), ("grounder_threads", 1)):
@@ -113,7 +117,6 @@ class Session:
             else ThreadGrounder(model, options.grounder_threads)
         )
         self._t = 0
-        self._stamp_s: float | None = None
         self._shape: tuple[int, ...] | None = None
         self._closed = False
         self._counts = dict.fromkeys(COUNTERS, 0)
@@ -167,8 +170,8 @@ class Session:
     def step(self, frame_HW3: np.ndarray, stamp_s: float) -> StepResult | None:
         """Takes the stream's next frame; never waits for a grounding outside sync mode.
 
-        A stamp below the last one or another image size starts the stream anew, with the same
-        queries.
+        A stamp that is more than `reset_after_s` below the newest one, or another image size,
+        starts the stream anew, with the same queries.
 
         Args:
             frame_HW3: uint8 RGB; the caller may reuse the array afterwards.
@@ -245,9 +248,10 @@ class Session:
         )
 
     def _restart_after_a_cut(self, frame_HW3: np.ndarray, stamp_s: float) -> None:
-        back = self._stamp_s is not None and stamp_s < self._stamp_s
+        newest_s = self._window.newest_s
+        back = newest_s is not None and newest_s - stamp_s > self.options.reset_after_s
         resized = self._shape is not None and frame_HW3.shape != self._shape
-        self._stamp_s, self._shape = stamp_s, frame_HW3.shape
+        self._shape = frame_HW3.shape
         if back or resized:
             self._counts["resets"] += 1
             self._window.reset()

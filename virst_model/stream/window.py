@@ -83,7 +83,7 @@ class Window:
     def reset(self) -> None:
         """Forgets all frames and the sampling grid: the next frame is sampled."""
         self._clips.clear()
-        self._last_stamp_s: float | None = None
+        self.newest_s: float | None = None  # the newest stamp that was offered
         self._due_s: float | None = None
         self.completed = 0  # sampled frames in complete clips, since the reset
 
@@ -92,23 +92,22 @@ class Window:
 
         The grid has one point each `period_s`; a frame half a frame gap early is taken, so that
         jitter and drops neither stretch nor shrink the window. After a gap in the stream the grid
-        starts anew at the first frame. A frame with the stamp of the one before is never kept.
+        starts anew at the first frame. A frame that is not newer than all before is never kept.
 
         Args:
             t: frame number, ascending.
-            stamp_s: never below that of the frame before; `reset` first where it is.
+            stamp_s: in any order.
             frame_HW3: uint8 RGB.
 
         Returns:
             The sampled frame, not encoded, or None.
         """
-        gap_s = 0.0 if self._last_stamp_s is None else stamp_s - self._last_stamp_s
-        repeated = self._last_stamp_s is not None and gap_s <= 0.0
-        self._last_stamp_s = stamp_s
-        if self._due_s is not None:
-            early_s = min(gap_s, self._period_s) / 2
-            if repeated or stamp_s < self._due_s - early_s:
-                return None
+        if self.newest_s is not None and stamp_s <= self.newest_s:
+            return None
+        gap_s = 0.0 if self.newest_s is None else stamp_s - self.newest_s
+        self.newest_s = stamp_s
+        if self._due_s is not None and stamp_s < self._due_s - min(gap_s, self._period_s) / 2:
+            return None
         on_grid = self._due_s is not None and stamp_s < self._due_s + self._period_s / 2
         self._due_s = (self._due_s if on_grid else stamp_s) + self._period_s
         frame = WindowFrame(t, stamp_s, frame_HW3.copy())
