@@ -133,11 +133,11 @@ def open_stream(parameters: Parameters) -> Stream:
     session.warm_up()
     return Stream(
         session,
-        model.config.known_words,
-        str(model.device),
-        FRAME_ERRORS,
-        (GroundingError,),
-        parameters.reset_after_s,
+        known_words=model.config.known_words,
+        device=str(model.device),
+        recoverable=FRAME_ERRORS,
+        groundings=(GroundingError,),
+        reset_after_s=parameters.reset_after_s,
     )
 
 
