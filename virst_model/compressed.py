@@ -31,7 +31,7 @@ JPEG_START, PNG_START = b"\xff\xd8", b"\x89PNG\r\n\x1a\n"
 # Other kinds of file that are taken; by Pillow's names.
 OTHERS = ("BMP", "GIF", "JPEG2000", "PPM", "TIFF", "WEBP")
 # A JPEG's marker. Escaped bytes and restarts (D0 to D7) belong to the pixels' data.
-_MARKER = re.compile(rb"\xff+([\xc0-\xcf\xd8-\xfe])")
+_MARKER = re.compile(rb"\xff[\xc0-\xcf\xd8-\xfe]")
 _SOI, _EOI = 0xD8, 0xD9
 _SIZES = {*range(0xC0, 0xD0)} - {0xC4, 0xC8, 0xCC}  # start of a frame, with its height and width
 
@@ -110,7 +110,7 @@ def _read_jpeg(picture: bytes, fault: str) -> _Head:
     size = None
     marker = _MARKER.search(picture, len(JPEG_START))
     while marker:
-        code, at = marker[1][0], marker.end()
+        code, at = marker[0][1], marker.end()
         if code == _EOI and size:
             return _Head(*size, at)
         if code in (_SOI, _EOI) or at + 2 > len(picture):

@@ -121,7 +121,7 @@ def mosaic_or_grey_to_rgb(encoding: str, values_HW: np.ndarray) -> np.ndarray:
 
 def eight_bits(values: np.ndarray) -> np.ndarray:
     """uint8 values of uint8 or uint16 ones; 65535 is 255."""
-    return values if values.dtype == np.uint8 else _EIGHT_BITS[values]
+    return values if values.dtype == np.uint8 else np.take(_EIGHT_BITS, values)
 
 
 def check_pixels(width: int, height: int, max_pixels: int) -> None:
@@ -182,6 +182,8 @@ def _to_rgb(encoding: str, pixels_HWC: np.ndarray) -> np.ndarray:
         )
     if pixels_HWC.dtype != np.uint8:
         pixels_HWC = pixels_HWC.astype(np.uint16)  # the machine's order of bytes
+    if not encoding.startswith("bayer_"):
+        pixels_HWC = eight_bits(pixels_HWC)  # fewer values than afterwards
     to_rgb = _PACKED[encoding].to_rgb
     return eight_bits(pixels_HWC if to_rgb is None else cv2.cvtColor(pixels_HWC, to_rgb))
 
