@@ -11,7 +11,7 @@ import pytest
 from streams import ColourModel, bars, frame, noise_frames, query, real_model, session
 import torch
 
-from virst_model.answer import FAILED, SEARCHING, TRACKING
+from virst_model.answer import FAILED, LOST, SEARCHING, TRACKING
 from virst_model.stream.grounder import GroundingError
 
 
@@ -217,6 +217,22 @@ def test_prompts_that_are_not_finite_are_an_error_and_not_a_lost_object(
 
         patch.undo()
         assert bars(film.until(tracked(1)).mask_HW) == [1]
+
+
+def test_an_answer_without_the_object_is_an_answer(model, monkeypatch):
+    with session(model, window_size=16) as stream:
+        stream.set_queries((query(1, "blue"),))
+        shown = []
+        for t in range(17):  # asked at 4, 8 and 16 frames; the last has four anchors, two a frame
+            with monkeypatch.context() as patch:
+                if t == 3:
+                    patch.setattr(model, "ground", None)
+                try:
+                    shown.append(stream.step(frame(t, red=1), float(t)).results[0].state)
+                except GroundingError:
+                    shown.append("error")
+
+    assert shown == [SEARCHING] * 3 + ["error"] + [FAILED] * 3 + [SEARCHING] * 9 + [LOST]
 
 
 def grounder_threads():
