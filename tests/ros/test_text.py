@@ -78,7 +78,9 @@ READ_DAMAGED_PICTURES = """
 import os, sys, threading
 import cv2, numpy as np
 from sensor_msgs.msg import CompressedImage
-from virst_ros.convert import ImageError, image_to_array
+from virst_ros.convert import ImageError, choose_backend, image_to_array
+
+backend = choose_backend()
 
 noise_HW3 = np.random.default_rng(0).integers(0, 255, (200, 300, 3), dtype=np.uint8)
 talking = threading.Event()
@@ -97,7 +99,7 @@ for suffix in (".jpg", ".png"):
     for at in range(1000, len(good) - 1000, len(good) // 20):
         damaged = good[:at] + good[at + 300 :]
         try:
-            image_to_array(CompressedImage(format=suffix[1:], data=damaged), None)
+            image_to_array(CompressedImage(format=suffix[1:], data=damaged), backend)
         except ImageError:
             pass
 talker.join()

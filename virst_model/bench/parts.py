@@ -50,7 +50,7 @@ def listening(model: Virst, watch: Stopwatch) -> Iterator[None]:
         ("preprocess", model, "frame_pixels"),
         ("preprocess", model, "clip_pixels"),
         ("image encoder", segmenter, "encode"),
-        ("clip encoder", vlm, "encode_clips"),
+        ("clip encoder", model, "encode_clip"),
         ("LLM", vlm, "hidden"),
         ("fusion", model.second_fusion, "forward"),
         ("fusion", model.initial_fusion, "forward"),
