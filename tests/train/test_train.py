@@ -130,7 +130,7 @@ def test_frames_are_drawn_with_the_spacing_of_the_stage(start, spacing):
 @pytest.mark.parametrize(
     ("text", "change", "said"),
     [
-        ("stage: alignment\nlearning_rate: 1", "seed=0", "'learning_rate'; known are absence, accumulate"),
+        ("stage: alignment\nlearning_rate: 1", "seed=0", "'learning_rate'; known are absence"),
         ("stage: alignment", "draws.anchor=1", "'anchor'; known are after, anchors"),
         ("stage: alignment", "draws.spacing=even", "draws.spacing is 'even'; known are segments"),
         ("stage: alignment", "steps=many", "steps is 'many', not a int"),

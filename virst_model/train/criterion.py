@@ -9,7 +9,13 @@ import torch.nn.functional as F
 from virst_model.model.features import Decoded, FrameFeatures
 from virst_model.train.batches import Batch
 from virst_model.train.forward import Prediction, join
-from virst_model.train.heads import ENCODER_TERMS, SENTENCE_TERMS, head_losses, look_loss
+from virst_model.train.heads import (
+    DETAIL_TERMS,
+    ENCODER_TERMS,
+    SENTENCE_TERMS,
+    head_losses,
+    look_loss,
+)
 from virst_model.train.losses import distil_loss, mask_losses, token_loss, weighted_sum
 from virst_model.train.pointing import find_targets, pointing_losses
 from virst_model.train.stages import Objective
@@ -50,6 +56,7 @@ def term_weights(objective: Objective) -> dict[str, float]:
     """Of every term, by name, in the order in which a forward pass comes to them."""
     return {
         **dict.fromkeys(ENCODER_TERMS, objective.heads),
+        **dict.fromkeys(DETAIL_TERMS, objective.details),
         "distil": objective.distil,
         "point": objective.point,
         "place": objective.point,

@@ -17,10 +17,8 @@ from virst_model.train.losses import bce_each, dice_each
 CELLS = 4  # a side, of a clip encoder's patch
 UNKNOWN = -100  # a class that nobody can tell; it is not learned
 # The terms of the heads: on what the encoders see, and on what is made of a sentence.
-ENCODER_TERMS = (
-    *("clip_shape", "clip_colour", "clip_texture", "clip_motion", "clip_filled", "clip_place"),
-    *("shape", "colour", "texture"),
-)
+ENCODER_TERMS = ("clip_shape", "clip_colour", "clip_motion", "clip_filled", "shape", "colour")
+DETAIL_TERMS = ("clip_texture", "clip_place", "texture")
 SENTENCE_TERMS = ("words", "present", "match")
 CLASSES = {
     "shape": 1 + len(SHAPES),
@@ -88,7 +86,7 @@ class Heads(nn.Module):
 def head_losses(
     scores: Mapping[str, torch.Tensor], words: Sequence[Sequence[int]], batch: Batch
 ) -> dict[str, torch.Tensor]:
-    """Those of `ENCODER_TERMS` and `SENTENCE_TERMS` whose scores are there.
+    """Those of `ENCODER_TERMS`, `DETAIL_TERMS` and `SENTENCE_TERMS` whose scores are there.
 
     Args:
         scores: of the methods of `Heads`, by name.

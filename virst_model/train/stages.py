@@ -106,6 +106,7 @@ class Objective:
     Attributes:
         occ: weight of the occlusion term; the paper's 0.05 makes "not there" slow to learn.
         heads: weight of the auxiliary heads' terms; 0 leaves the heads out.
+        details: weight of the heads' terms on texture and place; needs the heads.
         look: weight of the term on where the fusion looks; needs the heads.
         read: weight of the term on which visual tokens the language model reads for [ST];
             needs scenes, as the heads do.
@@ -120,6 +121,7 @@ class Objective:
 
     occ: float = 0.05
     heads: float = 0.0
+    details: float = 0.0
     look: float = 0.0
     read: float = 0.0
     raw_masks: bool = False
@@ -306,7 +308,7 @@ EYES = (
         name="pictures",
         trains=("segmenter.image_encoder.*", "segmenter.sam_mask_decoder.conv_s*"),
         draws=SceneDraws(scenes=8, sentences=0, windows=(3,), stories=0.65, filmed=0.8),
-        objective=Objective(heads=1.0, distil=2.0),
+        objective=Objective(heads=1.0, details=1.0, distil=2.0),
         steps=6000,
         schedule="linear",
         warmup=50,
@@ -318,7 +320,7 @@ EYES = (
         trains=("vlm.umt.*",),
         frozen=(),
         draws=SceneDraws(scenes=12, sentences=0, windows=(8,), stories=0.7, filmed=0.7),
-        objective=Objective(heads=1.0),
+        objective=Objective(heads=1.0, details=1.0),
         steps=4000,
         schedule="linear",
         final=0.03,
