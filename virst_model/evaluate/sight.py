@@ -106,7 +106,7 @@ class Window:
     Attributes:
         ids_THW: uint8, what is visible.
         features: of each frame, and the newest again where the window is padded.
-        clips: tokens of its clips; backwards: of the window played backwards, if asked for.
+        clips: tokens of its clips; backwards: of the window played backwards, or none.
     """
 
     world: World
@@ -200,17 +200,17 @@ def mirrored(scene: Scene) -> list[tuple[str, tuple[int, ...], tuple[int, ...]]]
     found = []
     rng = np.random.default_rng(scene.seed)
     looks = {(None, None)}
-    for thing in scene.objects:
-        looks |= {(thing.colour, None), (None, thing.shape), (thing.colour, thing.shape)}
+    for item in scene.objects:
+        looks |= {(item.colour, None), (None, item.shape), (item.colour, item.shape)}
     for colour, shape in sorted(looks, key=repr):
         for way in MIRRORED:
-            said, other = (
+            text, other = (
                 grammar.word(Phrase(colour=colour, shape=shape, motion=motion), rng)
                 for motion in (way, MIRRORED[way])
             )
-            ids, mirrored_ids = scene.answer(said), scene.answer(other)
+            ids, mirrored_ids = scene.answer(text), scene.answer(other)
             if ids and mirrored_ids and len(ids) == len(mirrored_ids) == 1:
-                found.append((said, ids, mirrored_ids))
+                found.append((text, ids, mirrored_ids))
     return found
 
 
