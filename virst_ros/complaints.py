@@ -12,7 +12,6 @@ import os
 import re
 import tempfile
 import threading
-from typing import IO
 
 STDERR = 2
 # Warnings of libjpeg's jerror.h that reading can bring, libpng's, and OpenCV's own log.
@@ -29,8 +28,9 @@ _lock = threading.Lock()
 def kept_out() -> Iterator[None]:
     """While OpenCV reads a picture, stderr of the process goes to a file.
 
-    Afterwards all that is no complaint goes on to stderr: lines that other threads have written
-    meanwhile come late by the time that a picture takes, and none is lost.
+    Afterwards all that is no complaint goes on to stderr. Lines that other threads have written
+    meanwhile come late by the time that a picture takes, and none is lost; a line that is written
+    in the very moment of handing back may come after the next one.
     """
     with _lock:
         try:
@@ -39,29 +39,42 @@ def kept_out() -> Iterator[None]:
             yield
             return
         spool = _spool()
-        os.dup2(spool.fileno(), STDERR)
+        spool.pass_on(stderr)  # what a thread was writing when the last picture had been read
+        spool.empty()
+        os.dup2(spool.file.fileno(), STDERR)
         try:
             yield
         finally:
+            spool.pass_on(stderr)
             os.dup2(stderr, STDERR)
+            spool.pass_on(stderr)
             os.close(stderr)
-            _pass_on(spool)
 
 
-def _pass_on(spool: IO[bytes]) -> None:
-    size = spool.seek(0, os.SEEK_END)
-    if not size:
-        return
-    written = os.pread(spool.fileno(), size, 0)
-    spool.truncate(0)
-    spool.seek(0)
-    lines = written.splitlines(keepends=True)
-    rest = b"".join(line for line in lines if not COMPLAINTS.match(line))
-    if rest:
-        os.write(STDERR, rest)
+class _Spool:
+    """A file without a name and without a buffer, and how much of it has been passed on."""
+
+    def __init__(self) -> None:
+        self.file = tempfile.TemporaryFile(buffering=0)  # noqa: SIM115, as long as the process
+        self.passed = 0
+
+    def pass_on(self, stderr: int) -> None:
+        """Writes all lines that are no complaints, and have not been written, to `stderr`."""
+        size = os.fstat(self.file.fileno()).st_size
+        written = os.pread(self.file.fileno(), size - self.passed, self.passed)
+        self.passed += len(written)
+        lines = written.splitlines(keepends=True)
+        rest = b"".join(line for line in lines if not COMPLAINTS.match(line))
+        if rest:
+            os.write(stderr, rest)
+
+    def empty(self) -> None:
+        self.file.seek(0)
+        self.file.truncate()
+        self.passed = 0
 
 
 @functools.cache
-def _spool() -> IO[bytes]:
-    """One file for the process, without a name and without a buffer."""
-    return tempfile.TemporaryFile(buffering=0)
+def _spool() -> _Spool:
+    """One for the process."""
+    return _Spool()
