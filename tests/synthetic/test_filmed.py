@@ -8,7 +8,15 @@ import pytest
 
 from virst_model.errors import InputError
 from virst_model.synthetic.camera import Camera
-from virst_model.synthetic.colours import NAMES, draw_rgb, main_name, name_of, named
+from virst_model.synthetic.colours import (
+    NAMES,
+    SHADES,
+    draw_rgb,
+    has_name,
+    main_name,
+    name_of,
+    named,
+)
 from virst_model.synthetic.filmed import Filmed, draw_camera, film
 from virst_model.synthetic.photographs import ASIDE, read_photographs
 from virst_model.synthetic.scene_objects import UNNAMED
@@ -106,15 +114,15 @@ def test_a_photographed_thing_is_named_by_its_colour_and_by_no_shape(folder):
     assert found > 40
 
 
-@pytest.mark.parametrize("colour", RGB)
+@pytest.mark.parametrize("colour", [*NAMES, *SHADES])
 def test_a_camera_leaves_a_colour_its_name(colour):
     rng = np.random.default_rng(1)
     for _ in range(30):
         rgb = draw_rgb(colour, rng)
-        camera = draw_camera([rgb], rng)
+        camera = draw_camera([(rgb, colour)], rng)
         seen = camera.see_colours(np.array([[rgb]], np.uint8))[0, 0]
         seen = np.clip(seen * np.array(camera.tint or 1.0), 0, 255)
-        assert name_of(rgb) == name_of(seen) == colour
+        assert has_name(rgb, colour) and has_name(seen, colour)
 
 
 @pytest.mark.parametrize("colour", NAMES)
@@ -122,6 +130,15 @@ def test_a_colour_that_is_drawn_has_its_name(colour):
     rng = np.random.default_rng(2)
 
     assert {name_of(draw_rgb(colour, rng)) for _ in range(100)} == {colour}
+
+
+@pytest.mark.parametrize("shade", SHADES)
+def test_a_light_or_dark_colour_is_one_of_its_colour_and_of_no_other_shade(shade):
+    rng = np.random.default_rng(2)
+    for _ in range(100):
+        rgb = draw_rgb(shade, rng)
+        assert name_of(rgb) == shade.split()[-1]
+        assert [name for name in SHADES if has_name(rgb, name)] == [shade]
 
 
 def test_what_lies_between_two_colours_has_no_name():

@@ -48,14 +48,32 @@ REGIONS = {
     "grey": Region((0, 360), (0, 0.1), (0.28, 0.66)),
 }
 NAMES = tuple(REGIONS)
+# Parts of these, apart from each other, that people call light and dark.
+SHADES = {
+    "dark red": Region((-10, 7), (0.5, 1), (0.36, 0.52)),
+    "dark green": Region((90, 155), (0.3, 1), (0.22, 0.42)),
+    "light green": Region((90, 150), (0.24, 0.5), (0.76, 1)),
+    "dark blue": Region((212, 245), (0.45, 1), (0.28, 0.5)),
+    "light blue": Region((206, 225), (0.34, 0.55), (0.82, 1)),
+    "dark purple": Region((266, 300), (0.3, 1), (0.26, 0.45)),
+    "light purple": Region((262, 296), (0.22, 0.42), (0.78, 1)),
+    "dark grey": Region((0, 360), (0, 0.1), (0.28, 0.38)),
+    "light grey": Region((0, 360), (0, 0.08), (0.56, 0.66)),
+}
 # A thing has a colour where so much of it lies in one region, and no more in any other one.
 _LEAST, _REST = 0.5, 0.12
 
 
+def has_name(rgb: Iterable[float], name: str) -> bool:
+    """Whether a colour of 0..255 may be called `name`, one of NAMES or SHADES."""
+    hue, saturation, value = colorsys.rgb_to_hsv(*(float(channel) / 255 for channel in rgb))
+    return bool(_region(name).holds(360 * hue, saturation, value))
+
+
 def name_of(rgb: Iterable[int]) -> str | None:
     """The name of a colour of 0..255, or None where it lies in a gap."""
-    hue, saturation, value = colorsys.rgb_to_hsv(*(float(channel) / 255 for channel in rgb))
-    found = [name for name in NAMES if REGIONS[name].holds(360 * hue, saturation, value)]
+    rgb = tuple(rgb)
+    found = [name for name in NAMES if has_name(rgb, name)]
     return found[0] if len(found) == 1 else None
 
 
@@ -63,10 +81,10 @@ def named(picture: np.ndarray, name: str) -> np.ndarray:
     """Which pixels of (H, W, 3) uint8 RGB have the colour `name`, bool (H, W).
 
     Raises:
-        KeyError: `name` is none of NAMES.
+        KeyError: `name` is none of NAMES or SHADES.
     """
     hsv = cv2.cvtColor(picture.astype(np.float32) / 255, cv2.COLOR_RGB2HSV)
-    return REGIONS[name].holds(*np.moveaxis(hsv, -1, 0))
+    return _region(name).holds(*np.moveaxis(hsv, -1, 0))
 
 
 def main_name(rgba: np.ndarray) -> str | None:
@@ -85,9 +103,9 @@ def draw_rgb(name: str, rng: np.random.Generator) -> tuple[int, int, int]:
     """A colour of that name, 0..255, anywhere in its region but for a rim of a tenth.
 
     Raises:
-        KeyError: `name` is none of NAMES.
+        KeyError: `name` is none of NAMES or SHADES.
     """
-    region = REGIONS[name]
+    region = _region(name)
     spans = (region.hue, region.saturation, region.value)
     hue, saturation, value = (
         rng.uniform(low + 0.1 * (high - low), high - 0.1 * (high - low)) for low, high in spans
@@ -95,3 +113,7 @@ def draw_rgb(name: str, rng: np.random.Generator) -> tuple[int, int, int]:
     hsv = np.array([[[hue % 360, saturation, value]]], np.float32)
     rgb = cv2.cvtColor(hsv, cv2.COLOR_HSV2RGB)[0, 0]
     return tuple(int(channel) for channel in np.rint(rgb * 255))
+
+
+def _region(name: str) -> Region:
+    return SHADES[name] if name in SHADES else REGIONS[name]

@@ -19,14 +19,16 @@ from virst_model.synthetic.actors import Actor
 from virst_model.synthetic.backgrounds import draw_background
 from virst_model.synthetic.camera import WIDE, Camera, Picture, View
 from virst_model.synthetic.coats import Coat, draw_coat
-from virst_model.synthetic.colours import name_of
+from virst_model.synthetic.colours import has_name
 from virst_model.synthetic.photographs import NOTHING, Photographs
 from virst_model.synthetic.scene_objects import UNNAMED, SceneObject
 from virst_model.synthetic.scenes import Scene
 from virst_model.synthetic.sentence import Question, Sentence
 from virst_model.synthetic.shapes import RGB
+from virst_model.synthetic.splits import rng_of
 from virst_model.synthetic.sprites import Sprite, draw_sprite, paint_sprite
 from virst_model.synthetic.stories import Story
+from virst_model.synthetic.wordings import draw_colours, is_doubtful, reworded
 
 _MARGIN = 0.04  # heights of background around the picture, for a camera that shakes
 _RADII = (0.02, 0.5)  # heights, of the object that a near or a far view is about
@@ -63,6 +65,7 @@ class Filmed:
 
     Attributes:
         actors, coats: how each of the world's objects looks, in the order of their ids.
+        many_words: whether its sentences have words that the drawn worlds do not have, too.
     """
 
     world: Scene | Story
@@ -70,6 +73,7 @@ class Filmed:
     coats: tuple[Coat, ...]
     view: View
     zoom: Zoom
+    many_words: bool = False
     _sprites: dict = field(default_factory=dict, repr=False)
 
     @property
@@ -110,14 +114,18 @@ class Filmed:
     def sentences(
         self, rng: np.random.Generator | None = None, per_kind: int = 2
     ) -> tuple[Sentence, ...]:
-        """Those of the world that are still true of what is in view."""
+        """Those of the world that are still true of what is in view, in some other words."""
         sentences = self.world.sentences(rng, per_kind)
+        sentences = (s for s in sentences if not is_doubtful(s, self.world))
         scale = self.zoom.scale
         if scale > 1:
             sentences = (s for s in sentences if s.kind in _ANY_VIEW)
         if not _TRUE_SIZE[0] <= scale <= _TRUE_SIZE[1]:
             sentences = (s for s in sentences if not _SIZE_WORDS & set(s.text.split()))
-        return tuple(sentences)
+        if not self.many_words:
+            return tuple(sentences)
+        words = rng_of(self.split, self.seed, "wordings") if rng is None else rng
+        return tuple(reworded(sentence, self.world, words) for sentence in sentences)
 
     def questions(
         self, rng: np.random.Generator | None = None, count: int = 4
@@ -165,15 +173,16 @@ def film(
         cutouts: of the objects of a scene, the share that are photographed things.
         zooms: share of near and far views.
     """
+    world = draw_colours(world, rng)
     light = float(rng.uniform(-math.pi, math.pi))
     share = cutouts if isinstance(world, Scene) else 0.0
     colours = [item.colours[0] for item in world.objects]
     coats = tuple(draw_coat(colour, light, rng, photographs, share) for colour in colours)
     rgbs = [coat.rgb for coat in coats]
     backdrop = Picture(draw_background(rgbs, colours, photographs, rng))
-    view = View(backdrop, draw_camera(rgbs, rng))
+    view = View(backdrop, draw_camera(list(zip(rgbs, colours, strict=True)), rng))
     zoom = _draw_zoom(world, rng) if rng.random() < zooms else Zoom()
-    return dressed(world, coats, view, zoom)
+    return replace(dressed(world, coats, view, zoom), many_words=True)
 
 
 def dressed(world: Scene | Story, coats: tuple[Coat, ...], view: View, zoom: Zoom) -> Filmed:
@@ -186,24 +195,25 @@ def dressed(world: Scene | Story, coats: tuple[Coat, ...], view: View, zoom: Zoo
     return Filmed(world, tuple(map(_actor, world.objects, coats)), coats, view, zoom)
 
 
-def draw_camera(rgbs: Sequence[tuple[int, int, int]], rng: np.random.Generator) -> Camera:
+def draw_camera(
+    things: Sequence[tuple[tuple[int, int, int], str]], rng: np.random.Generator
+) -> Camera:
     """From a good camera in good light to a bad one in bad light.
 
-    Under it each of `rgbs` (0..255) still has the name that it has, if it has one.
+    `things` are colours (0..255) and what they are called: under it they still are.
     """
     seed, strength = int(rng.integers(2**31)), float(rng.random())
     for attempt in range(_TRIES):
         camera = _draw_camera(strength * (1 - attempt / (_TRIES - 1)), seed, rng)
-        if all(_keeps_name(camera, rgb) for rgb in rgbs):
+        if all(_keeps_name(camera, *thing) for thing in things):
             return camera
     return Camera(noise=1.0, seed=seed, light=(0.0, 1.0, 0.0), margin=_MARGIN)
 
 
-def _keeps_name(camera: Camera, rgb: Iterable[int]) -> bool:
+def _keeps_name(camera: Camera, rgb: Iterable[int], name: str) -> bool:
     colour = np.array([[tuple(rgb)]], np.uint8)
     tinted = camera.see_colours(colour)[0, 0] * np.array(camera.tint or 1.0)
-    name = name_of(colour[0, 0])
-    return name is None or name_of(np.clip(tinted, 0, 255)) == name
+    return has_name(np.clip(tinted, 0, 255), name)
 
 
 def _draw_camera(strength: float, seed: int, rng: np.random.Generator) -> Camera:

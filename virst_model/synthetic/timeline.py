@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+import copy
 import functools
 
 import numpy as np
@@ -46,6 +47,13 @@ class Timeline:
         now, then = int(tick), min(int(tick) + 1, self.ticks - 1)
         arrays = (self.centres, self.turns, self.opacities)
         return tuple(array[:, now] * (1 - share) + array[:, then] * share for array in arrays)
+
+    def recast(self, actors: tuple[Actor, ...]) -> Timeline:
+        """The same with actors who look otherwise; each has the shape and the size of before."""
+        recast = copy.copy(self)
+        recast.__dict__.pop("names", None)
+        recast.actors = actors
+        return recast
 
     @functools.cached_property
     def names(self) -> Names:

@@ -4,7 +4,7 @@ Encoders that do not train make the same of a window in every step, and drawing 
 as they do. A `Window` is what is left of it; the number of a window says all about it, so that
 windows from the files and windows made anew are the same to the last bit. The files' name is a
 hash of all that a window hangs on: the encoders' weights, the settings, the photographs, and a
-window that is drawn to see what the code draws today.
+few windows that are drawn to see what the code draws today.
 """
 
 from __future__ import annotations
@@ -34,7 +34,8 @@ from virst_model.train.synthetic import draw_any_world, normalise
 
 # Windows in a file; the windows of a batch are of one file, and so of one length.
 SHARD = 32
-_PROBE = 0  # the number of the window that is drawn to see what is drawn
+# The windows that are drawn to see what is drawn: scenes and stories, drawn and filmed.
+_PROBES = range(8)
 _OPEN_SHARDS = 256
 _SENTENCES = "sentences"
 
@@ -108,9 +109,9 @@ class WindowMaker:
             digest.update(picture.tobytes())
         for cutout in self._photographs.cutouts:
             digest.update(cutout.rgba.tobytes())
-        probe = self.make(_PROBE)
-        digest.update(probe.clips.tobytes() + probe.ids.tobytes())
-        digest.update(repr(probe.sentences).encode())
+        for probe in map(self.make, _PROBES):
+            digest.update(probe.clips.tobytes() + probe.ids.tobytes())
+            digest.update(repr(probe.sentences).encode())
         return digest.hexdigest()[:16]
 
 

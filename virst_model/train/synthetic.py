@@ -296,8 +296,9 @@ def _texture(item: WorldObject) -> int:
 
 
 def _colour(item: WorldObject) -> int:
-    """Of what has two colours, nobody can tell."""
-    return 1 + COLOURS.index(item.colours[0]) if len(item.colours) == 1 else UNKNOWN
+    """Of what has two colours, nobody can tell; what the drawn worlds do not have has no class."""
+    known = len(item.colours) == 1 and item.colours[0] in COLOURS
+    return 1 + COLOURS.index(item.colours[0]) if known else UNKNOWN
 
 
 def _motions(

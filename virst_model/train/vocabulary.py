@@ -15,6 +15,7 @@ from virst_model.model.virst import Virst
 from virst_model.synthetic.grammar import KNOWN_WORDS
 from virst_model.synthetic.scenes import make_scene
 from virst_model.synthetic.stories import make_story
+from virst_model.synthetic.wordings import WORDS
 
 SPECIAL = ("<|endoftext|>", START, END, ST)
 VOCAB = 1024  # the words of scenes and stories, and pieces for others
@@ -25,7 +26,7 @@ def known_words() -> tuple[str, ...]:
     """Every word that is said of scenes and stories, in alphabetical order."""
     sentences = (text for text, _ in _corpus_pairs())
     words = {word for text in sentences for word in re.findall(r"[^\W_]+", text.lower())}
-    return tuple(sorted(words | set(KNOWN_WORDS)))
+    return tuple(sorted(words | {*KNOWN_WORDS, *WORDS}))
 
 
 def train_tokenizer(vocab: int = VOCAB) -> Tokenizer:

@@ -1,0 +1,98 @@
+"""What people call things otherwise: more colours, light and dark ones, and more nouns.
+
+The drawn world keeps its eight colours and its nouns; in the camera's world some things are pink,
+or dark blue, and a circle may be called a ball.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
+import re
+
+import numpy as np
+
+from virst_model.synthetic.colours import REGIONS, SHADES
+from virst_model.synthetic.grammar import COLOURS, pick
+from virst_model.synthetic.scenes import Scene
+from virst_model.synthetic.sentence import Sentence
+from virst_model.synthetic.stories import Story
+
+NEW_COLOURS = tuple(name for name in REGIONS if name not in COLOURS)
+# What may be called how; each is also said of several.
+NOUNS = {
+    "circle": ("ball", "disc"),
+    "square": ("block",),
+    "object": ("item", "toy"),
+    "thing": ("item", "toy"),
+}
+WORDS = (
+    *NEW_COLOURS,
+    *("dark", "light"),
+    *sorted({noun + ending for nouns in NOUNS.values() for noun in nouns for ending in ("", "s")}),
+)
+_RECOLOURED = 0.4  # of the worlds
+_RENAMED, _ABSENT = 0.3, 0.3  # of the sentences, of those about nothing
+_NOUN = re.compile(rf"\b({'|'.join(NOUNS)})(s?)\b")
+_COLOUR = re.compile(rf"\b({'|'.join(COLOURS)})\b")
+
+
+def draw_colours(world: Scene | Story, rng: np.random.Generator) -> Scene | Story:
+    """The same world, in some draws with one or two of its colours in place of others.
+
+    All things of a colour get the same new one, which nothing else has. Light and dark colours
+    are for scenes alone: a story's riddles ask for what is green like grass, dark or not. What
+    has two colours keeps them.
+    """
+    if rng.random() >= _RECOLOURED:
+        return world
+    kept = {name for item in world.objects if len(item.colours) == 2 for name in item.colours}
+    own = sorted({item.colours[0] for item in world.objects} - kept)
+    if not own:
+        return world
+    chosen = [str(name) for name in rng.permutation(own)[: int(rng.integers(1, 3))]]
+    others = [name for name in (*own, *kept) if name not in chosen]
+    new: dict[str, str] = {}
+    for name in chosen:
+        taken = [*others, *new.values()]
+        new[name] = pick(rng, [n for n in _choices(world) if _is_apart(n, taken)])
+    return _recoloured(world, new)
+
+
+def reworded(sentence: Sentence, world: Scene | Story, rng: np.random.Generator) -> Sentence:
+    """The same sentence, at times with another noun; one about nothing with another colour."""
+    text = sentence.text
+    if rng.random() < _RENAMED:
+        text = _NOUN.sub(lambda match: pick(rng, NOUNS[match[1]]) + match[2], text)
+    if sentence.kind == "none" and rng.random() < _ABSENT:
+        names = {name for item in world.objects for name in item.colours}
+        absent = [name for name in _choices(world) if _is_apart(name, names)]
+        text = _COLOUR.sub(lambda match: pick(rng, absent), text, count=1)
+    return replace(sentence, text=text)
+
+
+def is_doubtful(sentence: Sentence, world: Scene | Story) -> bool:
+    """Whether it names nothing, but by the plain name of a colour of which there is a shade."""
+    shades = {name.split()[-1] for item in world.objects for name in item.colours if " " in name}
+    return sentence.kind == "none" and bool(shades & set(sentence.text.split()))
+
+
+def _choices(world: Scene | Story) -> tuple[str, ...]:
+    return (*NEW_COLOURS, *SHADES) if isinstance(world, Scene) else NEW_COLOURS
+
+
+def _is_apart(name: str, others: Iterable[str]) -> bool:
+    """Whether none of `others` could be called by `name`, nor the other way round."""
+    alike = [other for other in others if other.split()[-1] == name.split()[-1]]
+    return name not in alike and all(" " in one for one in (name, *alike) if alike)
+
+
+def _recoloured(world: Scene | Story, new: Mapping[str, str]) -> Scene | Story:
+    if isinstance(world, Scene):
+        objects = tuple(replace(o, colour=new.get(o.colour, o.colour)) for o in world.objects)
+        return replace(world, objects=objects)
+    actors = tuple(
+        replace(actor, colours=tuple(new.get(name, name) for name in actor.colours))
+        for actor in world.objects
+    )
+    return replace(world, objects=actors, timeline=world.timeline.recast(actors))
