@@ -31,6 +31,7 @@ VERBS = {
     "ask": Verb("virst_model.offline.ask", "an answer in words about a video"),
     "train": Verb("virst_model.train.__main__", "a stage of training, or goes on with it"),
     "evaluate": Verb("virst_model.evaluate.__main__", "scores on a data set, scenes or stories"),
+    "compare": Verb("virst_model.evaluate.compare", "several models on all synthetic measures"),
     "tables": Verb("virst_model.evaluate.tables", "a table of the paper"),
     "bench": Verb("virst_model.bench.__main__", "rates, latencies and memory on this machine"),
     "data": Verb("virst_model.data.__main__", "checks data sets, writes synthetic ones"),

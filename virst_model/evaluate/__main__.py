@@ -45,7 +45,12 @@ from virst_model.evaluate.sight import (
     measure_reversed,
     table,
 )
-from virst_model.evaluate.synthetic import SyntheticRun, evaluate, synthetic_table
+from virst_model.evaluate.synthetic import (
+    TRIAL_KINDS,
+    SyntheticRun,
+    evaluate,
+    synthetic_table,
+)
 from virst_model.offline.guide import load_scorer
 from virst_model.synthetic.photographs import read_photographs
 from virst_model.synthetic.splits import SPLITS
@@ -61,11 +66,6 @@ OF_SCENES = (
     *("clip_tokens", "window", "first", "trial", "photographs"),
 )
 SIGHT_SCENES = 48  # without --stories
-# What can be said of a trial: cut-outs have a colour alone, and all small objects are of one size.
-TRIAL_KINDS = {
-    "cutouts": ("colour", "all", "none"),
-    "small": ("colour", "colour_shape", "shape", "position", "motion", "none"),
-}
 LEAST_SIDE = 16  # of a synthetic video, in pixels
 
 
@@ -114,7 +114,11 @@ def _parser() -> Parser:
         help=f"does it read the video: masks with clip tokens of {', '.join(TOKENS)}",
     )
     group.add_argument("--window", type=whole(4), default=16, help="frames, of --clip-tokens")
-    group.add_argument("--first", type=whole(0), default=5000, help="seed, of --clip-tokens")
+    group.add_argument(
+        "--first",
+        type=whole(0),
+        help="seed of the first video (default: 0; of --clip-tokens 5000)",
+    )
     add_switches(parser)
     add_model_options(parser)
     return parser
@@ -198,7 +202,7 @@ def _evaluate_sight(options: argparse.Namespace) -> str:
         how = SightRun(
             worlds,
             options.split or "test",
-            options.first,
+            SightRun.first if options.first is None else options.first,
             videos,
             options.window,
             tokens=tuple(names),
@@ -235,7 +239,7 @@ def _synthetic_run(options: argparse.Namespace) -> SyntheticRun:
         raise UsageError(f"--split: {split!r} is none of {', '.join(SPLITS)}")
     if options.frames < TICK_S * fps:
         raise UsageError(f"--frames: {options.frames} at {fps:g} a second are under {TICK_S} s")
-    chosen |= {"split": split, "fps": fps}
+    chosen |= {"split": split, "fps": fps, "first": options.first or 0}
     if options.stories:
         return SyntheticRun("stories", videos=options.stories, mode=options.mode, **chosen)
     worlds = options.trial or "scenes"

@@ -124,6 +124,12 @@ def measure(model: Sighted, run: SightRun) -> dict[str, dict]:
         kind -> {"number": sentences, tokens: {"published": IoU, "raw": IoU}, "margin":
         {"published": own less the largest of the others, "raw": ...}}.
     """
+    kinds = collect(model, run)
+    return {kind: _row(values) for kind, values in sorted(kinds.items(), key=_all_last)}
+
+
+def collect(model: Sighted, run: SightRun) -> dict[str, dict[str, dict[str, list[float]]]]:
+    """What `measure` takes the means of: kind -> tokens -> LOGITS -> IoU 0..1 of each sentence."""
     kinds: dict = defaultdict(lambda: defaultdict(lambda: defaultdict(list)))
     for window, other in _pairs(_windows(model, run), run):
         sentences = [s for s in window.world.sentences(per_kind=run.per_kind) if s.kind != "none"]
@@ -134,7 +140,7 @@ def measure(model: Sighted, run: SightRun) -> dict[str, dict]:
                 for logits, ious in _ious(model, window, tokens, sentence, truths, run).items():
                     for kind in (sentence.kind, ALL):
                         kinds[kind][name][logits].append(float(np.mean(ious)))
-    return {kind: _row(values) for kind, values in sorted(kinds.items(), key=_all_last)}
+    return kinds
 
 
 @torch.inference_mode()

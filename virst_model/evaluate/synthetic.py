@@ -36,6 +36,11 @@ LOOKS = (
     *("colour", "colour_shape", "shape", "size"),
     *("attribute", "superlative", "relation"),
 )
+# What can be said of a trial: cut-outs have a colour alone, and all small objects are of one size.
+TRIAL_KINDS = {
+    "cutouts": ("colour", "all", "none"),
+    "small": ("colour", "colour_shape", "shape", "position", "motion", "none"),
+}
 
 
 @dataclass(frozen=True)
@@ -45,6 +50,7 @@ class SyntheticRun:
     Attributes:
         worlds: "scenes", "stories", or one of `trials.TRIALS`, of the camera's world.
         photographs: folder of photographs, of those trials that need some.
+        first: seed of the first; the others follow. Disjoint ranges are disjoint samples.
         per_kind: sentences of each kind about each.
         kinds: those that are asked; none: all.
         mode: "offline" or "streaming", a synchronous session; `delay`: frames that a grounding
@@ -54,6 +60,7 @@ class SyntheticRun:
     worlds: str = "stories"
     split: str = "test"
     videos: int = 100
+    first: int = 0
     frames: int = 60
     fps: float = 10.0
     height: int = 240
@@ -75,7 +82,12 @@ class SyntheticRun:
 
 @dataclass
 class Tally:
-    """What is counted over all videos; each list has an entry a sentence or an event."""
+    """What is counted over all videos; each list has an entry a sentence or an event.
+
+    Attributes:
+        scores: by kind of sentence: J and F over the frames that count, J&F over all; 0..1.
+        empties: shares of frames without a mask, of sentences about nothing.
+    """
 
     scores: dict[str, list[tuple[float, float, float]]] = field(
         default_factory=lambda: defaultdict(list)
@@ -96,6 +108,18 @@ def evaluate(model: Virst, run: SyntheticRun, scorer: Scorer | None = None) -> d
         and number of: frames without a mask where nothing is meant; masks back within 5 frames of
         their object; masks on the new referent within 2 s; in a stream, swapped queries followed.
     """
+    tally = count(model, run, scorer)
+    rows = {kind: _row(values) for kind, values in sorted(tally.scores.items())}
+    rows["overall"] = _row([score for scores in tally.scores.values() for score in scores])
+    return {
+        "rows": rows,
+        "events": {name: _share(values) for name, values in events(tally).items() if values},
+        "first_answer_s": float(np.mean(tally.delays_s)) if tally.delays_s else None,
+    }
+
+
+def count(model: Virst, run: SyntheticRun, scorer: Scorer | None = None) -> Tally:
+    """What `evaluate` sums up, sentence by sentence and event by event."""
     tally = Tally()
     for film, sentences in films(run):
         texts = [sentence.text for sentence in sentences]
@@ -109,24 +133,22 @@ def evaluate(model: Virst, run: SyntheticRun, scorer: Scorer | None = None) -> d
         if pair and run.mode == "streaming":
             queries = ((s.text, s.masks(film.ids_THW, film.times)) for s in pair)
             tally.swaps.append(swap(model, film, *queries, run.delay))
-    rows = {kind: _row(values) for kind, values in sorted(tally.scores.items())}
-    rows["overall"] = _row([score for scores in tally.scores.values() for score in scores])
-    events = {
+    return tally
+
+
+def events(tally: Tally) -> dict[str, list]:
+    """Those of a tally by what they are called; each is right or wrong, or a share."""
+    return {
         "empty frames where nothing is meant": tally.empties,
         f"back within {RETURN_FRAMES} frames": tally.returns,
         f"on the new referent within {SHIFT_S:g} s": tally.shifts,
         "swaps followed": tally.swaps,
     }
-    return {
-        "rows": rows,
-        "events": {name: _share(values) for name, values in events.items() if values},
-        "first_answer_s": float(np.mean(tally.delays_s)) if tally.delays_s else None,
-    }
 
 
 def films(run: SyntheticRun) -> Iterator[tuple[Film, list[Sentence]]]:
     """Each world as it is filmed, with the sentences that are asked of it, if there are any."""
-    for seed in tqdm(range(run.videos), unit="video"):
+    for seed in tqdm(range(run.first, run.first + run.videos), unit="video", desc=run.worlds):
         world, sentences = _asked(run, seed)
         if sentences:
             yield Film(world.render, run.frames, run.fps, (run.height, run.width)), sentences
@@ -134,7 +156,7 @@ def films(run: SyntheticRun) -> Iterator[tuple[Film, list[Sentence]]]:
 
 def asks_something(run: SyntheticRun) -> bool:
     """Whether there is a sentence about any of the worlds, of the kinds that are asked."""
-    return any(_asked(run, seed)[1] for seed in range(run.videos))
+    return any(_asked(run, seed)[1] for seed in range(run.first, run.first + run.videos))
 
 
 def _asked(run: SyntheticRun, seed: int) -> tuple[World, list[Sentence]]:
