@@ -5,9 +5,13 @@ SHELL := /bin/bash
 
 PYTHON ?= python3.11
 VENV ?= .venv
-# Arguments of `make demo`, empty for the demo's own: QUERY="the blue square" VIDEO=path.mp4 SECONDS=20.
+# Arguments of `make demo`, empty for the demo's own: QUERY="the blue square" VIDEO=path.mp4 SECONDS=20,
+# SCENE=photo for objects before photographs, PHOTOS=folder of your own, SEED=1 another of them.
 QUERY ?=
 VIDEO ?=
+SCENE ?=
+PHOTOS ?=
+SEED ?=
 # bash counts the seconds of its life in a variable of this name, so only the command line sets it.
 override SECONDS := $(if $(filter command line,$(origin SECONDS)),$(SECONDS))
 # `make test FAST=1` leaves the slow tests out; TESTS="tests/ros/test_node.py -k header" picks some.
@@ -36,7 +40,7 @@ RUN := AMENT_PREFIX_PATH="$(abspath $(VENV))" PATH="$(abspath $(BIN)):$$PATH"
 help:
 	@echo 'make setup    .venv with torch, ROS 2 and virst_interfaces in it (PYTHON=/path/to/python3.11)'
 	@echo 'make demo     camera, node and client for 20 s; pictures and report in out/demo'
-	@echo '              (QUERY="the blue square", VIDEO=path.mp4, SECONDS=20)'
+	@echo '              (QUERY="the blue square", VIDEO=path.mp4, SECONDS=20; SCENE=photo, PHOTOS=folder, SEED=1)'
 	@echo 'make bench    rates, latencies and parts of the model here (bench-ros: camera to mask over DDS)'
 	@echo 'make train-tiny   every stage of training for a few steps on synthetic scenes (STEPS=20)'
 	@echo 'make test     ruff and all tests (FAST=1: without the slow ones; TESTS="tests/ros/test_node.py")'
@@ -51,9 +55,13 @@ setup: $(STAMPS)/package
 
 demo: setup
 	@$(RUN) "$(BIN)/python" -m virst_ros.demo --out out/demo \
-	  $(if $(QUERY),--query "$$QUERY") $(if $(VIDEO),--video "$$VIDEO") $(if $(SECONDS),--seconds $(SECONDS))
+	  $(if $(QUERY),--query "$$QUERY") $(if $(VIDEO),--video "$$VIDEO") $(if $(SECONDS),--seconds $(SECONDS)) \
+	  $(if $(SCENE),--scene "$$SCENE") $(if $(PHOTOS),--photographs "$$PHOTOS") $(if $(SEED),--seed "$$SEED")
 demo: export QUERY := $(QUERY)
 demo: export VIDEO := $(VIDEO)
+demo: export SCENE := $(SCENE)
+demo: export PHOTOS := $(PHOTOS)
+demo: export SEED := $(SEED)
 
 bench: setup
 	@$(RUN) "$(BIN)/python" -m virst_model bench --queries 1,4 --json out/bench.json

@@ -52,7 +52,10 @@ setup(
     maintainer="virst_ros maintainers",
     maintainer_email="maintainers@virst-ros.invalid",
     packages=find_packages(include=["virst_ros", "virst_ros.*", "virst_model", "virst_model.*"]),
-    package_data={"virst_model": ["weights/*/*", "train/recipes/*.yaml"]},
+    package_data={
+        "virst_model": ["weights/*/*", "train/recipes/*.yaml"],
+        "virst_ros": ["demo/photographs/*"],
+    },
     data_files=[
         ("share/ament_index/resource_index/packages", [f"resource/{NAME}"]),
         (f"share/{NAME}", ["package.xml"]),

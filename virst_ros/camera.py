@@ -34,7 +34,12 @@ class Camera(Node):
         super().__init__("camera", namespace="camera")
         values = declare(self, CameraParameters)
         self._source = open_source(
-            values.source, values.split, values.seed, values.width, values.height
+            values.source,
+            values.split,
+            values.seed,
+            values.width,
+            values.height,
+            values.photographs,
         )
         self._frame_id = values.frame_id
         self._images = self.create_publisher(Image, "image_raw", qos_profile_sensor_data)

@@ -161,6 +161,13 @@ class CameraParameters:
     )
     split: str = _parameter("demo", "Which scenes: demo, train, valid or test.", read_only=True)
     seed: int = _parameter(0, "Which scene.", read_only=True)
+    photographs: str = _parameter(
+        "",
+        "Folder of photographs; a scene is filmed before one of them, another for each seed. "
+        "Empty: before a drawn background.",
+        read_only=True,
+        number_is_text=True,
+    )
     rate_hz: float = _parameter(
         15.0, "How often it takes a picture.", within=(0.1, 240.0), unit="Hz", read_only=True
     )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Protocol
 
@@ -10,6 +10,7 @@ import cv2
 import numpy as np
 
 from virst_model.errors import InputError
+from virst_model.synthetic.camera import Picture
 from virst_model.synthetic.scenes import Scene, demo_scene, make_scene
 
 SCENE_SIZE = 640, 480
@@ -42,7 +43,12 @@ class CameraSource(Protocol):
 
 
 def open_source(
-    source: str, split: str = "demo", seed: int = 0, width: int = 0, height: int = 0
+    source: str,
+    split: str = "demo",
+    seed: int = 0,
+    width: int = 0,
+    height: int = 0,
+    photographs: str = "",
 ) -> CameraSource:
     """`scene`, a video file, a folder of images or the number of a webcam.
 
@@ -52,9 +58,12 @@ def open_source(
         seed: of a scene.
         width: of the pictures, in pixels; 0 with height 0 is the source's own size.
         height: as width.
+        photographs: a folder; a scene is filmed before the one that `choose_photograph` names.
+            Empty: before what the scene has.
 
     Raises:
         PictureError: it cannot be opened.
+        virst_model.frames.FileError: the photograph cannot be read.
     """
     if bool(width) != bool(height):
         raise PictureError(f"width {width} and height {height}: give both or none")
@@ -63,7 +72,11 @@ def open_source(
             scene = demo_scene(seed) if split == "demo" else make_scene(seed, split)
         except ValueError as error:
             raise PictureError(str(error)) from None
-        return SceneSource(scene, *((width, height) if width else SCENE_SIZE))
+        size = (width, height) if width else SCENE_SIZE
+        behind = _photograph(Path(photographs), seed, size) if photographs else None
+        return SceneSource(scene, *size, behind)
+    if photographs:
+        raise PictureError(f"photographs {photographs}: belong to a scene, not to {source}")
     if source.isdecimal():
         return WebcamSource(int(source), width, height)
     path = Path(source)
@@ -74,16 +87,35 @@ def open_source(
     raise PictureError(f"{source}: not `scene`, a file, a folder or the number of a webcam")
 
 
-class SceneSource:
-    """Films a synthetic scene; knows the truth."""
+def choose_photograph(folder: Path, seed: int) -> Path:
+    """The image of a seed: seeds take turns through the numbers in the names of a folder's images.
 
-    def __init__(self, scene: Scene, width: int, height: int) -> None:
-        self.scene = scene
+    Raises PictureError where there is none.
+    """
+    paths = _images(folder)
+    return paths[seed % len(paths)]
+
+
+class SceneSource:
+    """Films a synthetic scene; knows the truth.
+
+    Attributes:
+        scene: what is filmed, also where a photograph stands in place of its backdrop.
+    """
+
+    def __init__(
+        self, scene: Scene, width: int, height: int, behind_HW3: np.ndarray | None = None
+    ) -> None:
+        """`behind_HW3` is uint8 RGB, None the scene's own backdrop."""
+        self.scene = self._filmed = scene
+        if behind_HW3 is not None:
+            view = replace(scene.view, backdrop=Picture(behind_HW3))
+            self._filmed = replace(scene, view=view)
         self._width, self._height = width, height
 
     def read(self, t_s: float) -> CameraFrame:
         """The scene at `t_s`, with its ids."""
-        return CameraFrame(*self.scene.render(t_s, self._height, self._width))
+        return CameraFrame(*self._filmed.render(t_s, self._height, self._width))
 
     def close(self) -> None:
         """Has nothing to give back."""
@@ -135,12 +167,7 @@ class FolderSource:
 
         self._size = width, height
         self._read_image = frames.read_image
-        self._paths = sorted(
-            (p for p in folder.iterdir() if p.suffix.lower() in frames.IMAGE_SUFFIXES),
-            key=frames.natural,
-        )
-        if not self._paths:
-            raise PictureError(f"{folder}: no images ({', '.join(frames.IMAGE_SUFFIXES)})")
+        self._paths = _images(folder)
         self._next = 0
 
     def read(self, t_s: float) -> CameraFrame:
@@ -184,3 +211,29 @@ def _resized(frame_HW3: np.ndarray, size: tuple[int, int]) -> np.ndarray:
     if not size[0] or frame_HW3.shape[1::-1] == size:
         return frame_HW3
     return cv2.resize(frame_HW3, size, interpolation=cv2.INTER_AREA)
+
+
+def _images(folder: Path) -> list[Path]:
+    """A folder's images in the order of the numbers in their names; PictureError without any."""
+    from virst_model import frames
+
+    if not folder.is_dir():
+        raise PictureError(f"{folder}: no such folder")
+    images = (path for path in folder.iterdir() if path.suffix.lower() in frames.IMAGE_SUFFIXES)
+    paths = sorted(images, key=frames.natural)
+    if not paths:
+        raise PictureError(f"{folder}: no images ({', '.join(frames.IMAGE_SUFFIXES)})")
+    return paths
+
+
+def _photograph(folder: Path, seed: int, size: tuple[int, int]) -> np.ndarray:
+    """The photograph of a seed, its middle, as large as (width, height) takes it."""
+    from virst_model import frames
+
+    image_HW3 = frames.read_image(choose_photograph(folder, seed))
+    height, width = image_HW3.shape[:2]
+    scale = max(size[0] / width, size[1] / height)
+    wide, tall = (max(1, round(length / scale)) for length in size)
+    left, top = (width - wide) // 2, (height - tall) // 2
+    middle_HW3 = image_HW3[top : top + tall, left : left + wide]
+    return cv2.resize(middle_HW3, size, interpolation=cv2.INTER_AREA)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 import time
 
 import cv2
@@ -18,7 +19,7 @@ from std_msgs.msg import String
 
 from virst_model.errors import FileError
 from virst_model.synthetic.scenes import Scene, demo_scene
-from virst_ros.pictures import PictureError, open_source
+from virst_ros.pictures import PictureError, choose_photograph, open_source
 from virst_ros.qos import LATCHED, TRUTH
 
 CAMERA = ("-m", "virst_ros.camera", "--ros-args")
@@ -131,12 +132,55 @@ def test_scenes_of_a_split_and_a_size():
     assert picture.ids_HW.max() <= len(source.scene.objects)
 
 
+@pytest.fixture
+def photographs(tmp_path):
+    """Two, twice as wide as a scene: of `1.png` the middle half is a slope, `2.png` is grey."""
+    slope = np.tile(np.linspace(20, 220, 160, dtype=np.uint8), (120, 1))
+    sides = np.zeros((120, 80), np.uint8)
+    for name, grey_HW in (
+        ("1.png", np.concatenate((sides, slope, sides), axis=1)),
+        ("2.png", np.full((120, 320), 128, np.uint8)),
+    ):
+        cv2.imwrite(str(tmp_path / name), np.repeat(grey_HW[..., None], 3, axis=2))
+    return tmp_path
+
+
+def test_a_scene_is_filmed_before_a_photograph_that_fills_the_frame(photographs):
+    plain = open_source("scene", "demo", 2, 320, 240)
+    filmed = open_source("scene", "demo", 2, 320, 240, str(photographs))
+
+    before, behind = plain.read(3.0), filmed.read(3.0)
+
+    assert filmed.scene == plain.scene
+    assert np.array_equal(behind.ids_HW, before.ids_HW)
+    same = np.abs(behind.frame_HW3.astype(int) - before.frame_HW3).max(axis=2) == 0
+    inside = cv2.erode((before.ids_HW > 0).astype(np.uint8), np.ones((5, 5))) > 0
+    assert inside.any() and same[inside].all()
+    # Its middle, from edge to edge, under the scene's own light and noise.
+    slope = np.linspace(20, 220, 320)[None, :, None].repeat(240, axis=0)
+    away = np.abs(behind.frame_HW3 - slope * filmed.scene.view.camera.gain(3.0)).mean(axis=2)
+    outside = cv2.dilate((before.ids_HW > 0).astype(np.uint8), np.ones((5, 5))) == 0
+    assert away[outside].mean() < 5
+
+
+def test_seeds_take_turns_through_the_photographs(photographs):
+    names = [choose_photograph(photographs, seed).name for seed in range(4)]
+
+    assert names == ["1.png", "2.png", "1.png", "2.png"]
+    grey = open_source("scene", "demo", 3, 320, 240, str(photographs)).read(0.0)
+    behind = grey.frame_HW3[grey.ids_HW == 0]
+    assert np.ptp(np.median(behind, axis=0)) < 3 and 110 < np.median(behind) < 146
+
+
 @pytest.mark.parametrize(
     "arguments, named",
     [
         (("nowhere.mp4",), "nowhere.mp4"),
         (("scene", "holiday"), "holiday"),
         (("scene", "demo", 0, 640, 0), "640"),
+        (("scene", "demo", 0, 0, 0, "/no/photos"), "/no/photos: no such folder"),
+        (("scene", "demo", 0, 0, 0, str(Path(__file__).parent)), "no images"),
+        (("video.mp4", "demo", 0, 0, 0, "photos"), "photos: belong to a scene, not to video"),
     ],
 )
 def test_sources_that_are_not_there_are_named(arguments, named):

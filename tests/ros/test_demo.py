@@ -16,9 +16,10 @@ from robot import Robot, image, red_square
 
 from virst_model.synthetic.scenes import DEMO_QUERIES, demo_scene
 from virst_ros.demo import report
+from virst_ros.demo.__main__ import PHOTOGRAPHS, main
 from virst_ros.demo.director import choose_queries
 from virst_ros.demo.recorder import FrameRecord, SheetFrame, StampedVideo, true_ids
-from virst_ros.demo.report import Span
+from virst_ros.demo.report import STRIP, Span
 
 SCRIPTED = str(Path(__file__).parents[1] / "fixtures" / "scripted_segment.py")
 KEYS = {
@@ -90,6 +91,52 @@ def test_demo_of_a_video_knows_no_truth(start_process, random_weights, tmp_path)
     assert written["passed"]
     assert [query["mean_iou"] for query in written["queries"]] == [None, None]
     assert all(query["masks_received"] for query in written["queries"])
+
+
+@pytest.mark.slow
+def test_demo_before_a_photograph_knows_the_truth(start_process, random_weights, tmp_path):
+    arguments = ("--model", str(random_weights), "--scene", "photo", "--seed", "1")
+    _, written = run_demo(start_process, tmp_path, *arguments)
+
+    assert written["source"] == f"scene before {PHOTOGRAPHS / 'stairs.jpg'}"
+    assert all(query["answerable"] for query in written["queries"])
+    # Of the picture behind, which is grey, the corner of the first frame of the sheet.
+    sheet = cv2.imread(str(tmp_path / "contact_sheet.png"))
+    corner = sheet[2 * STRIP + STRIP :][:24, :32].reshape(-1, 3)
+    assert corner.std() > 5 and np.abs(np.ptp(corner.mean(axis=0))) < 12
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["--photographs", "mine"], "--photographs mine: belong to --scene photo"),
+        (["--scene", "photo", "--photographs", "/no/photos"], "/no/photos: no such folder"),
+        (["--scene", "photo", "--photographs", str(Path(__file__).parent)], "no images"),
+        (["--scene", "photo", "--video", __file__], "has no scene to be photo"),
+        (["--scene", "beach"], "invalid choice: 'beach'"),
+    ],
+)
+def test_a_scene_that_cannot_be_filmed_is_one_line(capsys, arguments, said):
+    with pytest.raises(SystemExit) as ended:
+        main(arguments)
+
+    assert ended.value.code == 2
+    assert said in capsys.readouterr().err.splitlines()[-1]
+
+
+def test_each_photograph_of_the_package_is_small_and_nobodys_but_all_peoples():
+    pictures = [path for path in PHOTOGRAPHS.iterdir() if path.name != "README.md"]
+    rows = [
+        [cell.strip(" `") for cell in line.strip("| \n").split("|")]
+        for line in (PHOTOGRAPHS / "README.md").read_text().splitlines()
+        if line.startswith("| `")
+    ]
+
+    assert sorted(row[0] for row in rows) == sorted(path.name for path in pictures)
+    assert {row[3] for row in rows} <= {"CC0-1.0", "public domain"}
+    assert sum(path.stat().st_size for path in pictures) < 500_000
+    for path in pictures:
+        assert cv2.imread(str(path)).shape[0] * 4 == cv2.imread(str(path)).shape[1] * 3
 
 
 def test_demo_says_why_the_node_did_not_start(start_process, tmp_path):

@@ -2,6 +2,7 @@
 a report.
 
     python -m virst_ros.demo --query "the blue square" --seconds 20 --out out/demo
+    python -m virst_ros.demo --scene photo --photographs DIR
 """
 
 from __future__ import annotations
@@ -22,8 +23,12 @@ from virst_ros.demo import report
 from virst_ros.demo.director import ANSWER_LIMIT_S, Director, choose_queries, stage
 from virst_ros.demo.processes import DemoError, Interrupts, set_environment
 from virst_ros.demo.recorder import Recorder, StampedVideo
+from virst_ros.pictures import PictureError, choose_photograph
 
 RATE_HZ = 15.0
+DRAWN, PHOTO = "drawn", "photo"
+# What is behind the objects of `--scene photo` (README.md there says whose they are).
+PHOTOGRAPHS = Path(__file__).parent / "photographs"
 # For answers that are still under way at the end of a query.
 TAIL_S = 0.5
 
@@ -53,6 +58,18 @@ def _parse(arguments: list[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="virst-demo", description=__doc__.split("\n\n")[0])
     parser.add_argument("--query", help="what to look for first")
     parser.add_argument("--video", type=Path, help="a video file instead of the synthetic scene")
+    parser.add_argument(
+        "--scene",
+        choices=(DRAWN, PHOTO),
+        default=DRAWN,
+        help="what is behind the objects; default: %(default)s",
+    )
+    parser.add_argument(
+        "--photographs",
+        type=Path,
+        metavar="DIR",
+        help="your own for --scene photo, another for each seed",
+    )
     parser.add_argument("--seconds", type=float, default=20.0, help="default: %(default)g")
     parser.add_argument("--out", type=Path, default=Path("out/demo"), help="default: %(default)s")
     parser.add_argument("--seed", type=int, default=0, help="of the scene; default: %(default)s")
@@ -62,7 +79,33 @@ def _parse(arguments: list[str]) -> argparse.Namespace:
         parser.error("--seconds must be at least 4")
     if parsed.video and not parsed.video.is_file():
         parser.error(f"--video {parsed.video}: no such file")
+    _check_photographs(parser, parsed)
     return parsed
+
+
+def _check_photographs(parser: argparse.ArgumentParser, parsed: argparse.Namespace) -> None:
+    """Ends the program, as `parser.error` does, where no scene can be filmed before them."""
+    if parsed.scene != PHOTO:
+        if parsed.photographs:
+            parser.error(f"--photographs {parsed.photographs}: belong to --scene {PHOTO}")
+        return
+    if parsed.video:
+        parser.error(f"--video {parsed.video}: has no scene to be {PHOTO}; leave one of them out")
+    parsed.photographs = parsed.photographs or PHOTOGRAPHS
+    try:
+        choose_photograph(parsed.photographs, parsed.seed)
+    except PictureError as error:
+        parser.error(f"--photographs {error}")
+
+
+def _source(options: argparse.Namespace) -> tuple[str, dict[str, Any]]:
+    """What is filmed, for people, and the camera's parameters."""
+    source = str(options.video or "scene")
+    camera = {"source": source, "rate_hz": RATE_HZ, "seed": options.seed}
+    if options.scene != PHOTO:
+        return source, camera
+    photograph = choose_photograph(options.photographs, options.seed)
+    return f"scene before {photograph}", camera | {"photographs": options.photographs}
 
 
 def _run(
@@ -70,8 +113,7 @@ def _run(
 ) -> tuple[list[dict[str, Any]], list[str]]:
     """Films, asks and writes the files; the reports of the queries, and what is wrong."""
     machine = report.machine()
-    source = str(options.video or "scene")
-    camera = {"source": source, "rate_hz": RATE_HZ, "seed": options.seed}
+    source, camera = _source(options)
     video = StampedVideo(options.out / "overlay.mp4", RATE_HZ)
     make_recorder = lambda: Recorder(video)  # noqa: E731
     with stage(options.out, interrupts, make_recorder, camera, options.model) as director:
