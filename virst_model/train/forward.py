@@ -258,9 +258,11 @@ def _answer_tokens(model: Virst, batch: Batch) -> tuple[torch.Tensor, torch.Tens
 
 def _visual_tokens(model: Virst, batch: Batch, clips_KLU: torch.Tensor) -> list[torch.Tensor]:
     """What the language model reads of each sentence's video, (L, D)."""
-    tokens_KLD = model.vlm.projector(clips_KLU)
-    tokens_SLD = tokens_KLD.unflatten(0, (len(batch.frames.clips), -1)).flatten(1, 2)
-    return list(tokens_SLD[batch.sentences.video])
+    videos, _, frames = batch.frames.clips.shape[:3]
+    tokens_SKLD = model.project(clips_KLU, frames).embeds.unflatten(0, (videos, -1))
+    if model.pointing is not None:
+        tokens_SKLD = tokens_SKLD + model.pointing.embed_clips(tokens_SKLD.shape[1])
+    return list(tokens_SKLD.flatten(1, 2)[batch.sentences.video])
 
 
 @contextlib.contextmanager

@@ -7,7 +7,7 @@ import inspect
 import textwrap
 
 from virst_model.train.settings import Run
-from virst_model.train.stages import STAGES, Objective, SceneDraws, Stage, WindowDraws
+from virst_model.train.stages import STAGES, Build, Objective, SceneDraws, Stage, WindowDraws
 
 
 def guide() -> str:
@@ -20,6 +20,7 @@ def guide() -> str:
         *_keys("draws.KEY, on videos and images", WindowDraws),
         *_keys("draws.KEY, of the stage trunks", SceneDraws),
         *_keys("objective.KEY", Objective),
+        *_keys("build.KEY", Build),
     ]
     return "\n".join(parts)
 

@@ -70,13 +70,16 @@ def pointing_losses(pointed: Pointed, targets: Targets) -> dict[str, torch.Tenso
     """ "point", "place" and "presence", a mean over the sentences each.
 
     The cross entropy of what is pointed at in each clip; the smooth L1 of the places, where the
-    target is to be seen; BCE of whether it is, in each frame and in any.
+    target is to be seen; BCE of whether it is, in each frame and in any. A clip that is an image
+    has one frame, and of the places those of the first.
     """
+    frames = targets.visible.shape[2]
+    places, presence = pointed.places[:, :, :frames], pointed.presence[:, :, :frames]
     point = -(pointed.logits.log_softmax(dim=-1) * targets.shares).sum(dim=-1).mean()
-    each = F.smooth_l1_loss(pointed.places, targets.places, reduction="none", beta=_BEND)
+    each = F.smooth_l1_loss(places, targets.places, reduction="none", beta=_BEND)
     visible = targets.visible.float()
     place = (each.sum(dim=-1) * visible).sum() / visible.sum().clamp(min=1)
-    presence = F.binary_cross_entropy_with_logits(pointed.presence, visible)
+    seen = F.binary_cross_entropy_with_logits(presence, visible)
     any_B = targets.visible.flatten(1).any(dim=1).float()
     window = F.binary_cross_entropy_with_logits(pointed.window, any_B)
-    return {"point": point, "place": 2 * place, "presence": presence + window}
+    return {"point": point, "place": 2 * place, "presence": seen + window}

@@ -14,7 +14,14 @@ import yaml
 from virst_model.arguments import MOST_THREADS
 from virst_model.data.sample import SPACINGS
 from virst_model.errors import InputError
-from virst_model.train.stages import SCHEDULES, STAGES, CachedDraws, SceneDraws, Stage, WindowDraws
+from virst_model.train.stages import (
+    SCHEDULES,
+    STAGES,
+    CachedDraws,
+    SceneDraws,
+    Stage,
+    WindowDraws,
+)
 
 RECIPES, YAML = files("virst_model.train") / "recipes", ".yaml"
 RESUMES = ("auto", "never")
@@ -156,7 +163,7 @@ def _chosen(run: Run, values: Mapping[str, Any], where: str) -> tuple[Stage, ...
     names = [stage.name for stage in stages]
     for name in run.only:
         _check_choice(where, "only", name, names)
-    changed = [_changed(s, values, where) for s in stages if not run.only or s.name in run.only]
+    changed = [_told(s, values, where) for s in stages if not run.only or s.name in run.only]
     for stage in changed:
         _check_choice(where, "schedule", stage.schedule, SCHEDULES)
         _check_objective(where, stage)
@@ -166,6 +173,27 @@ def _chosen(run: Run, values: Mapping[str, Any], where: str) -> tuple[Stage, ...
         if len(stage.betas) != 2 or not all(0 <= beta < 1 for beta in stage.betas):
             raise SettingsError(f"{where}: betas is {stage.betas}, not two of 0 to 1, 1 left out")
     return tuple(changed)
+
+
+def _told(stage: Stage, values: Mapping[str, Any], where: str) -> Stage:
+    """The stage with `values` in place of its own, also of what it has where it is to point."""
+    changed = _changed(stage, values, where)
+    if changed.build.pointing and not stage.build.pointing:
+        return _changed(_pointed(stage), values, where)
+    return changed
+
+
+def _pointed(stage: Stage) -> Stage:
+    """The stage, for a model that is made to point: that trains, too, from where targets are.
+
+    A stage that says itself what of it trains is left as it is. The weight, 1 as of the other
+    terms, was tried on a tiny model alone.
+    """
+    if any(pattern.startswith("pointing.") for pattern in stage.trains):
+        return stage
+    trains = stage.trains if "*" in stage.trains else (*stage.trains, "pointing.*")
+    objective = dataclasses.replace(stage.objective, point=stage.objective.point or 1.0)
+    return dataclasses.replace(stage, trains=trains, objective=objective)
 
 
 def _merged(recipe: str | Path, changes: Sequence[str]) -> dict[str, Any]:

@@ -135,7 +135,8 @@ class Build:
     """What a stage changes of the configuration of the model that it starts from.
 
     Attributes:
-        pointing: turns pointing on (`model.pointing`); False leaves it as it is.
+        pointing: turns pointing on (`model.pointing`), which is ours and not the paper's; False
+            leaves it as it is. A stage of the paper that is told to then trains it, too.
         pairs: `TomeConfig.pairs`, how many tokens merge in a round; 0 leaves it.
         positions: `UmtConfig.positions`; empty leaves it.
     """

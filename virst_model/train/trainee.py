@@ -13,9 +13,10 @@ import torch
 from torch import nn
 
 from virst_model.checkpoints.folder import WeightsError, read_weights
-from virst_model.checkpoints.load import build, load, load_stored, save
+from virst_model.checkpoints.load import build, empty, load, load_stored, save, settle
 from virst_model.config import tiny
 from virst_model.model.features import FrameFeatures
+from virst_model.model.pointing import Pointing
 from virst_model.model.virst import Virst
 from virst_model.train.absence import settle_absence
 from virst_model.train.batches import Batch
@@ -43,7 +44,8 @@ class Trainee(nn.Module):
     """
 
     def __init__(self, model: Virst, heads: Heads | None, stage: Stage) -> None:
-        """Raises SettingsError where a pattern of the stage matches no parameter."""
+        """Raises SettingsError where a pattern of the stage matches no parameter, or nothing
+        points of which the stage asks where."""
         super().__init__()
         self.model, self.heads = model.train(), heads
         self.stage = stage
@@ -59,6 +61,11 @@ class Trainee(nn.Module):
         if stage.checkpointing:
             model.vlm.llm.activation_checkpointing_enable({"use_reentrant": False})
         _mark(model, stage)
+        if stage.objective.point and model.pointing is None:
+            raise SettingsError(
+                f"{stage.name}: objective.point is {stage.objective.point:g}, and the model does "
+                "not point; build.pointing=true makes it"
+            )
 
     def forward(self, batch: Batch, touch: bool = False) -> Outcome:
         """The loss, its terms as the log names them, and what is worth a look, if anything.
@@ -182,7 +189,10 @@ def _start(run: Run, stage: Stage) -> tuple[Virst, dict[str, torch.Tensor]]:
 
 
 def _rebuilt(model: Virst, changes: Build) -> Virst:
-    """The model with what a stage changes of its configuration; what is new is at its start."""
+    """The model with what a stage changes of its configuration; what is new is at its start.
+
+    What was there stays where it is, which may be the file that it is mapped from.
+    """
     config = model.config
     umt = replace(config.umt, positions=changes.positions or config.umt.positions)
     tome = replace(config.tome, pairs=changes.pairs or config.tome.pairs)
@@ -190,9 +200,11 @@ def _rebuilt(model: Virst, changes: Build) -> Virst:
     rebuilt = replace(config, umt=umt, tome=tome, pointing=pointing)
     if rebuilt == config:
         return model
-    new = Virst(rebuilt, model.tokenizer)
-    new.load_state_dict(model.state_dict(), strict=False)
-    return new
+    new = empty(rebuilt, model.tokenizer)
+    new.load_state_dict(model.state_dict(), strict=False, assign=True)
+    if pointing and model.pointing is None:
+        new.pointing = Pointing(rebuilt)
+    return settle(new, "cpu", None)
 
 
 def _read_pt(path: Path) -> dict[str, dict[str, torch.Tensor]]:
