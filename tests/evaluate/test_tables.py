@@ -1,5 +1,7 @@
 """virst tables: what the rows of the tables are, and that they run."""
 
+from dataclasses import replace
+import itertools
 import json
 import os
 from pathlib import Path
@@ -10,10 +12,11 @@ import sys
 from clip_miniature import save_clip
 from miniatures import make_mevis
 import pytest
+from streams import noise_frames, real_model, smallest
 import torch
 
 from virst_model.checkpoints.folder import read
-from virst_model.checkpoints.load import load
+from virst_model.checkpoints.load import load, save
 from virst_model.evaluate import rows, tables
 from virst_model.evaluate.slots import LEFT_OUT, SLOTS, Training
 from virst_model.train.settings import read_settings
@@ -107,6 +110,77 @@ def test_tables_without_training_have_a_row_for_each_choice(weights, capsys, num
     assert main([number, "--videos", "1", "--model", str(weights)]) == 0
     out = capsys.readouterr().out
     assert out.count("\n| ") == rows + 1  # and the head
+
+
+@pytest.fixture(scope="module")
+def pointing_weights(tmp_path_factory):
+    """A folder with a model of the least size that points anywhere, and whose masks are told."""
+    torch.manual_seed(0)
+    model = real_model(replace(smallest(), pointing=True))
+    for name in ("to_queries", "to_memory", "to_prompt"):
+        torch.nn.init.normal_(getattr(model.pointing, name).weight, std=3.0)
+    folder = tmp_path_factory.mktemp("pointing")
+    save(model, folder, torch.float32)
+    return folder
+
+
+@pytest.mark.slow
+def test_pointing_has_a_row_for_each_way_that_is_closed_and_whose_tokens_are_read(
+    pointing_weights, capsys
+):
+    options = ["--videos", "2", "--kinds", "attribute", "--model", str(pointing_weights)]
+
+    assert main(["pointing", *options]) == 0
+
+    printed = capsys.readouterr().out
+    assert printed.startswith("Pointing, ours and not the paper's (2 stories, offline; no train")
+    found = table(printed)
+    assert list(found) == list(rows.CLOSED_WAYS)
+    columns = {"sentences", "J", "F", "J&F", "own tokens", "other tokens", "zero tokens"}
+    assert all(row.keys() == columns for row in found.values())
+    told, untold = found["with pointing"], found["into neither"]
+    assert {told[name] for name in columns} != {untold[name] for name in columns}
+
+
+def test_a_closed_way_tells_nothing_and_the_model_is_as_it_was_after_the_rows(pointing_weights):
+    model = load(pointing_weights)
+    own = {name: tensor.clone() for name, tensor in model.state_dict().items()}
+    for name, one in rows.pointing_rows(model):
+        for way in ("to_queries", "to_memory", "to_prompt"):
+            told = any(p.any() for p in getattr(one.pointing, way).parameters())
+            assert told == (way not in rows.CLOSED_WAYS[name]), (name, way)
+        for key, tensor in one.state_dict().items():
+            assert key.startswith("pointing.to_") or torch.equal(tensor, own[key]), key
+
+    for key, tensor in model.state_dict().items():
+        assert torch.equal(tensor, own[key]), key
+
+
+def test_into_neither_is_what_a_model_says_that_is_told_nothing(pointing_weights):
+    images = noise_frames(8)
+    told = {}
+    with torch.inference_mode():
+        for name, model in rows.pointing_rows(load(pointing_weights)):
+            pixels = [model.clip_pixels(image) for image in images]
+            clips = [model.encode_clip(pixels[i : i + 4]) for i in (0, 4)]
+            features = [model.encode_frame(image) for image in images]
+            told[name] = model.ground(clips, features, "it")
+            s2 = torch.cat([f.s2 for f in features])[None]
+            prompt = model.prompter.ask("it")
+            states, _ = model.st_hint(model.join_clips(clips), s2, prompt)
+            unhinted = model.second_fusion(states, s2)[0].transpose(0, 1)
+
+    assert torch.allclose(told["into neither"], unhinted, atol=1e-6)
+    assert not any(
+        torch.allclose(told[one], told[other], atol=1e-3)
+        for one, other in itertools.combinations(told, 2)
+    )
+
+
+def test_pointing_of_weights_that_do_not_point_is_one_line(weights, capsys):
+    assert main(["pointing", "--model", str(weights)]) == 2
+    said = capsys.readouterr().err.splitlines()[-1]
+    assert said == "error: --model: these weights do not point; give those of a model that does"
 
 
 def test_table_8_has_a_row_for_what_each_stage_of_a_training_left(weights, capsys, tmp_path):

@@ -1,10 +1,12 @@
 """What the rows of the paper's tables are: the same model set otherwise, or trained otherwise."""
 
 from collections.abc import Callable, Iterator
+import copy
 from dataclasses import replace
 from pathlib import Path
 
 import torch
+from torch import nn
 
 from virst_model.checkpoints.load import load as load_weights
 from virst_model.checkpoints.load import save
@@ -24,6 +26,15 @@ FUSIONS = ((False, "mlp"), (True, "mlp"), (False, "attention"), (True, "attentio
 AFTER_EACH_STAGE = tuple(SLOTS[:count] for count in (1, 2, 3))
 # What the recipe trunks.yaml leaves of stage 0, below the folder of a training.
 TRUNKS_FOLDER = Path("trunks/tracking")
+
+# Of what is pointed at, layers of `Pointing` that each row closes (ours, not the paper's).
+INTO_FUSION, INTO_PROMPTS = ("to_queries", "to_memory"), ("to_prompt",)
+CLOSED_WAYS = {
+    "with pointing": (),
+    "not into the fusion": INTO_FUSION,
+    "not into the prompts": INTO_PROMPTS,
+    "into neither": (*INTO_FUSION, *INTO_PROMPTS),
+}
 
 # A row's name, and the model that it is about.
 Line = tuple[str, Virst]
@@ -85,6 +96,27 @@ def _write_variant(start: Path, initial: bool, second: str, folder: Path) -> Non
             torch.manual_seed(0)
             model.second_fusion = MlpFusion(model.config)
     save(model, folder, torch.float32)
+
+
+def pointing_rows(model: Virst) -> Iterator[Line]:
+    """Ours: the same weights, told less of where [ST] points; nothing is trained for a row.
+
+    A way that is closed adds nothing, as all do before they are trained.
+    """
+    own = model.pointing
+    for name, closed in CLOSED_WAYS.items():
+        model.pointing = copy.deepcopy(own)
+        for way in closed:
+            for parameter in getattr(model.pointing, way).parameters():
+                nn.init.zeros_(parameter)
+        yield name, model
+    model.pointing = own
+
+
+def check_pointing(config: VirstConfig) -> None:
+    """Raises UsageError where weights of `config` do not point."""
+    if not config.pointing:
+        raise UsageError("--model: these weights do not point; give those of a model that does")
 
 
 def stage_rows(training: Training, load: Load) -> Iterator[Line]:

@@ -8,12 +8,13 @@
     virst tables 9 --steps 20,40,20     stages left out
     virst tables 10                     FPS and peak memory over alpha
     virst tables 11                     FPS of the whole pipeline
+    virst tables pointing --model DIR   what pointing adds, which is ours and not the paper's
     virst tables 9 --dataset mevis --root DATA --start DIR --preset 7b
 
-Tables 5, 6, 10 and 11 need no training. The rows of the others are trained from the same weights,
-each slot of a training for the preset's steps or for `--steps`; they are real, and say how small
-they are. On a data set the training's data are those below --root, and masks lie below --out; a
-split whose truth only a server has gives masks alone.
+Tables 5, 6, 10, 11 and that of pointing need no training. The rows of the others are trained from
+the same weights, each slot of a training for the preset's steps or for `--steps`; they are real,
+and say how small they are. On a data set the training's data are those below --root, and masks lie
+below --out; a split whose truth only a server has gives masks alone.
 """
 
 import argparse
@@ -38,7 +39,7 @@ from virst_model.checkpoints.options import (
 from virst_model.data.catalogue import CATALOGUE, default_split, open_dataset
 from virst_model.data.record import Records
 from virst_model.errors import FileError, UsageError, program
-from virst_model.evaluate import rates, rows
+from virst_model.evaluate import rates, rows, sight
 from virst_model.evaluate.predict import Pass
 from virst_model.evaluate.run import check_run, run
 from virst_model.evaluate.score import ALL, Row
@@ -51,7 +52,8 @@ from virst_model.offline.video import Scorer
 from virst_model.synthetic.splits import SPLITS
 from virst_model.synthetic.stories import KINDS
 
-TITLES = {
+POINTING = "pointing"
+TITLES: dict[int | str, str] = {
     4: "fusion",
     5: "anchor strategies",
     6: "alpha",
@@ -59,6 +61,7 @@ TITLES = {
     9: "stages left out",
     10: "FPS and peak memory over alpha",
     11: "FPS of the whole pipeline",
+    POINTING: "ours and not the paper's",
 }
 TRAINED = (4, 8, 9)
 # Options that say nothing of rows that are not trained.
@@ -92,6 +95,11 @@ def print_table(lines: Iterator[rows.Line], judge: Judge, title: str) -> None:
         cells = [str(value) if isinstance(value, int) else f"{value:.1f}" for value in values]
         sys.stdout.write(f"| {name} | {' | '.join(cells)} |\n")
         sys.stdout.flush()
+
+
+def _name(table: int | str) -> str:
+    """What a table is called."""
+    return f"Table {table}" if isinstance(table, int) else str(table).capitalize()
 
 
 def _guide(options: argparse.Namespace, model: Virst) -> Scorer | None:
@@ -129,7 +137,20 @@ def _on_stories(options: argparse.Namespace) -> tuple[Judge, str]:
     def speed(name: str, model: Virst) -> Row:
         return rates.rate(model, rates.story_tasks(stories), _guide(options, model))
 
-    return (speed if options.table in (10, 11) else score), where
+    def look(name: str, model: Virst) -> Row:
+        return score(name, model) | _sight(model, stories)
+
+    return {10: speed, 11: speed, POINTING: look}.get(options.table, score), where
+
+
+def _sight(model: Virst, stories: SyntheticRun) -> Row:
+    """IoU of the anchors of windows of the stories, by whose clip tokens are read.
+
+    Of all kinds of sentences; there must be another story to take tokens of.
+    """
+    run = sight.SightRun("stories", stories.split, first=0, videos=max(2, stories.videos))
+    measured = sight.measure(model, run)[sight.ALL]
+    return {f"{tokens} tokens": measured[tokens]["published"] for tokens in run.tokens}
 
 
 def _on_dataset(options: argparse.Namespace) -> tuple[Judge, str]:
@@ -186,6 +207,8 @@ def _lines(options: argparse.Namespace) -> tuple[Iterator[rows.Line], str]:
         return rows.anchor_rows(model, guide), "no training"
     if options.table == 6:
         return rows.alpha_rows(model), "no training"
+    if options.table == POINTING:
+        return rows.pointing_rows(model), "no training"
     here = ", ".join(f"{name} {value}" for name, value in measured_on(model).items())
     if options.table == 10:
         return rows.alpha_rows(model, SWEPT_ALPHAS), here
@@ -205,6 +228,10 @@ def _training(options: argparse.Namespace) -> Training:
     return Training(start, preset, data, options.steps, out, options.device or "")
 
 
+def _table(text: str) -> int | str:
+    return int(text) if text.isdecimal() else text
+
+
 def _steps(text: str) -> tuple[int, ...]:
     steps = tuple(whole(1)(part) for part in text.split(","))
     if len(steps) not in (1, 3):
@@ -217,7 +244,7 @@ def _parser() -> Parser:
         prog="virst tables",
         description=__doc__,
     )
-    parser.add_argument("table", type=int, choices=tuple(TITLES))
+    parser.add_argument("table", type=_table, choices=tuple(TITLES))
     parser.add_argument("--dataset", choices=list(CATALOGUE), help="default: stories")
     parser.add_argument("--root", type=Path, metavar="DIR", help="where the data sets lie")
     parser.add_argument("--split", help="default: the stories' test, else a data set's second")
@@ -258,7 +285,7 @@ def _parser() -> Parser:
 def _check_table(parser: Parser, options: argparse.Namespace) -> None:
     """Raises UsageError where an option says nothing of the table, or contradicts it."""
     number, trained = options.table, options.trained is not None
-    what_is = "what --trained names was" if trained else f"nothing of Table {number} is"
+    what_is = "what --trained names was" if trained else f"nothing of {_name(number)} is"
     refused = [
         (number != 8, ("trained",), "only Table 8 is of a training that was run"),
         (trained or number not in TRAINED, OF_TRAINED, f"{what_is} trained"),
@@ -285,6 +312,8 @@ def _check_weights(options: argparse.Namespace) -> None:
     check_switches(options, config)
     if options.table == 4:
         rows.check_start(config)
+    if options.table == POINTING:
+        rows.check_pointing(config)
 
 
 @program
@@ -298,6 +327,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
     _check_weights(options)
     judge, where = (_on_dataset if options.dataset else _on_stories)(options)
     lines, how = _lines(options)
-    title = f"Table {options.table}, {TITLES[options.table]} ({where}; {how})"
+    title = f"{_name(options.table)}, {TITLES[options.table]} ({where}; {how})"
     print_table(lines, judge, title)
     return 0
