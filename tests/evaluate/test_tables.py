@@ -133,7 +133,8 @@ def test_pointing_has_a_row_for_each_way_that_is_closed_and_whose_tokens_are_rea
     assert main(["pointing", *options]) == 0
 
     printed = capsys.readouterr().out
-    assert printed.startswith("Pointing, ours and not the paper's (2 stories, offline; no train")
+    said = "(2 stories, offline; clip tokens: 2 scenes; no training)"
+    assert printed.startswith(f"Pointing, ours and not the paper's {said}")
     found = table(printed)
     assert list(found) == list(rows.CLOSED_WAYS)
     columns = {"sentences", "J", "F", "J&F", "own tokens", "other tokens", "zero tokens"}

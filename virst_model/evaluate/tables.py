@@ -130,6 +130,9 @@ def _on_stories(options: argparse.Namespace) -> tuple[Judge, str]:
     if not asks_something(stories):
         raise UsageError(f"--kinds: no sentence of {options.kinds} in {stories.videos} stories")
     where = f"{stories.videos} stories, offline"
+    scenes = sight.SightRun(split=split, videos=max(2, stories.videos))
+    if options.table == POINTING:
+        where += f"; clip tokens: {scenes.videos} scenes"
 
     def score(name: str, model: Virst) -> Row:
         return evaluate(model, stories, _guide(options, model))["rows"]["overall"]
@@ -138,17 +141,13 @@ def _on_stories(options: argparse.Namespace) -> tuple[Judge, str]:
         return rates.rate(model, rates.story_tasks(stories), _guide(options, model))
 
     def look(name: str, model: Virst) -> Row:
-        return score(name, model) | _sight(model, stories)
+        return score(name, model) | _sight(model, scenes)
 
     return {10: speed, 11: speed, POINTING: look}.get(options.table, score), where
 
 
-def _sight(model: Virst, stories: SyntheticRun) -> Row:
-    """IoU of the anchors of windows of the stories, by whose clip tokens are read.
-
-    Of all kinds of sentences; there must be another story to take tokens of.
-    """
-    run = sight.SightRun("stories", stories.split, first=0, videos=max(2, stories.videos))
+def _sight(model: Virst, run: sight.SightRun) -> Row:
+    """IoU of the anchors of windows, by whose clip tokens are read."""
     measured = sight.measure(model, run)[sight.ALL]
     return {f"{tokens} tokens": measured[tokens]["published"] for tokens in run.tokens}
 
