@@ -74,7 +74,7 @@ setup(
     entry_points={
         "console_scripts": [
             "virst = virst_model.__main__:main",
-            "virst-segment = virst_ros.node:main",
+            "virst-segment = virst_ros.segment:main",
             "virst-camera = virst_ros.camera:main",
             "virst-query = virst_ros.query:main",
             "virst-demo = virst_ros.demo.__main__:main",

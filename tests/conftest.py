@@ -102,7 +102,7 @@ class Process:
 
 @pytest.fixture
 def start_process(ros_env: dict[str, str], tmp_path: Path) -> Iterator[Callable[..., Process]]:
-    """start_process("-m", "virst_ros.node", "--ros-args", ...) -> Process, of this Python.
+    """start_process("-m", "virst_ros.segment", "--ros-args", ...) -> Process, of this Python.
 
     Everything still running when the test ends is stopped; `env=` adds variables.
     """

@@ -1,13 +1,19 @@
-"""Transitions of a lifecycle node: they keep its state, and what they raise is logged."""
+"""Transitions of a lifecycle node: they keep its state, what they raise is logged, and those that
+wait let others be answered meanwhile.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 import functools
-from typing import Protocol
+import threading
+import time
+from typing import Any, Protocol
 
 from rclpy.impl.rcutils_logger import RcutilsLogger
 from rclpy.lifecycle import LifecycleState, TransitionCallbackReturn
+from rclpy.service import Service
+from rclpy.task import Future
 
 from virst_ros.text import shown_error, shown_traceback
 
@@ -54,3 +60,40 @@ def transition(during: str, after: str) -> Callable[[Transition], Transition]:
         return reported
 
     return decorate
+
+
+class Aside:
+    """Runs the callback of a service on a thread for each request; its executor goes on meanwhile.
+
+    rcl refuses a transition that is asked for while another one runs.
+    """
+
+    def __init__(self, service: Service, wake: Callable[[], None]) -> None:
+        """`wake` lets the executor look for answers that have come."""
+        self._callback = service.callback
+        self._wake = wake
+        self._threads: list[threading.Thread] = []
+        service.callback = self._answer
+
+    def join(self, timeout_s: float) -> None:
+        """Waits for the callbacks under way; not from the executor's thread."""
+        end_s = time.monotonic() + timeout_s
+        for thread in self._threads:
+            thread.join(max(0.0, end_s - time.monotonic()))
+
+    async def _answer(self, request: Any, response: Any) -> Any:
+        answer: Future = Future()
+        thread = threading.Thread(
+            target=self._run, args=(answer, request, response), name="transition"
+        )
+        self._threads = [*(t for t in self._threads if t.is_alive()), thread]
+        thread.start()
+        return await answer
+
+    def _run(self, answer: Future, request: Any, response: Any) -> None:
+        try:
+            answer.set_result(self._callback(request, response))
+        except Exception as error:
+            answer.set_exception(error)  # raised again where it is awaited
+        finally:
+            self._wake()

@@ -1,28 +1,23 @@
-"""The lifecycle node `segment`: parameters, topics, services, transitions, main."""
+"""The lifecycle node `segment`: parameters, topics, services, transitions."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
 import functools
-import signal
-import sys
 import threading
 import time
 
 from diagnostic_msgs.msg import DiagnosticArray
+from lifecycle_msgs.srv import ChangeState
 import numpy as np
 from rcl_interfaces.msg import SetParametersResult
-import rclpy
-from rclpy.callback_groups import MutuallyExclusiveCallbackGroup, ReentrantCallbackGroup
+from rclpy.callback_groups import ReentrantCallbackGroup
 from rclpy.clock import Clock, ClockType
-from rclpy.exceptions import ParameterException
-from rclpy.executors import ExternalShutdownException, MultiThreadedExecutor
 from rclpy.lifecycle import LifecycleNodeMixin, LifecycleState, TransitionCallbackReturn
 from rclpy.node import Node
 from rclpy.parameter import Parameter
 from rclpy.service import Service
-from rclpy.signals import SignalHandlerOptions
 from rclpy.subscription import Subscription
 from sensor_msgs.msg import CompressedImage, Image
 
@@ -31,7 +26,8 @@ from virst_model.answer import Query, StepResult
 from virst_model.errors import InputError
 from virst_ros import convert, diagnosis, troubles
 from virst_ros.declaration import declare, read
-from virst_ros.lifecycle import FAILURE, SUCCESS, UNCONFIGURED, transition
+from virst_ros.ending import PATIENCE_S
+from virst_ros.lifecycle import FAILURE, SUCCESS, UNCONFIGURED, Aside, transition
 from virst_ros.meter import Meter
 from virst_ros.neighbours import Neighbours
 from virst_ros.notices import Notices
@@ -41,17 +37,11 @@ from virst_ros.qos import NEWEST_IMAGE
 from virst_ros.query_board import QueryBoard
 from virst_ros.query_book import QueryBook
 from virst_ros.silence import silence
-from virst_ros.text import shown, shown_error, shown_traceback
+from virst_ros.spinner import Spinner
+from virst_ros.text import LONGEST_ADVICE, shown, shown_error, shown_traceback
 from virst_ros.topics import find_images
 from virst_ros.tracker import CameraMessage, Outlets, Stream, Tracker, open_stream
 from virst_ros.worker import Mailbox, Worker
-
-# Characters of an error that says what to type.
-LONGEST_ADVICE = 2000
-# How long a thread may keep Python's interpreter while others wait; the default is 5 ms. Taking a
-# camera message wants it some twenty times, which with the tracker and the grounder at work was
-# longer than a frame: a third of the images were gone before anybody could count them.
-SWITCH_INTERVAL_S = 0.0005
 
 
 class Stopped(Exception):
@@ -112,14 +102,17 @@ class SegmentNode(LifecycleNodeMixin, Node):
         self._board = QueryBoard(self)
         self.book = QueryBook(self._on_queries)
         self._configured: Configured | None = None
+        self._left: Worker[CameraMessage] | None = None  # with a call that had not returned
         self._subscription: Subscription | None = None  # while it is active
         self._diagnostics = self.create_publisher(DiagnosticArray, "/diagnostics", 10)
         self._timer = self.create_timer(
             self.parameters.diagnostics_period_s,
             self._publish_diagnostics,
-            callback_group=MutuallyExclusiveCallbackGroup(),
             clock=Clock(clock_type=ClockType.STEADY_TIME),  # also where /clock stands still
         )
+        self._spinner = Spinner(self, self.fail)
+        (changes,) = (s for s in self.services if s.srv_type is ChangeState)
+        self._transitions = Aside(changes, self._spinner.wake)
 
     @property
     def image_topic(self) -> str:
@@ -153,17 +146,14 @@ class SegmentNode(LifecycleNodeMixin, Node):
     def on_activate(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Subscribes to the camera."""
         outcome = super().on_activate(state)
-        name, kind = find_images(self, self.parameters.image_transport)
-        on_image = functools.partial(self._on_image, self._configured.frames)
         self.meter.count("activated")
-        self._subscription = self.create_subscription(kind, name, on_image, NEWEST_IMAGE)
-        self.get_logger().info(f"segmenting {name}")
+        self._spinner.call(self._subscribe)
         return outcome
 
     @transition("deactivating", "inactive")
     def on_deactivate(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Ends the subscription; weights and queries stay."""
-        self._unsubscribe()
+        self._spinner.call(self._unsubscribe)
         return super().on_deactivate(state)
 
     @transition("cleaningup", UNCONFIGURED)
@@ -184,6 +174,10 @@ class SegmentNode(LifecycleNodeMixin, Node):
         self._free()
         return SUCCESS
 
+    def start(self) -> None:
+        """Listens: callbacks run from now on, on the node's own thread."""
+        self._spinner.start()
+
     def autostart(self) -> bool:
         """Configures and activates; whether both worked."""
         return self.trigger_configure() == SUCCESS and self.trigger_activate() == SUCCESS
@@ -191,17 +185,26 @@ class SegmentNode(LifecycleNodeMixin, Node):
     def fail(self, error: Exception) -> None:
         """Ends the process with an error; from any thread."""
         self.failure = shown_error(error)
-        self._publish_diagnostics()
         self.get_logger().fatal(f"cannot go on: {self.failure}\n{shown_traceback(error)}")
-        self.stopping.set()
+        try:
+            self._spinner.call(self._publish_diagnostics)
+        finally:
+            self.stopping.set()
 
     def close(self) -> None:
-        """Ends and joins the threads and destroys the node; not from an executor's callback."""
+        """Ends the threads and destroys the node; from none of its threads.
+
+        All are joined but a model's whose call takes longer than PATIENCE_S.
+        """
         self.stopping.set()
+        self._transitions.join(2 * PATIENCE_S)
+        self._spinner.stop()
         self._free()
         self.destroy_node()
+        # It has a hold on the participant, whose shared memory would outlive the process.
+        self._state_machine.destroy_when_not_in_use()
 
-    # -- callbacks of the executor: they fill mailboxes
+    # -- callbacks, on the node's own thread: they fill mailboxes
 
     def _on_image(self, frames: Mailbox[CameraMessage], message: Image | CompressedImage) -> None:
         self.meter.count("received")
@@ -263,17 +266,24 @@ class SegmentNode(LifecycleNodeMixin, Node):
     # -- on the tracker's thread
 
     def _publish(
-        self, message: Image | CompressedImage, frame_HW3: np.ndarray, result: StepResult
+        self,
+        frames: Mailbox[CameraMessage],
+        message: Image | CompressedImage,
+        frame_HW3: np.ndarray,
+        result: StepResult,
     ) -> None:
-        self._configured.publishers.publish(message, frame_HW3, result)
-        self._board.show(result.results)
+        configured = self._configured
+        if configured is not None and configured.frames is frames:  # else it was left behind
+            configured.publishers.publish(message, frame_HW3, result)
+            self._board.show(result.results)
 
     def _warn(self, text: str) -> None:
         self.get_logger().warning(f"{self.image_topic}: {shown(text)}")
 
-    def _set_up_tracker(self, backend: convert.Backend) -> Tracker:
+    def _set_up_tracker(self, backend: convert.Backend, frames: Mailbox[CameraMessage]) -> Tracker:
         now_s = lambda: self.get_clock().now().nanoseconds * 1e-9  # noqa: E731
-        outlets = Outlets(self._publish, self._warn, now_s, self.get_logger().error)
+        publish = functools.partial(self._publish, frames)
+        outlets = Outlets(publish, self._warn, now_s, self.get_logger().error)
         stream = self._open_stream(self.parameters)
         limit = self.parameters.failed_frames_limit
         return Tracker(stream, backend, self._queries, outlets, self.meter, limit)
@@ -283,16 +293,19 @@ class SegmentNode(LifecycleNodeMixin, Node):
     def _configure(self, backend: convert.Backend) -> Configured:
         """Takes the first query, loads the model on a thread of its own, and opens the outlets.
 
-        Raises, with the thread ended: ParameterError for the first query, Stopped, and what
-        `open_stream` raises.
+        Raises, with the thread ended or left behind: ParameterError for the first query, Stopped,
+        InputError where the model from before is still busy, and what `open_stream` raises.
         """
+        if self._left is not None and self._left.alive:
+            raise InputError("a call of the last model has not returned yet: try again later")
         if self.parameters.query:
             verdict = self.book.submit(self.parameters.query, append=False)
             if not verdict.success:
                 raise ParameterError(f"query: {verdict.message}")
         started_s = time.monotonic()
         frames: Mailbox[CameraMessage] = Mailbox()
-        worker = Worker("tracker", frames, lambda: self._set_up_tracker(backend), self.fail)
+        set_up = lambda: self._set_up_tracker(backend, frames)  # noqa: E731
+        worker = Worker("tracker", frames, set_up, self.fail)
         worker.start()
         try:
             while not worker.wait_until_set_up(0.1):
@@ -305,14 +318,9 @@ class SegmentNode(LifecycleNodeMixin, Node):
                     f"query {query.id}, '{shown(query.text, 80)}': "
                     f"{shown(self.book.remark(query.text))}"
                 )
-            configured = Configured(
-                frames,
-                worker,
-                Publishers(self, self.parameters.overlay),
-                self.create_service(SetQuery, "set_query", self._on_set_query),
-            )
+            configured = self._spinner.call(lambda: self._open_outlets(frames, worker))
         except Exception:
-            worker.stop()
+            self._end(worker)
             raise
         self.get_logger().info(
             f"configured in {time.monotonic() - started_s:.1f} s: "
@@ -321,6 +329,29 @@ class SegmentNode(LifecycleNodeMixin, Node):
         )
         return configured
 
+    def _free(self) -> None:
+        self._spinner.call(self._unsubscribe)
+        if self._configured is not None:
+            self._end(self._configured.worker)
+            self._spinner.call(self._close_outlets)
+        self.book.clear()
+
+    def _end(self, worker: Worker[CameraMessage]) -> None:
+        """Joins the tracker's thread, or leaves it behind."""
+        if not worker.stop(PATIENCE_S):
+            self._left = worker
+            self.get_logger().warning(
+                f"a call of the model has not returned after {PATIENCE_S:g} s: it is left behind"
+            )
+
+    # -- on the node's own thread: what its executor waits for comes and goes
+
+    def _subscribe(self) -> None:
+        name, kind = find_images(self, self.parameters.image_transport)
+        on_image = functools.partial(self._on_image, self._configured.frames)
+        self._subscription = self.create_subscription(kind, name, on_image, NEWEST_IMAGE)
+        self.get_logger().info(f"segmenting {name}")
+
     def _unsubscribe(self) -> None:
         if self._subscription is not None:
             self.destroy_subscription(self._subscription)
@@ -328,69 +359,13 @@ class SegmentNode(LifecycleNodeMixin, Node):
         if self._configured is not None:
             self._configured.frames.clear()
 
-    def _free(self) -> None:
-        self._unsubscribe()
-        configured = self._configured
-        if configured is not None:
-            configured.worker.stop()
-            self.destroy_service(configured.service)
-            configured.publishers.destroy()
-            self._configured = None
-        self.book.clear()
+    def _open_outlets(
+        self, frames: Mailbox[CameraMessage], worker: Worker[CameraMessage]
+    ) -> Configured:
+        service = self.create_service(SetQuery, "set_query", self._on_set_query)
+        return Configured(frames, worker, Publishers(self, self.parameters.overlay), service)
 
-
-def _spin(executor: MultiThreadedExecutor, node: SegmentNode) -> None:
-    try:
-        executor.spin()
-    except ExternalShutdownException:
-        node.stopping.set()
-    except Exception as error:
-        node.fail(error)
-
-
-def _run(node: SegmentNode) -> int:
-    """Until a signal or a failure; the exit status."""
-    executor = MultiThreadedExecutor(num_threads=3)
-    executor.add_node(node)
-    thread = threading.Thread(target=_spin, args=(executor, node), name="executor")
-    thread.start()
-    started = True
-    try:
-        if node.parameters.autostart:
-            started = node.autostart() or node.stopping.is_set()
-        if started:
-            node.stopping.wait()
-    finally:
-        node.stopping.set()
-        executor.shutdown()
-        thread.join()
-        node.close()
-    return int(bool(node.failure) or not started)
-
-
-def main(
-    args: list[str] | None = None,
-    open_stream: Callable[[Parameters], Stream] = open_stream,
-) -> int:
-    """`virst-segment`: 0 after a signal, 1 where it could not start or go on."""
-    # Signals are ours: the threads have to end before the context does.
-    stopping = threading.Event()
-    sys.setswitchinterval(SWITCH_INTERVAL_S)
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, lambda *_: stopping.set())
-    rclpy.init(args=args, signal_handler_options=SignalHandlerOptions.NO)
-    try:
-        try:
-            node = SegmentNode(open_stream, stopping)
-        except (ParameterError, ParameterException) as error:
-            rclpy.logging.get_logger("segment").error(
-                f"cannot start: {shown(str(error), LONGEST_ADVICE)}"
-            )
-            return 1
-        return _run(node)
-    finally:
-        rclpy.try_shutdown()
-
-
-if __name__ == "__main__":
-    sys.exit(main())
+    def _close_outlets(self) -> None:
+        self.destroy_service(self._configured.service)
+        self._configured.publishers.destroy()
+        self._configured = None

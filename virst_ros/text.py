@@ -3,6 +3,8 @@
 import traceback
 
 MOST_CHARACTERS = 600
+# Of an error that says what to type.
+LONGEST_ADVICE = 2000
 # Of a traceback: lines, of which the first and the last are shown, and characters of a line.
 MOST_LINES = 40
 MOST_OF_A_LINE = 300

@@ -88,6 +88,7 @@ class Worker(Generic[T]):
         self._set_up = set_up
         self._on_failure = on_failure
         self._done = threading.Event()
+        self._left = False
         self._handler: Handler[T] | None = None
         self._error: Exception | None = None
         self._thread = threading.Thread(target=self._run, name=name)
@@ -109,11 +110,23 @@ class Worker(Generic[T]):
         """What `set_up` returned; None until then."""
         return self._handler
 
-    def stop(self) -> None:
-        """Closes the mailbox and waits for the thread, that is for the item under way."""
+    @property
+    def alive(self) -> bool:
+        """Whether the thread is there."""
+        return self._thread.is_alive()
+
+    def stop(self, timeout_s: float | None = None) -> bool:
+        """Closes the mailbox and waits for the thread, that is for the call under way.
+
+        Returns:
+            Whether the thread has ended; False after `timeout_s`: it is left behind, to end when
+            its call returns, and its failures are not reported.
+        """
         self._mailbox.close()
         if self._thread.ident is not None:
-            self._thread.join()
+            self._thread.join(timeout_s)
+        self._left = self.alive
+        return not self._left
 
     def _run(self) -> None:
         try:
@@ -126,7 +139,8 @@ class Worker(Generic[T]):
         try:
             self._empty_mailbox(handler)
         except Exception as error:
-            self._on_failure(error)
+            if not self._left:
+                self._on_failure(error)
 
     def _empty_mailbox(self, handler: Handler[T]) -> None:
         try:

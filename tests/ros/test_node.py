@@ -501,7 +501,7 @@ def test_sigint_ends_it_at_any_time(start_scripted, robot, gate, script):
 
 def test_without_weights_configure_fails_with_the_path(start_process, tmp_path):
     folder = tmp_path / "no such model"
-    process = start_process("-m", "virst_ros.node", *FAST, "-p", f"model:={folder}")
+    process = start_process("-m", "virst_ros.segment", *FAST, "-p", f"model:={folder}")
 
     assert process.popen.wait(LIMIT_S) == 1
     assert "configure failed" in process.output
@@ -510,7 +510,7 @@ def test_without_weights_configure_fails_with_the_path(start_process, tmp_path):
 
 def test_anchors_that_no_stream_can_have_are_named_at_configure(start_process, tmp_path):
     folder = packaged_with(tmp_path, anchors="guided")
-    process = start_process("-m", "virst_ros.node", *FAST, "-p", f"model:={folder}")
+    process = start_process("-m", "virst_ros.segment", *FAST, "-p", f"model:={folder}")
 
     assert process.popen.wait(LIMIT_S) == 1
     assert "configure failed: a stream has no 'guided' anchors" in process.output
@@ -518,8 +518,8 @@ def test_anchors_that_no_stream_can_have_are_named_at_configure(start_process, t
 
 
 def test_without_sam2_configure_fails_with_the_command(start_process):
-    code = "import sys; sys.modules['sam2'] = None; from virst_ros.node import main; "
-    process = start_process("-c", code + "sys.exit(main())", *FAST)
+    code = "import sys; sys.modules['sam2'] = None; from virst_ros.segment import main; "
+    process = start_process("-c", code + "main()", *FAST)
 
     assert process.popen.wait(300) == 1
     assert "Traceback" not in process.output

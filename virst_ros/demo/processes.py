@@ -13,7 +13,7 @@ import time
 
 from virst_ros.dds import profile_environment
 
-MODULES = {"virst-camera": "virst_ros.camera", "virst-segment": "virst_ros.node"}
+MODULES = {"virst-camera": "virst_ros.camera", "virst-segment": "virst_ros.segment"}
 
 
 class DemoError(RuntimeError):
