@@ -35,7 +35,7 @@ export ROS_LOG_DIR ?= $(CURDIR)/out/ros_log
 RUN := AMENT_PREFIX_PATH="$(abspath $(VENV))" PATH="$(abspath $(BIN)):$$PATH"
 
 .DELETE_ON_ERROR:
-.PHONY: help setup demo bench bench-ros train-tiny test settings lint format floors pythons clean
+.PHONY: help setup demo bench bench-ros train-tiny test long settings lint format floors pythons clean
 
 help:
 	@echo 'make setup    .venv with torch, ROS 2 and virst_interfaces in it (PYTHON=/path/to/python3.11)'
@@ -44,6 +44,7 @@ help:
 	@echo 'make bench    rates, latencies and parts of the model here (bench-ros: camera to mask over DDS)'
 	@echo 'make train-tiny   every stage of training for a few steps on synthetic scenes (STEPS=20)'
 	@echo 'make test     ruff and all tests (FAST=1: without the slow ones; TESTS="tests/ros/test_node.py")'
+	@echo 'make long     hundreds of transitions of the node on a busy machine (half an hour)'
 	@echo 'make settings parity, restarts and masks with the kernels of other CPUs (an hour)'
 	@echo 'make lint     ruff check and ruff format --check'
 	@echo 'make format   ruff format and ruff check --fix'
@@ -76,7 +77,11 @@ train-tiny: setup
 	  data=synthetic steps=$(STEPS) warmup=2 log_every=1 out=out/train-tiny
 
 test: setup lint
-	@$(RUN) "$(BIN)/python" -m pytest $(if $(FAST),-m "not slow") $(TESTS)
+	@$(RUN) "$(BIN)/python" -m pytest $(if $(FAST),-m "not slow and not long") $(TESTS)
+
+# Hundreds of transitions of the node on a busy machine.
+long: setup
+	@$(RUN) "$(BIN)/python" -m pytest -m long $(TESTS)
 
 # What rounds in other ways: kernels of older CPUs, other orders of sums, another number of threads.
 KERNELS = NATIVE=1 ATEN_CPU_CAPABILITY=default ATEN_CPU_CAPABILITY=avx2 ONEDNN_MAX_CPU_ISA=AVX2 \

@@ -15,6 +15,7 @@ from rclpy.exceptions import ParameterException
 from rclpy.executors import ExternalShutdownException
 from rclpy.node import Node
 from rclpy.qos import qos_profile_sensor_data
+from rclpy.signals import SignalHandlerOptions
 from sensor_msgs.msg import CompressedImage, Image
 from std_msgs.msg import Header, String
 
@@ -24,6 +25,7 @@ from virst_ros.declaration import declare
 from virst_ros.parameters import CameraParameters
 from virst_ros.pictures import SceneSource, open_source
 from virst_ros.qos import LATCHED, TRUTH
+from virst_ros.ros_context import ContextError, open_context
 
 
 class Camera(Node):
@@ -82,7 +84,15 @@ class Camera(Node):
 
 def main(args: list[str] | None = None) -> int:
     """`virst-camera`: 0 after a signal, 1 where the source cannot be read."""
-    rclpy.init(args=args)
+    try:
+        with open_context(args, SignalHandlerOptions.ALL):
+            return _film()
+    except ContextError as error:  # there is no log
+        sys.stderr.write(f"cannot start: {error}\n")
+        return 1
+
+
+def _film() -> int:
     camera = None
     try:
         camera = Camera()
@@ -95,7 +105,6 @@ def main(args: list[str] | None = None) -> int:
     finally:
         if camera is not None:
             camera.close()
-        rclpy.try_shutdown()
     return 0
 
 

@@ -25,8 +25,10 @@ class Ending:
         asked: set once somebody wishes it.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, limit_s: float = LIMIT_S) -> None:
+        """`limit_s` after a signal the process is gone, whatever holds it."""
         self.asked = threading.Event()
+        self._limit_s = limit_s
 
     def take_signals(self) -> None:
         """From now on SIGINT, SIGTERM and SIGHUP set `asked`, and nothing else; main thread only.
@@ -47,8 +49,8 @@ class Ending:
     def _watch(self, reader: int) -> None:
         os.read(reader, 1)
         self.asked.set()
-        threading.Event().wait(LIMIT_S)
-        sys.stderr.write(f"not ended {LIMIT_S:g} s after the signal: leaving all behind\n")
+        threading.Event().wait(self._limit_s)
+        sys.stderr.write(f"not ended {self._limit_s:g} s after the signal: leaving all behind\n")
         leave(0)
 
 

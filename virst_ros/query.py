@@ -8,10 +8,10 @@ import time
 
 import rclpy
 from rclpy.node import Node
-from rclpy.signals import SignalHandlerOptions
 from rclpy.utilities import remove_ros_args
 
 from virst_interfaces.srv import SetQuery
+from virst_ros.ros_context import ContextError, open_context
 
 ACCEPTED, REFUSED, NO_ANSWER = 0, 1, 2
 
@@ -65,20 +65,23 @@ def main(args: list[str] | None = None) -> int:
     """The exit status: 0 accepted, 1 refused, 2 no answer."""
     args = sys.argv if args is None else ["virst-query", *args]
     parsed = _parse(remove_ros_args(args)[1:])
-    rclpy.init(args=args, signal_handler_options=SignalHandlerOptions.NO)
     try:
-        node = rclpy.create_node("virst_query")
-        try:
-            answer = ask(node, parsed.query or "", parsed.append, parsed.service, parsed.timeout)
-        finally:
-            node.destroy_node()
+        with open_context(args):
+            node = rclpy.create_node("virst_query")
+            try:
+                answer = ask(
+                    node, parsed.query or "", parsed.append, parsed.service, parsed.timeout
+                )
+            finally:
+                node.destroy_node()
+    except ContextError as error:
+        sys.stderr.write(f"cannot start: {error}\n")
+        return NO_ANSWER
     except NoAnswer as error:
         sys.stderr.write(f"{error}\n")
         return NO_ANSWER
     except KeyboardInterrupt:
         return NO_ANSWER
-    finally:
-        rclpy.try_shutdown()
     if not answer.success:
         sys.stderr.write(f"refused: {answer.message}\n")
         return REFUSED

@@ -17,19 +17,21 @@ class ContextError(InputError):
 
 
 @contextmanager
-def open_context(args: list[str] | None = None) -> Iterator[None]:
-    """ROS is there while it is entered. Signals are ours: the threads end before the context does.
+def open_context(
+    args: list[str] | None = None, handlers: SignalHandlerOptions = SignalHandlerOptions.NO
+) -> Iterator[None]:
+    """ROS is there while it is entered. Raises ContextError.
 
-    Raises ContextError.
+    `handlers`: the signals that end the context; none, where the threads have to end before.
     """
     try:
-        rclpy.init(args=args, signal_handler_options=SignalHandlerOptions.NO)
+        rclpy.init(args=args, signal_handler_options=handlers)
     except RuntimeError as error:  # the parent of what rclpy has of rcl
         raise ContextError(_advise(str(error))) from error
     try:
         yield
     finally:
-        rclpy.try_shutdown(uninstall_handlers=False)
+        rclpy.try_shutdown(uninstall_handlers=handlers != SignalHandlerOptions.NO)
 
 
 def _advise(text: str) -> str:

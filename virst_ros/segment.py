@@ -6,7 +6,7 @@ from collections.abc import Callable
 import traceback
 from typing import TYPE_CHECKING, NoReturn
 
-from virst_ros.ending import Ending, leave
+from virst_ros.ending import LIMIT_S, Ending, leave
 
 if TYPE_CHECKING:
     from virst_ros.parameters import Parameters
@@ -14,13 +14,16 @@ if TYPE_CHECKING:
 
 
 def main(
-    args: list[str] | None = None, open_stream: Callable[[Parameters], Stream] | None = None
+    args: list[str] | None = None,
+    open_stream: Callable[[Parameters], Stream] | None = None,
+    limit_s: float = LIMIT_S,
 ) -> NoReturn:
     """Ends the process: with 0 after a signal, with 1 where the node could not start or go on.
 
     `open_stream` makes the stream that is followed; without it the parameters' model does.
+    `limit_s` after a signal the process is gone, whatever holds it.
     """
-    ending = Ending()
+    ending = Ending(limit_s)
     ending.take_signals()
     try:
         from virst_ros.running import run  # rclpy and more: a second
