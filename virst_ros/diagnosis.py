@@ -23,6 +23,8 @@ FAULTS = (
     "stamp_jumps",
     "mixed_frame_ids",
 )
+# Times and their names: of the tracker at a frame, from arrival to answer, from stamp to answer.
+TIMES = {"processing": "processing_ms", "latency": "latency_ms", "age": "frame_age_ms"}
 # A fault makes the state a warning for so long.
 RECENT_S = 5.0
 # Characters of one text; a query has up to a thousand, and its state.
@@ -99,10 +101,12 @@ def _values(node: Snapshot) -> dict[str, str]:
         "masks_hz": f"{meter.rate_hz('masks'):.1f}",
         "memory_mib": f"{resident_mib():.0f}",
     }
-    for name, key in (("latency", "latency_ms"), ("age", "frame_age_ms")):
+    for name, key in TIMES.items():
         percentiles = meter.percentiles_ms(name) or (float("nan"),) * 3
         values |= {f"{key} p{p}": f"{ms:.1f}" for p, ms in zip((50, 95, 99), percentiles)}
     values["queries"] = str(len(node.queries))
+    # Of a frame's time, so that people know what one more would take.
+    values["query_cost_ms"] = f"{node.session.get('query_ms_p50', 0.0):.1f}"
     for query in node.queries:
         values[f"query {query.id}"] = f"{node.states.get(query.id, 'waiting')}: {query.text}"
     return values | {f"session {name}": str(value) for name, value in node.session.items()}

@@ -25,7 +25,7 @@ SAID_AGAIN_AFTER_S = 60.0
 
 
 # Of the model at one frame, out of memory or else; torch's own are RuntimeErrors.
-FRAME_ERRORS = (RuntimeError, MemoryError)
+FRAME_ERRORS = (RuntimeError, MemoryError, FloatingPointError)
 
 
 class RepeatedFailure(RuntimeError):
@@ -189,6 +189,7 @@ class Tracker:
             self._failed_in_a_row = 0
 
     def _answer(self, item: CameraMessage) -> None:
+        start_s = time.monotonic()
         frame_HW3 = image_to_array(item.message, self._backend)
         self._look_for_depth(item.message)
         now_s = self._time_s(item)
@@ -204,7 +205,9 @@ class Tracker:
             self._outlets.publish(item.message, frame_HW3, result)
             self._meter.count("masks")
             self._meter.time("age", self._age_s(item) * 1e3)
-        self._meter.time("latency", (time.monotonic() - item.arrived_s) * 1e3)
+        end_s = time.monotonic()
+        self._meter.time("processing", (end_s - start_s) * 1e3)
+        self._meter.time("latency", (end_s - item.arrived_s) * 1e3)
 
     def _fail(self, error: Exception) -> None:
         """A frame at which the model failed. Raises RepeatedFailure."""

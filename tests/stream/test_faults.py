@@ -1,5 +1,7 @@
 """Frames at which the model fails: rule 17 of docs/stream.md, on a model that sees colours."""
 
+from dataclasses import replace
+
 import pytest
 from streams import ColourModel, bars, fifo_times, frame, query, session
 
@@ -87,6 +89,27 @@ def test_a_track_that_fails_while_it_takes_in_an_answer_starts_anew(monkeypatch,
 
     assert film.stream.tracks[0].state == SEARCHING
     assert film.stream.tracks[0].memory.anchor_times == ()
+    answer = film.run(2)[-1]
+    assert (answer.state, bars(answer.mask_HW)) == (TRACKING, [1])
+
+
+@pytest.mark.parametrize("value", ["logits", "object_score"])
+@pytest.mark.parametrize("part, seen", [("decode_anchor", 3), ("propagate", 10)])
+def test_a_mask_that_is_not_finite_is_no_hidden_object(monkeypatch, part, seen, value):
+    film = Film(model := ColourModel(), reground_every=64)
+    film.run(seen)
+    compute = getattr(model, part)
+
+    def overflow(*arguments):
+        decoded = compute(*arguments)
+        return replace(decoded, **{value: getattr(decoded, value) * float("nan")})
+
+    with monkeypatch.context() as patch:
+        patch.setattr(model, part, overflow)
+        with pytest.raises(FloatingPointError, match="masks are not finite"):
+            film.step()
+
+    assert film.stream.tracks[0].state == SEARCHING
     answer = film.run(2)[-1]
     assert (answer.state, bars(answer.mask_HW)) == (TRACKING, [1])
 

@@ -4,12 +4,14 @@ from collections import deque
 import dataclasses
 from dataclasses import dataclass
 import statistics
+import time
 
 import numpy as np
 import torch
 
 from virst_model.answer import Query, StepResult
 from virst_model.config import CLIP_FRAMES, VirstConfig
+from virst_model.model.features import FrameFeatures
 from virst_model.model.memory import Memory
 from virst_model.model.tracking import rehearse, track_frame
 from virst_model.model.virst import Virst, check_frame
@@ -21,15 +23,15 @@ from virst_model.stream.grounder import (
     ThreadGrounder,
     check_stream,
 )
-from virst_model.stream.track import Pace, Track
+from virst_model.stream.track import NOT_FINITE, Pace, Track, is_finite
 from virst_model.stream.window import Clip, Window, WindowFrame
 
 # Images of an idle stream that are encoded beside a camera frame, once somebody asks.
 ENCODES_A_FRAME = 4
 # Anchors kept a query.
 ANCHORS = 8
-# Groundings whose times are kept for the median.
-TIMED_GROUNDINGS = 64
+# Groundings and frames whose times are kept for the median.
+TIMED = 64
 COUNTERS = (
     "frames",  # processed
     "sampled",  # of these, kept in the window
@@ -120,8 +122,10 @@ class Session:
         self._shape: tuple[int, ...] | None = None
         self._closed = False
         self._counts = dict.fromkeys(COUNTERS, 0)
-        self._grounding_ms: deque[float] = deque(maxlen=TIMED_GROUNDINGS)
+        self._grounding_ms: deque[float] = deque(maxlen=TIMED)
         self._grounding_ms_p50 = 0.0
+        self._query_ms: deque[float] = deque(maxlen=TIMED)
+        self._query_ms_p50 = 0.0
 
     def __enter__(self) -> "Session":
         return self
@@ -186,6 +190,7 @@ class Session:
             RuntimeError: the session is closed. Also what the model raises, out of memory (torch's
                 error is a RuntimeError, the machine's a MemoryError) or else: this frame gets no
                 answer, and the stream can go on (docs/stream.md, rule 17).
+            FloatingPointError: masks that are not finite; the same.
             ValueError: not a frame.
         """
         if self._closed:
@@ -210,15 +215,16 @@ class Session:
         if self._grounder.running_s > self.options.grounding_limit_s:
             for track in self._tracks.values():  # one is asked, the others wait for it
                 track.fail()
-        self._follow(t, frame_HW3, sampled)
-        return compose(t, stamp_s, self.tracks, *frame_HW3.shape[:2])
+        return self._answer(t, stamp_s, frame_HW3, sampled)
 
     def stats(self) -> dict[str, float]:
-        """Counters since the start, the median time of the last groundings, and how many seconds
-        the one that is running has taken.
+        """Counters since the start and medians of the last times: of a grounding, and of what a
+        query that is followed adds to a frame (on a GPU, also of what is still to be done of the
+        frame's encoding); and how many seconds the grounding that is running has taken.
         """
         return {
             **self._counts,
+            "query_ms_p50": self._query_ms_p50,
             "grounding_ms_p50": self._grounding_ms_p50,
             "grounding_running_s": self._grounder.running_s,
         }
@@ -297,15 +303,34 @@ class Session:
             track.reset()  # half of an answer may be in its memory
             raise
 
-    def _follow(self, t: int, frame_HW3: np.ndarray, sampled: WindowFrame | None) -> None:
-        """Tracks the frame for all queries that follow their object, as one batch."""
+    def _answer(
+        self, t: int, stamp_s: float, frame_HW3: np.ndarray, sampled: WindowFrame | None
+    ) -> StepResult:
+        """Follows what is followed, and puts all masks together."""
+        height, width = frame_HW3.shape[:2]
         following = [track for track in self._tracks.values() if track.follows]
         if not following:
-            return
+            return compose(t, stamp_s, self.tracks, height, width)
         features = sampled.features if sampled else self._model.encode_frame(frame_HW3)
+        start_s = time.perf_counter()
+        self._follow(t, features, following, sampled is not None)
+        result = compose(t, stamp_s, self.tracks, height, width)
+        self._query_ms.append(1000 * (time.perf_counter() - start_s) / len(following))
+        self._query_ms_p50 = statistics.median(self._query_ms)
+        return result
+
+    def _follow(
+        self, t: int, features: FrameFeatures, following: list[Track], sampled: bool
+    ) -> None:
+        """Tracks the frame for all queries that follow their object, as one batch."""
         masks = track_frame(self._model, t, features, [track.memory for track in following])
+        broken = [track for track, decoded in zip(following, masks) if not is_finite(decoded)]
+        for track in broken:
+            track.reset()  # the frame is in its memory
+        if broken:
+            raise FloatingPointError(NOT_FINITE)
         for track, decoded in zip(following, masks, strict=True):
-            track.show(t, decoded, sampled is not None)
+            track.show(t, decoded, sampled)
 
 
 def _with_alpha(config: VirstConfig, alpha: int | None) -> VirstConfig:

@@ -20,6 +20,7 @@ AGREEMENT_IOU = 0.5
 ABSENT_GROUNDINGS = 2
 # Cached frames that a catch-up starts with.
 CATCH_UP_FRAMES = 8
+NOT_FINITE = "the model's masks are not finite"
 
 
 @dataclass(frozen=True)
@@ -83,6 +84,8 @@ class PendingAnchors:
         for _ in range(min(at_most, len(self._todo))):
             frame, prompts_NC = self._todo.popleft()
             decoded = model.decode_anchor(frame.features, prompts_NC)
+            if not is_finite(decoded):
+                raise FloatingPointError(NOT_FINITE)
             if _present(decoded):
                 entry = model.encode_memory(frame.features, decoded)
                 fresh.append(Anchor(frame.t, decoded, entry))
@@ -271,6 +274,11 @@ class Track:
         self._past_masks[t] = decoded.logits[0] > 0
         while len(self._past_masks) > 2 * self._window_size:
             del self._past_masks[min(self._past_masks)]
+
+
+def is_finite(decoded: Decoded) -> bool:
+    """Whether a mask is one: each comparison of what is not finite would say "not there"."""
+    return bool(decoded.logits.isfinite().all() and decoded.object_score.isfinite().all())
 
 
 def _present(decoded: Decoded) -> bool:
