@@ -391,7 +391,8 @@ def test_diagnostics(start_scripted, robot):
     assert robot.diagnostics["query 1"] == "tracking: the red circle"
     assert robot.diagnostics["image topic"] == "/virst/image"
     assert float(robot.diagnostics["memory_mib"]) > 20
-    for time_of in ("latency_ms", "frame_age_ms"):
+    assert robot.diagnostics["query_cost_ms"] == "1.5"
+    for time_of in ("processing_ms", "latency_ms", "frame_age_ms"):
         p50, p95, p99 = (float(robot.diagnostics[f"{time_of} p{p}"]) for p in (50, 95, 99))
         assert 0 <= p50 <= p95 <= p99
 

@@ -430,3 +430,17 @@ def test_searching_and_lost_queries_show_nothing(state):
 
     assert not result.mask_HW.any() and not result.labels_HW.any()
     assert result.results[0].area == 0
+
+
+def test_what_a_followed_query_costs_is_its_share_of_the_frame(monkeypatch):
+    moments = iter(range(1000))
+    clock = SimpleNamespace(perf_counter=lambda: float(next(moments)))  # each look is a second
+    monkeypatch.setattr("virst_model.stream.session.time", clock)
+    stream = session(ColourModel(), reground_every=64)
+    costs = []
+    for queries in ((), (query(1, "red"),), (query(1, "red"), query(2, "blue"))):
+        stream.set_queries(queries)
+        run(stream, [frame(t, red=1, blue=5) for t in range(100)], start=100 * len(queries))
+        costs.append(stream.stats()["query_ms_p50"])
+
+    assert costs == [0.0, 1000.0, 500.0]
