@@ -5,9 +5,9 @@ wait let others be answered meanwhile.
 from __future__ import annotations
 
 from collections.abc import Callable
+import concurrent.futures
+from concurrent.futures import ThreadPoolExecutor
 import functools
-import threading
-import time
 from typing import Any, Protocol
 
 from rclpy.impl.rcutils_logger import RcutilsLogger
@@ -63,7 +63,7 @@ def transition(during: str, after: str) -> Callable[[Transition], Transition]:
 
 
 class Aside:
-    """Runs the callback of a service on a thread for each request; its executor goes on meanwhile.
+    """Runs the callback of a service on a thread of its own; its executor goes on meanwhile.
 
     rcl refuses a transition that is asked for while another one runs.
     """
@@ -72,22 +72,19 @@ class Aside:
         """`wake` lets the executor look for answers that have come."""
         self._callback = service.callback
         self._wake = wake
-        self._threads: list[threading.Thread] = []
+        # The second is for what comes meanwhile; both stay, as their memory would (memory.py).
+        self._threads = ThreadPoolExecutor(2, thread_name_prefix="transition")
+        self._running: list[concurrent.futures.Future] = []
         service.callback = self._answer
 
     def join(self, timeout_s: float) -> None:
         """Waits for the callbacks under way; not from the executor's thread."""
-        end_s = time.monotonic() + timeout_s
-        for thread in self._threads:
-            thread.join(max(0.0, end_s - time.monotonic()))
+        concurrent.futures.wait(self._running, timeout_s)
 
     async def _answer(self, request: Any, response: Any) -> Any:
         answer: Future = Future()
-        thread = threading.Thread(
-            target=self._run, args=(answer, request, response), name="transition"
-        )
-        self._threads = [*(t for t in self._threads if t.is_alive()), thread]
-        thread.start()
+        running = self._threads.submit(self._run, answer, request, response)
+        self._running = [*(r for r in self._running if not r.done()), running]
         return await answer
 
     def _run(self, answer: Future, request: Any, response: Any) -> None:

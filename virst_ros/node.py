@@ -24,7 +24,7 @@ from sensor_msgs.msg import CompressedImage, Image
 from virst_interfaces.srv import SetQuery
 from virst_model.answer import Query, StepResult
 from virst_model.errors import InputError
-from virst_ros import convert, diagnosis, troubles
+from virst_ros import convert, diagnosis, memory, troubles
 from virst_ros.declaration import declare, read
 from virst_ros.ending import PATIENCE_S
 from virst_ros.lifecycle import FAILURE, SUCCESS, UNCONFIGURED, Aside, transition
@@ -334,6 +334,7 @@ class SegmentNode(LifecycleNodeMixin, Node):
         if self._configured is not None:
             self._end(self._configured.worker)
             self._spinner.call(self._close_outlets)
+            memory.give_back()
         self.book.clear()
 
     def _end(self, worker: Worker[CameraMessage]) -> None:

@@ -27,6 +27,8 @@ def run(
     make_stream: Callable[[Parameters], Stream] | None = None,
 ) -> int:
     """Until `stopping` or a failure; the exit status."""
+    if stopping.is_set():
+        return 0
     sys.setswitchinterval(SWITCH_INTERVAL_S)
     try:
         with open_context(args):

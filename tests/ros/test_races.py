@@ -7,6 +7,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 import os
 from pathlib import Path
+import statistics
 import subprocess
 import sys
 import threading
@@ -210,11 +211,13 @@ def test_whole_cycles_of_the_real_model_leave_nothing(start_process, robot):
     process = start_process("-m", "virst_ros.segment", *FAST, "-p", "query:=the red circle")
     pid = process.popen.pid
     robot.wait_until_active(process)
+    sizes_mib = []  # while there is no model
     for number in range(CYCLES):
         for transition in ("deactivate", "cleanup"):
             change(robot, process, transition)
+        sizes_mib.append(resident_mib(pid))
         if number == WARM_CYCLES:
-            before, before_mib = threads_and_descriptors(pid), resident_mib(pid)
+            before = threads_and_descriptors(pid)
         for transition in ("configure", "activate"):
             change(robot, process, transition)
         masks = len(robot.masks)
@@ -223,5 +226,7 @@ def test_whole_cycles_of_the_real_model_leave_nothing(start_process, robot):
         change(robot, process, transition)
 
     assert settled(pid, before)
-    assert resident_mib(pid) - before_mib <= MORE_MIB
+    # One size says little: it depends on where the last thread had its memory.
+    first, last = sizes_mib[WARM_CYCLES : 2 * WARM_CYCLES], sizes_mib[-WARM_CYCLES:]
+    assert statistics.median(last) - statistics.median(first) <= MORE_MIB, sizes_mib
     assert process.stop() == 0
