@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 import functools
+import math
 import threading
 import time
 
@@ -94,6 +95,7 @@ class SegmentNode(LifecycleNodeMixin, Node):
         self.stopping = stopping or threading.Event()
         self.state = UNCONFIGURED  # of the lifecycle, for people
         self.failure = ""
+        self._configuring_from_s = math.inf
         self.meter = Meter()
         logger = self.get_logger()
         self._notices = Notices(logger.warning, logger.info)
@@ -124,6 +126,7 @@ class SegmentNode(LifecycleNodeMixin, Node):
     @transition("configuring", "inactive")
     def on_configure(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Loads and warms up on the tracker's thread; the one callback that waits."""
+        self._configuring_from_s = time.monotonic()
         try:
             self.parameters = read(self, Parameters)
             backend = convert.choose_backend(
@@ -140,6 +143,8 @@ class SegmentNode(LifecycleNodeMixin, Node):
             self.get_logger().error(f"configure failed: {shown(str(error), LONGEST_ADVICE)}")
             self.book.clear()
             return FAILURE
+        finally:
+            self._configuring_from_s = math.inf
         return super().on_configure(state)
 
     @transition("activating", "active")
@@ -239,6 +244,7 @@ class SegmentNode(LifecycleNodeMixin, Node):
         session = tracker.stream.session.stats() if tracker else {}
         states = tracker.states if tracker else {}
         silent_s = min(self.meter.since_s("received"), self.meter.since_s("activated"))
+        configuring_s = time.monotonic() - self._configuring_from_s
         snapshot = diagnosis.Snapshot(
             self.get_fully_qualified_name(),
             self.state,
@@ -254,6 +260,7 @@ class SegmentNode(LifecycleNodeMixin, Node):
                 *(self._neighbours.look(self.image_topic) if configured else ()),
                 *self._notices.look(
                     silence(self, self.image_topic, self._subscription, silent_s),
+                    troubles.unprepared(configuring_s, self.parameters.grounding_limit_s),
                     troubles.overdue(session, self.parameters.grounding_limit_s),
                     troubles.unanswered(states, self.meter.remark("failed_groundings")),
                 ),

@@ -17,6 +17,15 @@ def overdue(session: Mapping[str, Any], limit_s: float) -> Trouble:
     return Trouble("overdue", text if running_s > limit_s else "", "the language model is back")
 
 
+def unprepared(configuring_s: float, limit_s: float) -> Trouble:
+    """`configure` takes longer than an answer may, of which its warm-up makes one."""
+    text = (
+        f"configuring for {configuring_s:.0f} s: the model is loading or warming up, or hangs "
+        f"(grounding_limit_s is {limit_s:g})"
+    )
+    return Trouble("unprepared", text if configuring_s > limit_s else "", "configuring is over")
+
+
 def unanswered(states: Mapping[int, str], reason: str) -> Trouble:
     """Queries by id whose state is failed; `reason` is the last error of the language model."""
     failed = ", ".join(str(id) for id, state in states.items() if state == FAILED)

@@ -488,6 +488,20 @@ def test_a_language_model_that_is_overdue_is_a_warning_until_it_answers(
     assert process.output.count("has not answered for 61 s") == 1
 
 
+def test_a_model_that_does_not_come_is_a_warning_until_it_does(start_scripted, robot, gate):
+    arguments = ("-p", "model:=late", "-p", "grounding_limit_s:=0.5")
+    process = start_scripted(*arguments, active=False)
+    assert robot.spin_until(
+        lambda: "the model is loading or warming up, or hangs" in robot.message
+    )
+    assert (robot.level, robot.diagnostics["state"]) == (b"\x01", "configuring")
+
+    gate.touch()
+    robot.wait_until_active(process)
+    assert robot.spin_until(lambda: "configuring is over" in process.output)
+    assert process.output.count("configuring for") == 1
+
+
 @pytest.mark.parametrize("script", ["quick", "late"])
 def test_sigint_ends_it_at_any_time(start_scripted, robot, gate, script):
     process = start_scripted("-p", f"model:={script}", active=False)
