@@ -130,3 +130,25 @@ def test_a_failure_is_reported_once_and_the_handler_closed():
     worker.stop()
 
     assert [str(failure) for failure in failures] == ["bad"]
+
+
+def test_a_call_that_takes_too_long_is_left_behind_and_nobody_hears_of_it():
+    go_on, failures = threading.Event(), []
+
+    class Slow(Recording):
+        def handle(self, item: str) -> None:
+            self.handled.release()
+            go_on.wait(LIMIT_S)
+            raise ValueError(item)
+
+    handler = Slow()
+    mailbox, worker = start(lambda: handler, failures)
+    mailbox.put("a")
+    assert handler.handled.acquire(timeout=LIMIT_S)
+
+    assert not worker.stop(0.01)
+    assert worker.alive
+    go_on.set()
+    assert handler.closed.wait(LIMIT_S)
+    assert worker.stop(LIMIT_S)
+    assert failures == []
