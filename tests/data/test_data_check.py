@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import json
+import shutil
+
 import image_miniatures as miniatures
 import miniatures as videos
+import numpy as np
+from PIL import Image
 import pytest
 
 from virst_model.data.__main__ import main
@@ -89,7 +94,7 @@ def test_what_is_skipped_is_counted_by_reason(tmp_path, capsys):
     miniatures.make_reason_seg(tmp_path)
     (tmp_path / "reason_seg/ReasonSeg/train/1.json").unlink()
     assert main(["check", str(tmp_path)]) == 0
-    assert "    skipped 1: annotation is not there\n" in capsys.readouterr().out
+    assert "    left out 1, annotation is not there: 1 (1.json)\n" in capsys.readouterr().out
 
 
 def test_a_picture_that_is_damaged_is_found(tmp_path):
@@ -103,6 +108,49 @@ def test_a_mask_that_does_not_fit_its_picture_is_found(tmp_path):
     miniatures.make_coco_stuff(tmp_path)
     miniatures.save_picture(tmp_path / "coco/train2017/000000000009.jpg", size=(48, 60))
     assert "its mask is 64x48" in finding(tmp_path, "coco-stuff", "train2017").broken
+
+
+def test_masks_of_another_size_than_their_video_are_named(tmp_path, capsys):
+    videos.make_mevis(tmp_path)
+    path = tmp_path / "mevis/train/mask_dict.json"
+    small = videos.code(np.ones((24, 32), bool))
+    codes = json.loads(path.read_text()) | {"2": [small] * 5}
+    path.write_text(json.dumps(codes))
+    assert main(["check", str(tmp_path)]) == 0
+    said = "left out 1, sentence with masks of another size than its frames: 377b1c5f365c/0 "
+    assert f"{said}(masks 32x24, frames 64x48)" in capsys.readouterr().out
+
+
+def test_label_pictures_of_another_size_than_their_video_are_named(tmp_path, capsys):
+    videos.make_ref_davis17(tmp_path)
+    for path in (tmp_path / "davis17/train/Annotations/blackswan").iterdir():
+        Image.new("P", (32, 24)).save(path)
+    assert main(["check", str(tmp_path)]) == 0
+    said = capsys.readouterr().out
+    assert "left out 4, sentence with masks of another size than its frames: blackswan/0 " in said
+
+
+def test_a_mask_of_another_size_is_found_in_any_record(tmp_path):
+    miniatures.make_coco_stuff(tmp_path)
+    picture = tmp_path / "coco/train2017/000000000009.jpg"
+    label = next((tmp_path / "cocostuff/train2017").glob("*.png"))
+    for number in range(10, 20):
+        shutil.copy(picture, picture.with_stem(f"{number:012d}"))
+        shutil.copy(label, label.with_stem(f"{number:012d}"))
+    other = picture.with_stem(f"{15:012d}")
+    miniatures.save_picture(other, size=(48, 60))
+    broken = finding(tmp_path, "coco-stuff", "train2017").broken
+    assert broken == f"{other}: is 60x48, but its mask is 64x48"
+
+
+@pytest.mark.parametrize("deep", ["mevis", "mevis/train", "mevis/train/JPEGImages", "refer_seg"])
+def test_a_root_that_is_inside_a_data_set_is_told_which_was_meant(tmp_path, capsys, deep):
+    videos.make_mevis(tmp_path)
+    miniatures.make_refer(tmp_path)
+    assert main(["check", str(tmp_path / deep)]) == 1
+    assert f"virst data check {tmp_path}\n" in capsys.readouterr().out
+    with pytest.raises(FileError, match=f"the folder of the data sets is {tmp_path}"):
+        open_dataset("lv-vis", tmp_path / deep, "train")
 
 
 def test_one_data_set_is_enough_for_success(tmp_path, capsys):

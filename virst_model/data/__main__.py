@@ -15,6 +15,7 @@ from pathlib import Path
 import sys
 
 from virst_model.arguments import Parser, whole, width_by_height
+from virst_model.data.catalogue import root_above
 from virst_model.data.check import check, describe, is_good
 from virst_model.data.photographs import collect
 from virst_model.data.write_stories import Shot, write_stories
@@ -69,6 +70,9 @@ def _check(options: argparse.Namespace) -> int:
         raise FileError(options.root, "no such folder; ROOT is the folder of the data sets")
     findings = check(options.root)
     sys.stdout.writelines(f"{line}\n" for line in describe(findings))
+    above = None if any(finding.folder for finding in findings) else root_above(options.root)
+    if above:
+        sys.stdout.write(f"{options.root} is inside a data set: virst data check {above}\n")
     return 0 if is_good(findings) else 1
 
 

@@ -43,6 +43,9 @@ CATEGORY_WEIGHTS = {SEMANTIC: 4, REFERRING_IMAGE: 3, REASONING_IMAGE: 1, RVOS: 1
 # Folders of ROOT that data sets may be gathered in; the released code has its own.
 GATHERED_IN = ("", "LISA", "LISA/sem_seg", "sem_seg", "RVOS_ROOT")
 
+# So many folders below ROOT a person may be who takes a folder of a data set for it.
+DEEPEST = 4
+
 
 @dataclass(frozen=True)
 class Dataset:
@@ -128,6 +131,16 @@ def locate(name: str, root: str | Path) -> Path | None:
     return next((place for place in places if place.is_dir()), None)
 
 
+def root_above(root: str | Path) -> Path | None:
+    """The root that was meant by a folder of a data set, or one inside it; None of another."""
+    here = Path(root).resolve()
+    for above in here.parents[:DEEPEST]:
+        for place in filter(None, (locate(name, above) for name in CATALOGUE)):
+            if place == here or here in place.parents or place in here.parents:
+                return above
+    return None
+
+
 def default_split(name: str) -> str:
     """The split to evaluate on: the second, MeViS' valid_u; the only one where there is no other.
 
@@ -152,8 +165,9 @@ def open_dataset(name: str, root: str | Path, split: str) -> Records:
         raise FileError(root, f"{name} has no split {split!r}; it has {splits}")
     folder = locate(name, root)
     if folder is None:
-        folders = " or ".join(dataset.folders)
-        raise FileError(root, f"no {name} here: it would lie in {folders} (docs/datasets.md)")
+        folders, above = " or ".join(dataset.folders), root_above(root)
+        hint = f"; the folder of the data sets is {above}" if above else " (docs/datasets.md)"
+        raise FileError(root, f"no {name} here: it would lie in {folders}{hint}")
     return dataset.load(folder, split)
 
 

@@ -1,19 +1,20 @@
 """What lies under ROOT: each split of each data set, what it holds, what it lacks."""
 
-from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from pathlib import Path
 
 from tqdm import tqdm
 
 from virst_model.data.catalogue import CATALOGUE, is_missing, locate
-from virst_model.data.record import Records
+from virst_model.data.record import LeftOut, Record, reasons
 from virst_model.errors import FileError
 from virst_model.frames import read_image
 
-# Of every split so many records are looked at, evenly spread: a picture and its truth.
+# Of every split so many pictures are decoded, evenly spread; a mask of every record is.
 LOOKED_AT = 3
+THREADS = 4
 
 
 @dataclass(frozen=True)
@@ -24,7 +25,7 @@ class Finding:
         dataset, split: their names.
         folder: of the data set, or None where there is none.
         records, expressions: how many.
-        skipped: how many are not among them, by reason.
+        left_out: what is not among them.
         missing: the file that the split lacks, and why it matters; or empty.
         broken: what is damaged, in one line; or empty.
     """
@@ -34,15 +35,15 @@ class Finding:
     folder: Path | None = None
     records: int = 0
     expressions: int = 0
-    skipped: Counter[str] = field(default_factory=Counter)
+    left_out: tuple[LeftOut, ...] = ()
     missing: str = ""
     broken: str = ""
 
 
 def check(root: Path) -> list[Finding]:
-    """Looks at every split, with a progress bar; of each, a few records are read."""
+    """Looks at every split, and reads a mask of each of its records, with a progress bar."""
     places = [(name, split) for name, dataset in CATALOGUE.items() for split in dataset.splits]
-    return [_look(name, split, root) for name, split in tqdm(places, "splits", disable=None)]
+    return [_look(name, split, root) for name, split in places]
 
 
 def is_good(findings: list[Finding]) -> bool:
@@ -60,8 +61,8 @@ def describe(findings: list[Finding]) -> Iterator[str]:
         if folder:
             for finding in splits:
                 yield f"  {finding.split}: {_state(finding)}"
-                for reason, count in sorted(finding.skipped.items()):
-                    yield f"    skipped {count}: {reason}"
+                for line in reasons(finding.left_out):
+                    yield f"    left out {line}"
     there = {f.dataset for f in findings if f.records}
     broken = {f.dataset for f in findings if f.broken}
     yield f"{len(there)} of {len(CATALOGUE)} data sets found, {len(broken)} damaged"
@@ -82,21 +83,30 @@ def _look(name: str, split: str, root: Path) -> Finding:
         folder,
         records=len(records.records),
         expressions=records.expressions,
-        skipped=records.skipped,
-        broken=_damage(records),
+        left_out=tuple(records.left_out),
+        broken=_damage(f"{name} {split}", records.records),
     )
 
 
-def _damage(records: Records) -> str:
-    """What is wrong with the few that are looked at, or empty."""
-    count = len(records.records)
+def _damage(title: str, records: list[Record]) -> str:
+    """What is wrong with the first record that is damaged, and how many more are; or empty."""
+    count = len(records)
+    decoded = {count * i // LOOKED_AT for i in range(LOOKED_AT)}
+    with ThreadPoolExecutor(THREADS) as pool:
+        looks = pool.map(_fault, records, (index in decoded for index in range(count)))
+        bar = tqdm(looks, title, count, unit="record", leave=False, disable=None)
+        first, *others = [fault for fault in bar if fault] or [""]
+    return f"{first} (and {len(others)} more)" if others else first
+
+
+def _fault(record: Record, decode: bool) -> str:
+    """What is wrong with a record's first mask and, where it is to be decoded, its first frame."""
     try:
-        for index in {count * i // LOOKED_AT for i in range(LOOKED_AT)} if count else ():
-            record = records.records[index]
+        if decode:
             read_image(record.frames[0])
-            for expression in record.expressions[:1]:
-                if expression.mask is not None:
-                    expression.mask(0)
+        for expression in record.expressions[:1]:
+            if expression.mask is not None:
+                expression.mask(0)
     except FileError as error:
         return str(error)
     return ""

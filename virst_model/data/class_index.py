@@ -23,8 +23,8 @@ Index = dict[str, list[int]]
 _log = logging.getLogger(__name__)
 
 
-def index_classes(folder: Path) -> tuple[Index, int]:
-    """The values in every label picture (*.png) of `folder`, ascending, and how many are damaged.
+def index_classes(folder: Path) -> tuple[Index, list[str]]:
+    """The values in every label picture (*.png) of `folder`, ascending, and which are damaged.
 
     Looks at pictures that are new with a progress bar, and writes the index where that is allowed.
 
@@ -44,7 +44,7 @@ def index_classes(folder: Path) -> tuple[Index, int]:
     index = {stem: looked_at[stem] for stem in stems if stem in looked_at}
     if index != known:
         _write(path, index)
-    return index, len(stems) - len(index)
+    return index, [stem for stem in stems if stem not in index]
 
 
 def _read(path: Path) -> Index:

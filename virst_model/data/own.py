@@ -48,9 +48,9 @@ def load_own(root: str | Path, split: str) -> Records:
         _check_split(about, table)
         if about[0].split == split:
             contents.records.append(_record(root, name, files[name], about, table, contents))
-    silent = len(files.keys() - by_video.keys())
-    if silent:
-        contents.skipped["video without a sentence"] = silent
+    for name in files:
+        if name not in by_video:
+            contents.leave_out(name, "video without a sentence")
     return contents
 
 
@@ -69,8 +69,7 @@ def _record(
                 raise FileError(table, reason)
     marked = {number for masks in objects.values() for number in masks} or frames.keys()
     numbers = [number for number in frames if number in marked]
-    if len(numbers) < len(frames):
-        contents.skipped["frame without a mask"] += len(frames) - len(numbers)
+    contents.unmarked += len(frames) - len(numbers)
     pictures = tuple(frames[number] for number in numbers)
     expressions = []
     for place, sentence in enumerate(about):

@@ -45,16 +45,16 @@ def load_reason_seg(root: str | Path, split: str) -> Records:
         path = folder / name
         annotation = path.with_suffix(".json")
         if annotation.name not in names:
-            contents.skipped["annotation is not there"] += 1
+            contents.leave_out(path.stem, "annotation is not there", annotation.name)
             continue
         try:
             contents.records.append(_record(path, annotation))
-        except FileError:
-            contents.skipped["annotation cannot be read"] += 1
-    pictures = {Path(name).stem for name in names if name.endswith(".jpg")}
-    alone = sum(Path(name).stem not in pictures for name in names if name.endswith(".json"))
-    if alone:
-        contents.skipped["picture is not there"] = alone
+        except FileError as error:
+            contents.leave_out(path.stem, "annotation cannot be read", str(error))
+    for name in sorted(name for name in names if name.endswith(".json")):
+        picture = Path(name).with_suffix(".jpg").name
+        if picture not in names:
+            contents.leave_out(Path(name).stem, "picture is not there", picture)
     return contents
 
 

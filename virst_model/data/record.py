@@ -7,8 +7,8 @@ form. Nothing is decoded before it is asked for: a record holds paths and run-le
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Callable
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -17,6 +17,7 @@ import numpy as np
 # The truth at a frame (its place in Record.frames): bool (H, W) of the picture's own size.
 # Raises FileError where annotation and picture do not fit together.
 MaskReader = Callable[[int], np.ndarray]
+NAMED = 10  # of what is left out for one reason, where people are told
 
 
 @dataclass(frozen=True)
@@ -59,17 +60,55 @@ class Record:
     ignored: MaskReader | None = None
 
 
+@dataclass(frozen=True)
+class LeftOut:
+    """Something of a data set that cannot be used.
+
+    Attributes:
+        name: of a video or a picture; of a sentence about it RECORD/EXPRESSION.
+        reason: in words that are the same for all of a kind ("video without all its frames", ...).
+        detail: which file it lacks, or what is wrong with it; or empty.
+    """
+
+    name: str
+    reason: str
+    detail: str = ""
+
+
+def reasons(left_out: Sequence[LeftOut]) -> Iterator[str]:
+    """A line a reason, for people: how many there are, and the first NAMED with their details."""
+    by_reason: dict[str, list[LeftOut]] = defaultdict(list)
+    for one in left_out:
+        by_reason[one.reason].append(one)
+    for reason, those in sorted(by_reason.items()):
+        names = [f"{one.name} ({one.detail})" if one.detail else one.name for one in those[:NAMED]]
+        more = [f"{len(those) - NAMED} more"] if len(those) > NAMED else []
+        yield f"{len(those)}, {reason}: {', '.join(names + more)}"
+
+
 @dataclass
 class Records:
     """A split of a data set, as it was found on disk.
 
     Attributes:
         records: what can be used.
-        skipped: what cannot, counted by reason in words ("mask of another size", ...).
+        left_out: what cannot.
+        unmarked: frames that nobody drew a mask for, which are none of a record's (own footage).
     """
 
     records: list[Record] = field(default_factory=list)
-    skipped: Counter[str] = field(default_factory=Counter)
+    left_out: list[LeftOut] = field(default_factory=list)
+    unmarked: int = 0
+
+    def leave_out(self, name: str, reason: str, detail: str = "") -> None:
+        """Says what cannot be used, and why: see LeftOut."""
+        self.left_out.append(LeftOut(name, reason, detail))
+
+    @property
+    def skipped(self) -> Counter[str]:
+        """How many of each reason are left out, frames without a mask among them."""
+        counts = Counter(one.reason for one in self.left_out)
+        return counts + Counter({"frame without a mask": self.unmarked})
 
     @property
     def expressions(self) -> int:

@@ -59,14 +59,16 @@ def load_refer(root: str | Path, name: str, split: str) -> Records:
     for image_id, refs in sorted(described.items()):
         picture = pictures.get(image_id)
         if picture is None or picture.name not in present:
-            contents.skipped["picture is not there"] += 1
+            detail = "" if picture is None else picture.name
+            contents.leave_out(str(image_id), "picture is not there", detail)
             continue
         path = root / TRAIN2014 / picture.name
         expressions: list[Expression] = []
         for ref in refs:
             segmentation = segmentations.get(ref.ann_id)
             if is_empty(segmentation):
-                contents.skipped["object without a segmentation"] += 1
+                reason = "object without a segmentation"
+                contents.leave_out(f"{image_id}/{ref.ann_id}", reason)
             else:
                 expressions += _say(ref, partial(read_union, path, [segmentation], picture.size))
         if expressions:

@@ -13,8 +13,17 @@ from functools import partial
 from pathlib import Path
 
 from virst_model.data.meta_expressions import Video, read_videos
+from virst_model.data.picture import picture_size
 from virst_model.data.record import Expression, MaskReader, Record, Records
-from virst_model.data.truth import MaskDict, Palettes, Truth, Unusable, missing, read_foregrounds
+from virst_model.data.truth import (
+    MaskDict,
+    Palettes,
+    Shown,
+    Truth,
+    Unusable,
+    missing,
+    read_foregrounds,
+)
 from virst_model.errors import FileError
 
 
@@ -148,9 +157,9 @@ def load_split(name: str, root: str | Path, split: str) -> Records:
     of the numbers in their names. The mask of a sentence about several objects is their union,
     that of one about none is empty.
 
-    What does not fit together is left out and counted in `Records.skipped`: videos without their
-    frames, sentences whose masks are missing or of another number of frames. A mask of another
-    size than its frame is found when it is read.
+    What does not fit together is in `Records.left_out`: videos without their frames, sentences
+    whose masks are missing, of another number of frames, or of another size than the first one. A
+    frame of another size than the first is found when its mask is read.
 
     Args:
         name: one of DATA_SETS.
@@ -173,11 +182,17 @@ def load_split(name: str, root: str | Path, split: str) -> Records:
     foregrounds = _open_foregrounds(root, place, frames, videos)
     contents = Records()
     for video in videos:
-        if not video.names or missing(frames / video.id, video.names, ".jpg"):
-            contents.skipped["video without all its frames"] += 1
+        lacking = missing(frames / video.id, video.names, ".jpg")
+        if not video.names or lacking:
+            contents.leave_out(video.id, "video without all its frames", lacking)
             continue
         pictures = _pictures(frames, video)
-        expressions = _expressions(video, pictures, truth, contents)
+        try:
+            size = picture_size(pictures[0])
+        except FileError as error:
+            contents.leave_out(video.id, "video whose first frame cannot be read", str(error))
+            continue
+        expressions = _expressions(Shown(video, pictures, size), truth, contents)
         if expressions:
             foreground = foregrounds.get(video.id)
             contents.records.append(Record(video.id, pictures, expressions, foreground))
@@ -217,16 +232,15 @@ def _open_foregrounds(
     return read_foregrounds(root / place.foreground, videos, partial(_pictures, frames))
 
 
-def _expressions(
-    video: Video, pictures: tuple[Path, ...], truth: Truth | None, contents: Records
-) -> tuple[Expression, ...]:
-    """Those whose truth can be theirs; the others are counted in `contents`."""
+def _expressions(shown: Shown, truth: Truth | None, contents: Records) -> tuple[Expression, ...]:
+    """Those whose truth can be theirs; the others are left out of `contents`."""
     expressions = []
-    for sentence in video.sentences:
+    for sentence in shown.video.sentences:
         try:
-            mask = truth.reader(video, sentence, pictures) if truth else None
-        except Unusable as reason:
-            contents.skipped[str(reason)] += 1
+            mask = truth.reader(shown, sentence) if truth else None
+        except Unusable as error:
+            name = f"{shown.video.id}/{sentence.id}"
+            contents.leave_out(name, error.reason, error.detail)
         else:
             expressions.append(
                 Expression(

@@ -117,15 +117,15 @@ def _label_pictures(labels: Path, pictures: Path, names: Mapping[int, str]) -> R
     present = names_in(pictures, "the pictures")
     index, damaged = index_classes(labels)
     contents = Records()
-    if damaged:
-        contents.skipped["label picture cannot be read"] = damaged
+    for stem in damaged:
+        contents.leave_out(stem, "label picture cannot be read")
     for stem, values in index.items():
         classes = [value for value in values if value in names]
         path = pictures / f"{stem}.jpg"
         if path.name not in present:
-            contents.skipped["picture is not there"] += 1
+            contents.leave_out(stem, "picture is not there", path.name)
         elif not classes:
-            contents.skipped["no class that has a name"] += 1
+            contents.leave_out(stem, "no class that has a name")
         else:
             label = labels / f"{stem}.png"
             expressions = tuple(
@@ -167,9 +167,9 @@ def _instances(path: Path, pictures: Path) -> Records:
                 if text not in incomplete
             }
             if Path(image["file_name"]) not in present:
-                contents.skipped["picture is not there"] += 1
+                contents.leave_out(str(image["id"]), "picture is not there", image["file_name"])
             elif not complete:
-                contents.skipped["no class with all its instances"] += 1
+                contents.leave_out(str(image["id"]), "no class with all its instances")
             else:
                 contents.records.append(_record(image, pictures / image["file_name"], complete))
     return contents

@@ -22,19 +22,35 @@ Code = dict | None
 
 
 class Unusable(Exception):
-    """A sentence has no masks that fit its frames; `str()` is a reason to count."""
+    """A sentence has no masks that fit its frames: `reason` and `detail` of a LeftOut."""
+
+    def __init__(self, reason: str, detail: str = "") -> None:
+        super().__init__(reason, detail)
+        self.reason, self.detail = reason, detail
+
+
+@dataclass(frozen=True)
+class Shown:
+    """A video with its frames on disk.
+
+    Attributes:
+        pictures: of its `names`, in their order.
+        size: (H, W) of the first one.
+    """
+
+    video: Video
+    pictures: tuple[Path, ...]
+    size: tuple[int, int]
 
 
 class Truth(Protocol):
     """The masks of a split, opened: what it says of one sentence at a time."""
 
-    def reader(
-        self, video: Video, sentence: MetaExpression, pictures: tuple[Path, ...]
-    ) -> MaskReader:
+    def reader(self, shown: Shown, sentence: MetaExpression) -> MaskReader:
         """The union of the masks of a sentence's objects, read frame by frame when asked for.
 
-        `pictures` are the video's frames, in the order of its `names`. Raises Unusable where the
-        sentence has no masks, or not as many as there are frames.
+        Raises Unusable where the sentence has no masks, not as many as there are frames, or of
+        another size than the first frame.
         """
 
 
@@ -111,9 +127,8 @@ class _Codes:
     anno_ids: Mapping[tuple[str, str], tuple[str, ...] | None]
     tracks: Mapping[str, list[Code]]
 
-    def reader(
-        self, video: Video, sentence: MetaExpression, pictures: tuple[Path, ...]
-    ) -> MaskReader:
+    def reader(self, shown: Shown, sentence: MetaExpression) -> MaskReader:
+        video, pictures = shown.video, shown.pictures
         anno_ids = self.anno_ids[video.id, sentence.id]
         if anno_ids is None:
             raise Unusable("sentence that names no object")
@@ -122,6 +137,8 @@ class _Codes:
             raise Unusable(f"sentence whose masks are not in {self.name}")
         if any(len(track) != len(pictures) for track in tracks):
             raise Unusable("sentence with masks of another number of frames")
+        for size in {_size(code) for track in tracks for code in track if code}:
+            _check_size(size, shown)
         return partial(_read_codes, pictures, video.places, tracks)
 
 
@@ -129,24 +146,42 @@ class _Codes:
 class _LabelPictures:
     folder: Path
 
-    def reader(
-        self, video: Video, sentence: MetaExpression, pictures: tuple[Path, ...]
-    ) -> MaskReader:
+    def reader(self, shown: Shown, sentence: MetaExpression) -> MaskReader:
         if sentence.obj_id is None:
             raise Unusable("sentence that names no object")
-        folder = self.folder / video.id
-        if missing(folder, video.names, ".png"):
-            raise Unusable("sentence of a video without all its label pictures")
-        return partial(_read_label, pictures, folder, sentence.obj_id)
+        folder, names = self.folder / shown.video.id, shown.video.names
+        lacking = missing(folder, names, ".png")
+        if lacking:
+            raise Unusable("sentence of a video without all its label pictures", lacking)
+        _check_size(picture_size(folder / f"{names[0]}.png"), shown)
+        return partial(_read_label, shown.pictures, folder, sentence.obj_id)
 
 
-def missing(folder: Path, names: Iterable[str], suffix: str) -> bool:
-    """Whether any of the files NAME + SUFFIX is not in `folder`, or the folder is not there."""
+def missing(folder: Path, names: Iterable[str], suffix: str) -> str:
+    """Which of the files NAME + SUFFIX are not in `folder`, in words; empty where all are."""
     try:
         present = names_in(folder, "frames")
-    except FileError:
-        return True
-    return not present.issuperset(f"{name}{suffix}" for name in names)
+    except FileError as error:
+        return str(error)
+    lacking = [f"{name}{suffix}" for name in names if f"{name}{suffix}" not in present]
+    if len(lacking) > 1:
+        return f"without {lacking[0]} and {len(lacking) - 1} more"
+    return f"without {lacking[0]}" if lacking else ""
+
+
+def _size(code: dict) -> tuple[int, ...]:
+    """(H, W) that a run-length code says; what is no size is found when it is read."""
+    size = code.get("size")
+    is_size = isinstance(size, (list, tuple)) and all(type(number) is int for number in size)
+    return tuple(size) if is_size else ()
+
+
+def _check_size(size: tuple[int, ...], shown: Shown) -> None:
+    """Raises Unusable where masks of `size` (H, W) do not fit the video's first frame."""
+    if len(size) == 2 and size != shown.size:
+        theirs, its = ("{1}x{0}".format(*one) for one in (size, shown.size))
+        detail = f"masks {theirs}, frames {its}"
+        raise Unusable("sentence with masks of another size than its frames", detail)
 
 
 def _checked(track: list[Code]) -> list[Code]:

@@ -30,7 +30,7 @@ def load_video_qa(root: str | Path, split: str) -> Records:
     Each question with its answer is an expression, numbered from 0; `text` is the question without
     "<image>" and the line break after it. Frames are in the order of the numbers in their names.
     Videos without frames and messages that are no question with an answer are left out and counted
-    in `Records.skipped`.
+    in `Records.left_out`.
 
     Raises:
         FileError: `split` is not "train", or no file of conversations or no folder of frames is
@@ -69,12 +69,12 @@ def _load(paths: list[Path], frames: Path) -> Records:
 def _add(entry: dict, frames: Path, contents: Records) -> None:
     pictures = _pictures(frames / PurePosixPath(contained(entry["video"])).with_suffix(""))
     if not pictures:
-        contents.skipped["video without frames"] += 1
+        contents.leave_out(str(entry["id"]), "video without frames", str(entry["video"]))
         return
     expressions = []
     for question, answer in _pairs(entry["conversations"]):
         if answer is None:
-            contents.skipped["message without a question or an answer"] += 1
+            contents.leave_out(str(entry["id"]), "message without a question or an answer")
         else:
             number = str(len(expressions))
             text = question.replace(_PLACEHOLDER, "").strip("\n")

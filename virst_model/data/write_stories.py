@@ -60,8 +60,10 @@ def write_stories(out: Path, split: str, count: int, seed: int, shot: Shot | Non
     try:
         _claim(folder, arguments)
         if not all((folder / name).exists() for name in _FINISHED):
-            for number in tqdm(range(seed, seed + count), desc=str(folder), unit="video"):
-                _write_video(folder, number, split, shot)
+            with tqdm(total=count * shot.frames, desc=str(folder), unit="frame") as bar:
+                for number in range(seed, seed + count):
+                    _write_video(folder, number, split, shot)
+                    bar.update(shot.frames)
             _join(folder, [f"{number:08d}" for number in range(seed, seed + count)])
         shutil.rmtree(folder / _PARTS)
     except OSError as error:
