@@ -6,6 +6,7 @@ import os
 import sys
 
 BAD_INPUT = 2  # exit status
+INTERRUPTED = 130  # likewise, as shells have it for SIGINT
 
 Main = Callable[[Sequence[str] | None], int]
 
@@ -54,7 +55,8 @@ def program(main: Main) -> Callable[..., int]:
     """`main(arguments) -> exit status` that ends in one line for all that it cannot use.
 
     That is every InputError and, of the system, every OSError: a file that is not there, no
-    permission, a full disk. Anything else is a fault of ours and keeps its traceback.
+    permission, a full disk. Anything else is a fault of ours and keeps its traceback. Ctrl-C ends
+    in a line, too.
     """
 
     @functools.wraps(main)
@@ -63,5 +65,8 @@ def program(main: Main) -> Callable[..., int]:
             return main(arguments)
         except (InputError, OSError) as error:
             return fail(error)
+        except KeyboardInterrupt:
+            sys.stderr.write("interrupted\n")
+            return INTERRUPTED
 
     return run

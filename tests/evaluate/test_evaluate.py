@@ -2,6 +2,7 @@
 
 import itertools
 import json
+import re
 import zipfile
 
 import cv2
@@ -10,13 +11,14 @@ from PIL import Image
 import pytest
 from streams import real_model, smallest
 
-from virst_model.data.record import Expression, Record
+from virst_model.data.record import Expression, LeftOut, Record
 from virst_model.errors import FileError
 from virst_model.evaluate.attention import patch_attention
 from virst_model.evaluate.page import ScoredExpression, write_page
-from virst_model.evaluate.predict import Pass, predict
+from virst_model.evaluate.predict import Pass, predict, steps_left
 from virst_model.evaluate.predictions import Outcome, Predictions, share, write_mask
 from virst_model.evaluate.protocols import pack, protocol
+from virst_model.evaluate.results import Report
 from virst_model.evaluate.score import image_row, markdown, score, table_rows, video_row
 
 SIZE = (24, 32)
@@ -98,6 +100,40 @@ def test_finished_expressions_are_not_done_again_and_half_written_ones_are(
 
     assert marker.stat().st_mtime_ns == before
     assert len(list((tmp_path / "Annotations/source/video" / broken.id).iterdir())) == FRAMES
+
+
+def test_an_expression_that_lost_a_mask_is_done_again(model, record, tmp_path):
+    predictions = Predictions(tmp_path)
+    predict(model, record, predictions, Pass())
+    lost = predictions.files(record, record.expressions[1])[4]
+    lost.unlink()
+
+    assert predict(model, record, predictions, Pass()) == 1
+
+    assert lost.exists()
+
+
+@pytest.mark.parametrize("mode", ["offline", "streaming"])
+def test_every_frame_that_is_answered_is_told(model, record, tmp_path, mode):
+    predictions, told = Predictions(tmp_path), []
+    wanted = steps_left(record, predictions, Pass(mode))
+
+    predict(model, record, predictions, Pass(mode), lambda: told.append(1))
+
+    assert len(told) == wanted == FRAMES
+    assert steps_left(record, predictions, Pass(mode)) == 0
+
+
+@pytest.mark.parametrize("mode", ["offline", "streaming"])
+def test_a_frame_that_was_cut_off_is_named_and_nothing_is_done(model, record, tmp_path, mode):
+    cut = record.frames[4]
+    cut.write_bytes(cut.read_bytes()[:60])
+    predictions = Predictions(tmp_path)
+
+    with pytest.raises(FileError, match=re.escape(str(cut))):
+        predict(model, record, predictions, Pass(mode))
+
+    assert len(predictions.missing(record)) == 3
 
 
 def test_a_stream_does_not_know_later_frames(model, record, tmp_path):
@@ -255,11 +291,13 @@ def test_giou_is_the_mean_of_images_and_ciou_is_over_pixels(record, tmp_path):
 
 def test_the_archive_has_the_layout_of_its_server(record, tmp_path):
     predictions, _ = three_scores(record, tmp_path)
+    (predictions.masks / "source" / "video" / "0" / "left_over.png").touch()
     for name, start in (("mevis", ""), ("ref-youtube-vos", "Annotations/")):
         rules = protocol(name)
-        pack(predictions.masks, tmp_path / rules.archive, rules.inside)
+        pack(predictions, [record], tmp_path / rules.archive, rules.inside)
         with zipfile.ZipFile(tmp_path / rules.archive) as archive:
             assert f"{start}source/video/0/00000.png" in archive.namelist()
+            assert not any("left_over" in name for name in archive.namelist())
             assert len(archive.namelist()) == 3 * FRAMES
 
 
@@ -287,7 +325,7 @@ def test_the_report_is_one_file_with_the_worst_case_first(model, record, tmp_pat
     write_page(
         path,
         "a <title>",
-        table_rows(scores, video_row),
+        Report(table_rows(scores, video_row), [LeftOut("b2", "a <reason>", "why")]),
         cases,
         predictions,
         lambda record, expression: patch_attention(model, record, expression.text),
@@ -296,7 +334,10 @@ def test_the_report_is_one_file_with_the_worst_case_first(model, record, tmp_pat
     page = path.read_text()
     assert page.index("what moves?") < page.index("the red square")
     assert page.count("data:image/jpeg;base64,") == 3 and page.count("<polyline") == 3
+    assert page.count(">J&amp;F, %</text>") == page.count(">frame number</text>") == 3
+    assert page.count(f">{FRAMES - 1}</text>") == 3
     assert "a &lt;title&gt;" in page and "http" not in page
+    assert "<li>1, a &lt;reason&gt;: b2 (why)</li>" in page
 
 
 def test_the_report_shows_so_many_cases_and_lists_the_others(record, tmp_path):
@@ -307,7 +348,8 @@ def test_the_report_shows_so_many_cases_and_lists_the_others(record, tmp_path):
     ]
     path = tmp_path / "report.html"
 
-    write_page(path, "t", table_rows(scores, video_row), cases, predictions, lambda *_: {}, 1)
+    report = Report(table_rows(scores, video_row))
+    write_page(path, "t", report, cases, predictions, lambda *_: {}, 1)
 
     page = path.read_text()
     assert page.count("data:image/jpeg") == 1 and page.count("<li>") == 2

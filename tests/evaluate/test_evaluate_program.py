@@ -5,13 +5,16 @@ import zipfile
 
 from clip_miniature import save_clip
 from image_miniatures import box, make_reason_seg, make_refer
-from miniatures import make_mevis, make_ref_davis17, make_ref_youtube_vos, make_revos
+from miniatures import SIZE, code, make_mevis, make_ref_davis17, make_ref_youtube_vos, make_revos
+import numpy as np
 import pytest
 from streams import packaged_with
 
 from virst_model.data.catalogue import open_dataset
+from virst_model.evaluate import predict as evaluate_predict
+from virst_model.evaluate import run as evaluate_run
 from virst_model.evaluate.__main__ import main
-from virst_model.evaluate.predictions import Outcome, Predictions, write_mask
+from virst_model.evaluate.predictions import Outcome, Predictions, ResultsError, write_mask
 from virst_model.evaluate.rates import record_tasks
 from virst_model.frames import StillImage
 
@@ -55,7 +58,7 @@ def test_a_split_without_truth_gives_masks_and_no_score(evaluate, tmp_path, caps
     said = capsys.readouterr().out
     assert "no truth in this split" in said and said.endswith(f"\n{tmp_path / 'out'}\n")
     assert (tmp_path / "out" / "mevis.zip").exists()
-    assert not (tmp_path / "out" / "results.json").exists()
+    assert results(tmp_path)["table"] == {} and results(tmp_path)["left_out"] == []
 
 
 def test_ref_youtube_vos_is_packed_below_annotations(evaluate, tmp_path):
@@ -212,6 +215,114 @@ def test_results_of_another_run_are_not_mixed_in(evaluate, tmp_path, capsys):
     assert evaluate("mevis", "--split", "valid_u", "--mode", "streaming") == 2
 
     assert "holds results of another run" in capsys.readouterr().err
+
+
+PARROTS, LIZARD = "d56a6ec78cfa", "377b1c5f365c"
+
+
+def shrink_masks(root, *anno_ids):
+    """MeViS' valid_u with masks of half the frames' size."""
+    path = root / "mevis/valid_u/mask_dict.json"
+    codes = json.loads(path.read_text())
+    small = code(np.ones((SIZE[0] // 2, SIZE[1] // 2), bool))
+    for anno_id in anno_ids:
+        codes[anno_id] = [small] * len(codes[anno_id])
+    path.write_text(json.dumps(codes))
+
+
+@pytest.mark.parametrize("mode", ["offline", "streaming"])
+def test_masks_of_another_size_are_left_out_by_name_and_the_others_are_scored(
+    evaluate, tmp_path, capsys, mode
+):
+    make_mevis(tmp_path)
+    shrink_masks(tmp_path, "2")
+
+    assert evaluate("mevis", "--split", "valid_u", "--mode", mode) == 1
+
+    found = results(tmp_path)
+    assert found["table"]["overall"]["expressions"] == 3
+    (one,) = found["left_out"]
+    assert one["name"] == f"{LIZARD}/0" and "another size" in one["reason"]
+    assert one["detail"] == "masks 32x24, frames 64x48"
+    beside = f"another size than its frames: {LIZARD}/0 (masks 32x24, frames 64x48)"
+    assert beside in capsys.readouterr().out
+    assert beside in (tmp_path / "out" / "table.md").read_text()
+    assert beside in (tmp_path / "out" / "report.html").read_text()
+
+
+@pytest.mark.parametrize("mode", ["offline", "streaming"])
+def test_a_video_that_cannot_be_read_is_left_out_by_name_and_the_others_are_scored(
+    evaluate, tmp_path, capsys, mode
+):
+    make_mevis(tmp_path)
+    frame = tmp_path / f"mevis/valid_u/JPEGImages/{LIZARD}/00002.jpg"
+    frame.write_bytes(frame.read_bytes()[:300])
+
+    assert evaluate("mevis", "--split", "valid_u", "--mode", mode) == 1
+
+    found = results(tmp_path)
+    assert found["table"]["overall"]["expressions"] == 3
+    (one,) = found["left_out"]
+    assert one["name"] == f"{LIZARD}/0" and str(frame) in one["detail"]
+    assert f"{LIZARD}/0 ({frame}" in capsys.readouterr().out
+
+
+def test_a_zip_for_a_server_is_whole_or_is_not_there(evaluate, tmp_path, capsys):
+    make_mevis(tmp_path)
+    assert evaluate("mevis", "--split", "valid") == 0
+    frame = tmp_path / f"mevis/valid/JPEGImages/{LIZARD}/00003.jpg"
+    kept = frame.read_bytes()
+    frame.unlink()
+    capsys.readouterr()
+
+    assert evaluate("mevis", "--split", "valid") == 1
+
+    assert not (tmp_path / "out" / "mevis.zip").exists()
+    said = capsys.readouterr().out
+    assert f"video without all its frames: {LIZARD} (without 00003.jpg)" in said
+    assert "no mevis.zip" in said
+    frame.write_bytes(kept)
+    assert evaluate("mevis", "--split", "valid") == 0
+    with zipfile.ZipFile(tmp_path / "out" / "mevis.zip") as archive:
+        assert len(archive.namelist()) == 3 * 8 + 5
+
+
+def test_a_run_that_is_stopped_has_its_scores_and_goes_on(evaluate, tmp_path, monkeypatch, capsys):
+    make_mevis(tmp_path)
+    other = ("--out", str(tmp_path / "undisturbed"))
+    evaluate("mevis", "--split", "valid_u", *other)
+    done = evaluate_run.predict
+
+    def stopped(model, record, *rest):
+        if record.id == LIZARD:
+            raise KeyboardInterrupt
+        return done(model, record, *rest)
+
+    monkeypatch.setattr(evaluate_run, "predict", stopped)
+    assert evaluate("mevis", "--split", "valid_u") == 130
+    assert capsys.readouterr().err.endswith("interrupted\n")
+    lines = (tmp_path / "out" / "scores-0.jsonl").read_text().splitlines()
+    assert [json.loads(line)["score"]["record"] for line in lines] == [PARROTS] * 3
+
+    monkeypatch.setattr(evaluate_run, "predict", done)
+    assert evaluate("mevis", "--split", "valid_u") == 0
+
+    assert not list((tmp_path / "out").glob("scores-*"))
+    wanted = json.loads((tmp_path / "undisturbed" / "results.json").read_text())
+    assert results(tmp_path) == wanted
+
+
+def test_a_full_disk_ends_the_run_and_leaves_nothing_out(evaluate, tmp_path, monkeypatch, capsys):
+    make_mevis(tmp_path)
+
+    def full(folder, frame, mask):
+        raise ResultsError(folder, "cannot be written (No space left on device)")
+
+    monkeypatch.setattr(evaluate_predict, "write_mask", full)
+    assert evaluate("mevis", "--split", "valid_u") == 2
+
+    assert "No space left on device" in capsys.readouterr().err
+    assert not (tmp_path / "out" / "results.json").exists()
 
 
 @pytest.mark.parametrize(

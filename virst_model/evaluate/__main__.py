@@ -7,7 +7,8 @@
 Without --dataset or --stories, synthetic scenes are streamed, with a query swap. Stories are
 scenes in which things happen (virst_model/synthetic/stories.py). A data set's masks are written as
 its server takes them, with results.json, table.md and report.html beside them; a run that was
-stopped goes on where it was. Many GPUs: `accelerate launch -m virst_model evaluate ...`.
+stopped goes on where it was. What had to be left out is named in both, with its reason, and the
+exit status is 1. Many GPUs: `accelerate launch -m virst_model evaluate ...`.
 """
 
 import argparse
@@ -31,11 +32,11 @@ from virst_model.checkpoints.options import (
     writable,
 )
 from virst_model.data.catalogue import CATALOGUE, default_split, open_dataset
+from virst_model.data.record import reasons
 from virst_model.errors import FileError, UsageError, program
 from virst_model.evaluate.predict import MODES, Pass
 from virst_model.evaluate.protocols import protocol
 from virst_model.evaluate.run import PAGE, check_run, run
-from virst_model.evaluate.score import markdown
 from virst_model.evaluate.sight import (
     BACKWARDS,
     TOKENS,
@@ -66,6 +67,7 @@ OF_SCENES = (
     *("clip_tokens", "window", "first", "trial", "photographs"),
 )
 SIGHT_SCENES = 48  # without --stories
+INCOMPLETE = 1  # exit status: a sample of the data set is in no figure
 LEAST_SIDE = 16  # of a synthetic video, in pixels
 
 
@@ -126,7 +128,8 @@ def _parser() -> Parser:
 
 @program
 def main(arguments: Sequence[str] | None = None) -> int:
-    """The program; 2 where input or an option cannot be used, said in one line.
+    """The program; 1 where something of a data set was left out, 2 where input or an option cannot
+    be used, said in one line.
 
     What it prints ends with where the results lie.
     """
@@ -139,8 +142,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         advice = "leave it out, or --dataset" if options.dataset else "of which --dataset?"
         raise UsageError(f"{of_others[0]}: {advice}")
     if options.dataset:
-        text = _evaluate_dataset(options)
-    elif options.clip_tokens:
+        return _evaluate_dataset(options)
+    if options.clip_tokens:
         text = _evaluate_sight(options)
     else:
         text = _evaluate_synthetic(options)
@@ -148,7 +151,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return 0
 
 
-def _evaluate_dataset(options: argparse.Namespace) -> str:
+def _evaluate_dataset(options: argparse.Namespace) -> int:
+    """The exit status: INCOMPLETE where something was left out."""
     if options.root is None:
         raise UsageError(f"--root: where is {options.dataset}?")
     PartialState()  # before a model is loaded: each of several processes takes a GPU of its own
@@ -171,7 +175,8 @@ def _evaluate_dataset(options: argparse.Namespace) -> str:
         raise UsageError(f"--protocol: {error}") from None
     records = open_dataset(options.dataset, options.root, split)
     if not records.records:
-        raise FileError(options.root, f"nothing of the split {split} can be used")
+        why = "; ".join(reasons(records.left_out)) or "it is empty"
+        raise FileError(options.root, f"nothing of the split {split} can be used: {why}")
     settings = {"dataset": options.dataset, "split": split, **how.settings()}
     settings |= {name: str(value) for name, value in switched(options).items()}
     check_run(options.out, settings | {"model": str(options.model or "tiny")})
@@ -179,12 +184,11 @@ def _evaluate_dataset(options: argparse.Namespace) -> str:
         model = load_switched(options)
         scorer = load_scorer(options, model, whole=options.mode == "offline")
         how = dataclasses.replace(how, scorer=scorer)
-        rows = run(model, options.dataset, records, options.out, how, options.cases)
-    if not PartialState().is_main_process:
-        return ""
-    if not rows:
-        return f"no truth in this split: masks only\n\n{options.out}\n"
-    return f"{markdown(rows)}\n{options.out / PAGE}\n"
+        report = run(model, options.dataset, records, options.out, how, options.cases)
+    if PartialState().is_main_process:
+        where = options.out / PAGE if report.rows else options.out
+        sys.stdout.write(f"{report.text()}\n{where}\n")
+    return INCOMPLETE if report.left_out else 0
 
 
 def _token_names(text: str) -> tuple[str, ...]:

@@ -10,12 +10,15 @@ import cv2
 import numpy as np
 from tqdm import tqdm
 
-from virst_model.data.record import Expression, Record
+from virst_model.data.record import Expression, Record, reasons
 from virst_model.evaluate.predictions import Predictions
+from virst_model.evaluate.results import Report
 from virst_model.evaluate.score import Row, Score
 
 COLUMNS = 6
 WIDTH = 200
+# Of a plot of J&F: its width and height, and the room for numbers at its left and below.
+PLOT, MARGIN = (1200, 150), 44
 # RGB of the predicted mask and of the truth's outline.
 PREDICTED, TRUTH = (255, 32, 208), (255, 255, 255)
 STYLE = """
@@ -42,19 +45,19 @@ class ScoredExpression:
 def write_page(
     path: Path,
     title: str,
-    rows: dict[str, Row],
+    report: Report,
     cases: Sequence[ScoredExpression],
     predictions: Predictions,
     attention: Attention,
     most: int = 40,
 ) -> None:
-    """Writes the report: the table, and pictures of the `most` worst cases, worst first.
+    """Writes the report: the table, what was left out, and the `most` worst cases, worst first.
 
     A case has a contact sheet (mask tinted, truth outlined), J&F over time, and where the fusion
     looked. The cases without pictures are listed below.
     """
     ranked = sorted(cases, key=lambda case: case.score.jf)
-    parts = [f"<h1>{html.escape(title)}</h1>", _table(rows)]
+    parts = [f"<h1>{html.escape(title)}</h1>", _table(report.rows), _left_out(report)]
     parts.append(
         "<p>Worst first. Tinted: the predicted mask; outlined in white: the truth; second row: "
         "attention of the fusion to each patch, brighter is more.</p>"
@@ -80,6 +83,11 @@ def _table(rows: dict[str, Row]) -> str:
         for name, row in rows.items()
     )
     return f"<table><tr><th></th>{head}</tr>{body}</table>"
+
+
+def _left_out(report: Report) -> str:
+    lines = "".join(f"<li>{html.escape(line)}</li>" for line in reasons(report.left_out))
+    return f"<p>Left out, and in no figure above:</p><ul>{lines}</ul>" if lines else ""
 
 
 def _section(
@@ -161,24 +169,41 @@ def _picture(image_HW3: np.ndarray) -> str:
     return f'<img alt="contact sheet" src="data:image/jpeg;base64,{text}">'
 
 
-def _plot(score: Score, width: int = 1200, height: int = 90) -> str:
-    """J&F of each frame, 0 at the bottom to 1 at the top; a dashed line at the first answer."""
-    count = max(1, len(score.course) - 1)
-    points = " ".join(
-        f"{i * width / count:.1f},{(1 - value) * height:.1f}"
-        for i, value in enumerate(score.course)
-    )
-    mark = ""
+def _plot(score: Score) -> str:
+    """J&F in percent by frame number, and a dashed line at the first answer."""
+    last = max(1, len(score.course) - 1)
+    width, height = PLOT
+
+    def x(frame: float) -> float:
+        return MARGIN + frame * (width - MARGIN - 8) / last
+
+    def y(value: float) -> float:
+        return 8 + (1 - value) * (height - MARGIN - 8)
+
+    points = " ".join(f"{x(i):.1f},{y(value):.1f}" for i, value in enumerate(score.course))
+    parts = [
+        f'<svg viewBox="0 0 {width} {height}" width="100%" font-size="12" fill="#777">',
+        f'<rect x="{x(0)}" y="{y(1)}" width="{x(last) - x(0)}" height="{y(0) - y(1)}" '
+        'fill="#f6f6f6"/>',
+    ]
+    for value in (0, 0.5, 1):
+        parts.append(_label(x(0) - 6, y(value) + 4, f"{100 * value:.0f}", "end"))
+    for frame in sorted({0, last // 2, last}):
+        parts.append(_label(x(frame), y(0) + 16, str(frame), "middle"))
+    parts.append(_label(x(last / 2), height - 2, "frame number", "middle"))
+    parts.append(_label(0, y(0.5) - 14, "J&amp;F, %", "start"))
     if score.first:
-        x = score.first * width / count
-        mark = (
-            f'<line x1="{x:.1f}" x2="{x:.1f}" y2="{height}" stroke="#999" stroke-dasharray="4"/>'
+        at = f"{x(score.first):.1f}"
+        parts.append(
+            f'<line x1="{at}" x2="{at}" y1="{y(1)}" y2="{y(0)}" stroke="#999" '
+            'stroke-dasharray="4"/>'
         )
-    return (
-        f'<svg viewBox="0 -2 {width} {height + 4}" width="100%" height="{height}" '
-        f'preserveAspectRatio="none"><rect width="{width}" height="{height}" fill="#f6f6f6"/>'
-        f'{mark}<polyline points="{points}" fill="none" stroke="#c0178c" stroke-width="2"/></svg>'
-    )
+    line = f'<polyline points="{points}" fill="none" stroke="#c0178c" stroke-width="2"/></svg>'
+    return "".join([*parts, line])
+
+
+def _label(x: float, y: float, text: str, anchor: str) -> str:
+    return f'<text x="{x:.1f}" y="{y:.1f}" text-anchor="{anchor}">{text}</text>'
 
 
 def _list(cases: Sequence[ScoredExpression]) -> str:

@@ -1,13 +1,13 @@
 """Runs a model over a record: the whole video at once, or frame by frame as a robot sees it."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, fields
 
 from virst_model.answer import SEARCHING, Query, StepResult
 from virst_model.data.record import Expression, Record
 from virst_model.errors import FileError
 from virst_model.evaluate.predictions import Outcome, Predictions, write_mask
-from virst_model.frames import Frames, ImageFiles, StillImage
+from virst_model.frames import Frames, ImageFiles, StillImage, read_image
 from virst_model.model.virst import Virst
 from virst_model.offline.video import MOST_TEXTS, Scorer, segment_video
 from virst_model.stream.session import Session, SessionOptions
@@ -49,28 +49,50 @@ class Pass:
         return {f.name: getattr(self, f.name) for f in fields(self) if f.name != "scorer"}
 
 
-def predict(model: Virst, record: Record, predictions: Predictions, run: Pass) -> int:
+def predict(
+    model: Virst,
+    record: Record,
+    predictions: Predictions,
+    run: Pass,
+    seen: Callable[[], object] = lambda: None,
+) -> int:
     """Does what is not done of a record; how many expressions that were.
 
     All of them share the frames' features, so that a frame is encoded once.
 
+    Args:
+        seen: called for every frame that is answered; `steps_left` says how often.
+
     Raises:
-        FileError: a frame cannot be read, or a mask not be written; a still image in a stream.
+        FileError: a frame cannot be read; more objects than one group takes.
+        ResultsError: a mask cannot be written.
     """
-    if record.still and run.mode == "streaming":
-        raise FileError(record.id, "is a still image, which no stream answers for; run it offline")
-    todo = predictions.missing(record)
-    most = SessionOptions().max_queries if run.mode == "streaming" else MOST_TEXTS
-    groups = [todo[start : start + most] for start in range(0, len(todo), most)]
-    if run.annotators:
-        # Exclusive masks are made together: a group that lacks one is done anew.
-        whole = [record.expressions[person :: run.annotators] for person in range(run.annotators)]
-        groups = [list(group) for group in whole if set(group) & set(todo)]
-        if any(len(group) > most for group in groups):
-            raise FileError(record.id, f"more than {most} objects for a {run.mode} run")
+    groups = _groups(record, predictions, run)
+    if any(len(group) > _most(run) for group in groups):
+        raise FileError(record.id, f"more than {_most(run)} objects for a {run.mode} run")
     for group in groups:
-        _predict(model, record, group, predictions, run)
+        _predict(model, record, group, predictions, run, seen)
     return sum(map(len, groups))
+
+
+def steps_left(record: Record, predictions: Predictions, run: Pass) -> int:
+    """Frames that `predict` has to answer: all of the record's, for each group of expressions."""
+    return len(record.frames) * len(_groups(record, predictions, run))
+
+
+def _most(run: Pass) -> int:
+    """Expressions that are run together, at most."""
+    return SessionOptions().max_queries if run.mode == "streaming" else MOST_TEXTS
+
+
+def _groups(record: Record, predictions: Predictions, run: Pass) -> list[list[Expression]]:
+    """What is not done, as it is run together."""
+    todo, most = predictions.missing(record), _most(run)
+    if not run.annotators:
+        return [todo[start : start + most] for start in range(0, len(todo), most)]
+    # Exclusive masks are made together: a group that lacks one is done anew.
+    whole = [record.expressions[person :: run.annotators] for person in range(run.annotators)]
+    return [list(group) for group in whole if set(group) & set(todo)]
 
 
 def frames_of(record: Record) -> Frames:
@@ -86,6 +108,7 @@ def _predict(
     expressions: list[Expression],
     predictions: Predictions,
     run: Pass,
+    seen: Callable[[], object],
 ) -> None:
     folders = [predictions.begin(record, expression) for expression in expressions]
     steps = _stream if run.mode == "streaming" else _whole
@@ -100,6 +123,7 @@ def _predict(
             write_mask(folders[place], record.frames[index], mask_HW)
             if first[place] is None and answer.state != SEARCHING:
                 first[place] = index
+        seen()
     if count < len(record.frames):
         raise FileError(record.id, f"{count} answers for {len(record.frames)} frames")
     for expression, answered in zip(expressions, first, strict=True):
@@ -111,7 +135,9 @@ def _whole(
 ) -> Iterator[StepResult]:
     frames = frames_of(record)
     texts = [expression.text for expression in expressions]
-    for _, result in segment_video(model, frames, texts, run.seed, run.scorer):
+    for picture, result in segment_video(model, frames, texts, run.seed, run.scorer):
+        if picture.source != picture.index:  # another stood in for it, which no score may hide
+            read_image(record.frames[picture.index])
         yield result
 
 

@@ -1,6 +1,6 @@
 """How each data set is scored and handed in, as data."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 import os
 from pathlib import Path
@@ -8,6 +8,7 @@ import tempfile
 import zipfile
 
 from virst_model.data.record import MaskReader, Record, Records
+from virst_model.evaluate.predictions import Predictions
 from virst_model.evaluate.score import Row, Score, image_row, video_row
 
 
@@ -97,12 +98,23 @@ def protocol(dataset: str, name: str = "") -> Protocol:
     return named[name]
 
 
-def pack(masks: Path, archive: Path, inside: str = "") -> None:
-    """Zips a folder of masks as the servers take it, `INSIDE/VIDEO/EXPRESSION/FRAME.png`."""
-    files = sorted(masks.rglob("*.png"))
+def pack(
+    predictions: Predictions, records: Iterable[Record], archive: Path, inside: str = ""
+) -> None:
+    """Zips the masks of all expressions as servers take it, `INSIDE/VIDEO/EXPRESSION/FRAME.png`.
+
+    What else lies in the folder of masks stays out. The zip appears when it is complete; OSError
+    where a mask is not there, or the zip cannot be written.
+    """
+    files = [
+        file
+        for record in records
+        for expression in record.expressions
+        for file in predictions.files(record, expression)
+    ]
     with tempfile.TemporaryDirectory(dir=archive.parent, prefix=f".{archive.name}-") as folder:
         part = Path(folder) / archive.name
         with zipfile.ZipFile(part, "w", zipfile.ZIP_STORED) as packed:
             for file in files:
-                packed.write(file, Path(inside) / file.relative_to(masks))
+                packed.write(file, Path(inside) / file.relative_to(predictions.masks))
         os.replace(part, archive)

@@ -148,10 +148,12 @@ def events(tally: Tally) -> dict[str, list]:
 
 def films(run: SyntheticRun) -> Iterator[tuple[Film, list[Sentence]]]:
     """Each world as it is filmed, with the sentences that are asked of it, if there are any."""
-    for seed in tqdm(range(run.first, run.first + run.videos), unit="video", desc=run.worlds):
-        world, sentences = _asked(run, seed)
-        if sentences:
-            yield Film(world.render, run.frames, run.fps, (run.height, run.width)), sentences
+    with tqdm(total=run.videos * run.frames, unit="frame", desc=run.worlds) as bar:
+        for seed in range(run.first, run.first + run.videos):
+            world, sentences = _asked(run, seed)
+            if sentences:
+                yield Film(world.render, run.frames, run.fps, (run.height, run.width)), sentences
+            bar.update(run.frames)
 
 
 def asks_something(run: SyntheticRun) -> bool:

@@ -19,6 +19,7 @@ below --out; a split whose truth only a server has gives masks alone.
 
 import argparse
 from collections.abc import Callable, Iterator, Sequence
+import logging
 from pathlib import Path
 import re
 import sys
@@ -37,7 +38,7 @@ from virst_model.checkpoints.options import (
     switched,
 )
 from virst_model.data.catalogue import CATALOGUE, default_split, open_dataset
-from virst_model.data.record import Records
+from virst_model.data.record import Records, reasons
 from virst_model.errors import FileError, UsageError, program
 from virst_model.evaluate import rates, rows, sight
 from virst_model.evaluate.predict import Pass
@@ -51,6 +52,8 @@ from virst_model.offline.guide import load_scorer
 from virst_model.offline.video import Scorer
 from virst_model.synthetic.splits import SPLITS
 from virst_model.synthetic.stories import KINDS
+
+_log = logging.getLogger(__name__)
 
 POINTING = "pointing"
 TITLES: dict[int | str, str] = {
@@ -178,8 +181,10 @@ def _on_dataset(options: argparse.Namespace) -> tuple[Judge, str]:
         how = Pass(seed=options.seed, scorer=_guide(options, model))
         settings = {key: str(value) for key, value in (how.settings() | split_settings).items()}
         check_run(out, settings | {"row": name})
-        scores = run(model, options.dataset, records, out, how, SHOWN_CASES)
-        return scores.get("overall") or f"no truth in this split: masks only, in {out}"
+        report = run(model, options.dataset, records, out, how, SHOWN_CASES)
+        for line in reasons(report.left_out):
+            _log.warning("%s: left out: %s", name, line)
+        return report.rows.get("overall") or f"no truth in this split: masks only, in {out}"
 
     def speed(name: str, model: Virst) -> Row:
         return rates.rate(model, rates.record_tasks(records.records), _guide(options, model))
