@@ -1,5 +1,6 @@
 """A training that ends early, by whatever, and goes on as if it had not."""
 
+import json
 import random
 import resource
 import shutil
@@ -18,6 +19,8 @@ from training import (
     smallest_weights,
 )
 
+from virst_model.train.__main__ import main as train
+from virst_model.train.loop import Stop
 from virst_model.train.snapshots import newest
 
 
@@ -64,14 +67,16 @@ def test_a_killed_run_goes_on_with_the_losses_of_one_never_killed(start, whole, 
     assert (tmp_path / trained).read_bytes() == (whole / trained).read_bytes()
 
 
-def test_a_run_that_is_asked_to_end_saves_and_says_success(start, whole, tmp_path):
+@pytest.mark.parametrize("asked", [signal.SIGTERM, signal.SIGINT])
+def test_a_run_that_is_asked_to_end_saves_and_says_success(start, whole, tmp_path, asked):
     arguments = command("propagation", tmp_path, start, save_every=100)
     process = begin_held(arguments, tmp_path / "gate", step=1)
     wait_for_step(process, tmp_path, step=1)
-    process.send_signal(signal.SIGTERM)
+    process.send_signal(asked)
     (tmp_path / "gate").touch()
     status, said = finish(process)
     assert status == 0, said
+    assert "Traceback" not in said
     assert len(checkpoints(tmp_path)) == 1
     done = len(logged(tmp_path))
     assert done < 6
@@ -84,12 +89,77 @@ def test_the_newest_two_checkpoints_are_kept(whole):
     assert checkpoints(whole) == ["step-00000004", "step-00000006"]
 
 
-def test_a_finished_run_has_nothing_to_do(start, whole, tmp_path):
+def test_a_finished_run_has_nothing_to_do_and_says_so(start, whole, tmp_path, capfd):
     shutil.copytree(whole, tmp_path, dirs_exist_ok=True)
 
-    assert run(command("propagation", tmp_path, start))[0] == 0
+    assert train([*command("propagation", tmp_path, start)]) == 0
 
     assert logged(tmp_path) == logged(whole)
+    assert "propagation: already finished, 6 steps; the weights are in" in capfd.readouterr().out
+
+
+def test_a_finished_run_is_not_gone_on_with_by_other_settings(start, whole, tmp_path, capfd):
+    shutil.copytree(whole, tmp_path, dirs_exist_ok=True)
+    before = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
+
+    arguments = command("propagation", tmp_path, start, seed=7, lr=0.5, draws__anchors=1)
+    assert train(arguments) == 2
+
+    said = capfd.readouterr().err
+    assert f"{tmp_path}: holds a finished run with other settings (" in said
+    for changed in ("seed was 0, is 7", "lr was ", "is 0.5", "draws.anchors was ", "another out"):
+        assert changed in said
+    assert {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()} == before
+
+
+def test_what_does_not_change_the_weights_may_change(start, whole, tmp_path, capfd):
+    shutil.copytree(whole, tmp_path, dirs_exist_ok=True)
+
+    assert train(command("propagation", tmp_path, start, log_every=5, drawers=1)) == 0
+
+    assert "already finished" in capfd.readouterr().out
+
+
+def test_a_run_of_before_its_settings_were_written_is_gone_on_with(start, whole, tmp_path, capfd):
+    shutil.copytree(whole, tmp_path, dirs_exist_ok=True)
+    (tmp_path / "settings.json").unlink()
+
+    assert train(command("propagation", tmp_path, start)) == 0
+
+    assert "already finished" in capfd.readouterr().out
+    assert not (tmp_path / "settings.json").exists()  # what it was told, nobody knows
+
+
+def test_more_steps_say_what_becomes_of_the_rate(start, whole, tmp_path, capfd):
+    shutil.copytree(whole, tmp_path, dirs_exist_ok=True)
+
+    assert train(command("propagation", tmp_path, start, steps=7)) == 0
+
+    before, after = (line["lr"] for line in logged(tmp_path)[-2:])
+    said = capfd.readouterr().err
+    assert "6 steps become 7, in one " in said
+    assert f"the learning rate was {before:.3g} at step 6, and is {after:.3g} now" in said
+    assert json.loads((tmp_path / "settings.json").read_text())["steps"] == 7
+
+
+def test_fewer_steps_than_are_done_are_refused(start, whole, tmp_path, capfd):
+    shutil.copytree(whole, tmp_path, dirs_exist_ok=True)
+
+    assert train(command("propagation", tmp_path, start, steps=4)) == 2
+
+    assert "6 steps are done already; steps is 4" in capfd.readouterr().err
+
+
+def test_an_unfinished_run_goes_on_with_other_settings_and_names_them(
+    start, whole, tmp_path, capfd
+):
+    shutil.copytree(whole, tmp_path, dirs_exist_ok=True)
+    shutil.rmtree(newest(tmp_path))
+
+    assert train(command("propagation", tmp_path, start, lr=1e-6)) == 0
+
+    said = capfd.readouterr().err
+    assert f"{tmp_path}: goes on from step 4 with other settings (lr was" in said
 
 
 def test_a_checkpoint_that_was_not_finished_is_none(tmp_path):
@@ -121,6 +191,8 @@ def test_another_stage_does_not_go_on_from_the_checkpoint(start, whole, tmp_path
 
 def test_a_run_does_not_go_on_from_another_start(whole, tmp_path):
     shutil.copytree(whole, tmp_path / "run")
+
+    shutil.rmtree(newest(tmp_path / "run"))
 
     status, said = run(command("propagation", tmp_path / "run", whole / "weights"))
 
@@ -160,6 +232,38 @@ def test_a_full_disk_ends_the_run_and_leaves_the_last_checkpoint(start, tmp_path
     assert f"{tmp_path}: cannot be written" in said
     assert f"newest checkpoint is {before.name}" in said
     assert checkpoints(tmp_path) == [before.name]
+    assert run(command("alignment", tmp_path, start, steps=4))[0] == 0  # there is room again
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("optimizer.pt", b""),
+        ("optimizer.pt", b"PK\x03\x04" + bytes(99)),
+        ("progress.json", b"[1]"),
+        ("progress.json", b'{"stage": "propagation", "step": "4"}'),
+        ("weights.safetensors", b"{}"),
+    ],
+)
+def test_any_damaged_file_of_a_checkpoint_is_one_line(
+    start, whole, tmp_path, capfd, name, content
+):
+    shutil.copytree(whole, tmp_path, dirs_exist_ok=True)
+    shutil.rmtree(newest(tmp_path))
+    (newest(tmp_path) / name).write_bytes(content)
+
+    assert train(command("propagation", tmp_path, start)) == 1
+
+    said = capfd.readouterr().err.strip().rpartition("\n")[2]
+    assert said.startswith(f"error: {newest(tmp_path)}: cannot be gone on from (")
+
+
+def test_a_second_ctrl_c_does_not_wait():
+    with Stop() as stop:
+        signal.raise_signal(signal.SIGINT)
+        assert stop.requested
+        with pytest.raises(KeyboardInterrupt):
+            signal.raise_signal(signal.SIGINT)
 
 
 @pytest.mark.slow

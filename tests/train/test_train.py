@@ -24,8 +24,8 @@ from virst_model.train.__main__ import main
 from virst_model.train.chain import read_chain
 from virst_model.train.criterion import Terms, criterion
 from virst_model.train.forward import predict
-from virst_model.train.loop import learning_rate
 from virst_model.train.order import segment_window
+from virst_model.train.schedule import learning_rate
 from virst_model.train.settings import RECIPES, Run, SettingsError, read_settings, recipes
 from virst_model.train.stages import STAGES, Objective, SceneDraws, Stage, WindowDraws
 from virst_model.train.synthetic import SyntheticBatches, SyntheticSamples

@@ -8,14 +8,17 @@
 The first trains the packaged model on synthetic scenes, the second on the data sets or your own
 footage in ROOT (docs/datasets.md, docs/finetune.md), the third a tiny model from nothing, each
 stage from the one before, and the fourth the full model on several GPUs. The same command goes on
-with a run that ended early.
+with a run that ended early, by Ctrl-C or SIGTERM after the step that it is at; a finished run is
+gone on with where `steps` is larger, and by no other settings.
 """
 
 from collections.abc import Sequence
 import dataclasses
 from itertools import takewhile
+import logging
 import os
 from pathlib import Path
+import signal
 import sys
 
 from accelerate import Accelerator
@@ -32,6 +35,7 @@ from virst_model.synthetic.photographs import NOTHING, Photographs, read_photogr
 from virst_model.train.cache import CachedBatches, CachedWindows, WindowMaker
 from virst_model.train.chain import read_chain, weights_of
 from virst_model.train.guide import guide
+from virst_model.train.history import check_history, steps_done
 from virst_model.train.loop import Batches, train
 from virst_model.train.settings import Run, recipes
 from virst_model.train.snapshots import TrainingError, unwritable
@@ -40,10 +44,13 @@ from virst_model.train.synthetic import SyntheticBatches, SyntheticSamples
 from virst_model.train.trainee import Trainee, make_trainee, save_weights
 from virst_model.train.windows import Samples, WindowBatches
 
+_log = logging.getLogger(__name__)
+
 FAILED = 1  # exit status: a run that had begun
 FINISHED = """{stage}: finished; the weights are in {weights}. Next:
     virst segment VIDEO --query "the red circle" --model {weights}
 """
+ALREADY = "{stage}: already finished, {steps} steps; the weights are in {weights}\n"
 
 
 @program
@@ -66,12 +73,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     set_up_logging()
     more = list(takewhile(lambda word: "=" not in word, options.words))
+    # Before the first step as Ctrl-C: there is nothing to save yet.
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         chain = read_chain([options.stage, *more], options.words[len(more) :])
         message = _train_all(chain)
     except TrainingError as error:
         fail(error)
         return FAILED
+    finally:
+        signal.signal(signal.SIGTERM, before)
     sys.stdout.write(message)
     return 0
 
@@ -85,12 +96,15 @@ def _train_all(chain: Sequence[tuple[Run, Stage]]) -> str:
     on_cpu, precision = _on_cpu(), chain[0][0].precision
     bf16 = precision == "bf16" or (precision == "auto" and not on_cpu)
     accelerator = Accelerator(mixed_precision="bf16" if bf16 else "no", cpu=on_cpu)
+    message = ""
     for run, stage in chain:
         torch.set_num_threads(run.threads)
+        was_finished = steps_done(Path(run.out)) == stage.steps
         if not _train_one(run, stage, accelerator):
-            message = f"{stage.name}: ended early; the same command goes on from {run.out}\n"
+            message += f"{stage.name}: ended early; the same command goes on from {run.out}\n"
             break
-        message = FINISHED.format(stage=stage.name, weights=weights_of(run))
+        said = ALREADY if was_finished else FINISHED
+        message += said.format(stage=stage.name, steps=stage.steps, weights=weights_of(run))
     return message if accelerator.is_main_process else ""
 
 
@@ -115,6 +129,9 @@ def _train_one(run: Run, stage: Stage, accelerator: Accelerator) -> bool:
     """Trains a stage and leaves its weights; False where it was asked to end early."""
     out = Path(run.out)
     writable(out, "out")
+    remark = check_history(run, stage)
+    if remark and accelerator.is_main_process:
+        _log.warning("%s", remark)
     bf16 = accelerator.mixed_precision == "bf16"
     dtype = torch.bfloat16 if bf16 else torch.float32
     trainee = make_trainee(run, stage, dtype)

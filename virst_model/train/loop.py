@@ -18,7 +18,9 @@ import torch
 from virst_model.train.batches import Batch
 from virst_model.train.criterion import Watched
 from virst_model.train.gate import look
+from virst_model.train.history import write_history
 from virst_model.train.journal import Journal
+from virst_model.train.schedule import learning_rate
 from virst_model.train.settings import Run
 from virst_model.train.snapshots import TrainingError, newest
 from virst_model.train.stages import Stage
@@ -46,7 +48,7 @@ def train(
     with W times as many.
 
     Returns:
-        False where SIGTERM ended it early; a checkpoint was saved.
+        False where SIGTERM or SIGINT ended it early; a checkpoint was saved.
 
     Raises:
         TrainingError: the loss is not a number, or a checkpoint cannot be written or read.
@@ -60,6 +62,8 @@ def train(
         stop = stack.enter_context(Stop())
         journal = None
         if accelerator.is_main_process:
+            if step < stage.steps:
+                write_history(run, stage)
             journal = Journal(Path(run.out), stage.name, step, stage.steps)
             stack.callback(journal.close)
         ended = False
@@ -97,23 +101,29 @@ def train(
 
 
 class Stop:
-    """While it is entered, SIGTERM asks for an end after the step instead of ending at once.
+    """While it is entered, SIGTERM or SIGINT asks for an end after the step, not at once.
+
+    A second SIGINT does not wait: it raises KeyboardInterrupt, as ever.
 
     Attributes:
-        requested: whether a SIGTERM came.
+        requested: whether one of them came.
     """
 
     def __init__(self) -> None:
         self.requested = False
 
     def __enter__(self) -> "Stop":
-        self._before = signal.signal(signal.SIGTERM, self._ask)
+        signals = (signal.SIGTERM, signal.SIGINT)
+        self._before = {number: signal.signal(number, self._ask) for number in signals}
         return self
 
     def __exit__(self, *error: object) -> None:
-        signal.signal(signal.SIGTERM, self._before)
+        for number, before in self._before.items():
+            signal.signal(number, before)
 
-    def _ask(self, *received: object) -> None:
+    def _ask(self, number: int, frame: object) -> None:
+        if self.requested and number == signal.SIGINT:
+            raise KeyboardInterrupt
         self.requested = True
 
 
@@ -129,14 +139,6 @@ def drawn_ahead(
                 ahead.append((number, pool.submit(batches.draw, number)))
             number, drawn = ahead.popleft()
             yield number, drawn.result()
-
-
-def learning_rate(stage: Stage, step: int) -> float:
-    """The rate of a step (0, 1, ...): a linear warm-up times the stage's schedule."""
-    done = step / stage.steps
-    shape = {"constant": 1.0, "linear": 1 - done, "cosine": 0.5 * (1 + math.cos(math.pi * done))}
-    falling = stage.final + (1 - stage.final) * shape[stage.schedule]
-    return stage.lr * min(1.0, (step + 1) / max(1, stage.warmup)) * falling
 
 
 def _seed(seed: int, number: int) -> int:

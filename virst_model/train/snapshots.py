@@ -9,6 +9,7 @@ import contextlib
 import dataclasses
 from dataclasses import dataclass
 import json
+import os
 from pathlib import Path
 import shutil
 import zlib
@@ -17,6 +18,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 import torch
 
+from virst_model.checkpoints.saved import SavedError, load_saved
 from virst_model.train.trainee import Trainee
 
 FOLDER = "checkpoints"
@@ -81,8 +83,16 @@ def save_snapshot(
             with (part / OPTIMIZER).open("wb") as file:
                 torch.save(optimizer.state_dict(), file)
         (part / PROGRESS).write_text(json.dumps(dataclasses.asdict(progress)))
+        _flush(part)
     for old in _all(out)[:-KEPT]:
         shutil.rmtree(old)
+
+
+def _flush(folder: Path) -> None:
+    """Writes files through to the disk, which may only now say that it is full: OSError."""
+    for path in folder.iterdir():
+        with path.open("rb") as file:
+            os.fsync(file.fileno())
 
 
 def fingerprint(trainee: Trainee) -> int:
@@ -101,7 +111,11 @@ def fingerprint(trainee: Trainee) -> int:
 def read_progress(folder: Path) -> Progress:
     """How far the run of a checkpoint was; TrainingError where it cannot be read."""
     try:
-        return Progress(**json.loads((folder / PROGRESS).read_text()))
+        progress = Progress(**json.loads((folder / PROGRESS).read_text()))
+        for name, value in dataclasses.asdict(progress).items():
+            if type(value) is not type(getattr(Progress(""), name)):
+                raise ValueError(f"{name} is {value!r} in {PROGRESS}")
+        return progress
     except (OSError, ValueError, TypeError) as error:
         raise TrainingError(_unusable(folder, error)) from None
 
@@ -121,9 +135,10 @@ def restore(folder: Path, trainee: Trainee, optimizer: torch.optim.Optimizer | N
         for name, parameter in trained.items():
             parameter.data.copy_(weights[name])
         if optimizer is not None:
-            state = torch.load(folder / OPTIMIZER, map_location="cpu", weights_only=True)
-            optimizer.load_state_dict(state)
-    except (OSError, RuntimeError, ValueError, SafetensorError) as error:
+            optimizer.load_state_dict(load_saved(folder / OPTIMIZER))
+    except (OSError, LookupError, RuntimeError, TypeError, ValueError) as error:
+        raise TrainingError(_unusable(folder, error)) from None
+    except (SafetensorError, SavedError) as error:
         raise TrainingError(_unusable(folder, error)) from None
 
 

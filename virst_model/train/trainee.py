@@ -5,7 +5,6 @@ import copy
 from dataclasses import replace
 from fnmatch import fnmatchcase
 from pathlib import Path
-from pickle import UnpicklingError
 
 from peft import LoraConfig, LoraModel
 from safetensors.torch import save_file
@@ -14,6 +13,7 @@ from torch import nn
 
 from virst_model.checkpoints.folder import WeightsError, read_weights
 from virst_model.checkpoints.load import build, empty, load, load_stored, save, settle
+from virst_model.checkpoints.saved import SavedError, load_saved
 from virst_model.config import tiny
 from virst_model.model.features import FrameFeatures
 from virst_model.model.pointing import Pointing
@@ -210,11 +210,11 @@ def _rebuilt(model: Virst, changes: Build) -> Virst:
 def _read_pt(path: Path) -> dict[str, dict[str, torch.Tensor]]:
     """{"model", "heads"}, nothing but tensors."""
     try:
-        state = torch.load(path, map_location="cpu", weights_only=True)
-    except (OSError, EOFError, RuntimeError, UnpicklingError) as error:
-        reason = str(error).strip().partition("\n")[0]
-        raise SettingsError(f"start: {path} cannot be read ({reason})") from None
-    if not isinstance(state, dict) or not {"model", "heads"} <= state.keys():
+        state = load_saved(path)
+    except SavedError as error:
+        raise SettingsError(f"start: {path} cannot be read ({error.reason})") from None
+    parts = [state.get(name) for name in ("model", "heads")] if isinstance(state, dict) else [None]
+    if not all(isinstance(part, dict) for part in parts):
         raise SettingsError(f"start: {path} does not hold a model and heads")
     return state
 
