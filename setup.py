@@ -42,7 +42,14 @@ DEMO = [
     "ros-kilted-std-srvs>=5.5.1",
     "ros-kilted-diagnostic-msgs>=5.5.1",
 ]
-DEV = ["pytest>=9", "ruff>=0.17", "scikit-image>=0.24", "setuptools>=77", "wheel>=0.45"]
+DEV = [
+    "pytest>=9",
+    "hypothesis>=6.150",
+    "ruff>=0.17",
+    "scikit-image>=0.24",
+    "setuptools>=77",
+    "wheel>=0.45",
+]
 
 setup(
     name=NAME,

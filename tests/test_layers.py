@@ -31,7 +31,7 @@ ROS_PACKAGES = {
 # at the root, and from those of the lines above. Rooms of one line do not know each other.
 FLOORS = (
     ("answer", "config", "encodings", "errors", "processor"),
-    ("arguments", "compressed", "frames", "overlay"),
+    ("arguments", "compressed", "configure", "frames", "overlay"),
     ("synthetic",),
     ("model",),
     ("checkpoints",),

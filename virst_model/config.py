@@ -243,48 +243,8 @@ class VirstConfig:
     pointing: bool = False
 
     def to_dict(self) -> dict[str, Any]:
-        """Nested dicts, as JSON takes them; `from_dict` is its inverse."""
+        """Nested dicts, as JSON takes them; `configure.parse_config` is its inverse."""
         return dataclasses.asdict(self)
-
-    @classmethod
-    def from_dict(cls, values: dict[str, Any]) -> "VirstConfig":
-        """The config of such a dict; what is left out has its default.
-
-        Raises:
-            ValueError: an unknown key, a missing one, or a value of another type, named with its
-                place.
-        """
-        return _build(cls, values, "config")
-
-
-def _build(kind: type, values: dict[str, Any], where: str) -> Any:
-    fields = {f.name: f for f in dataclasses.fields(kind)}
-    unknown = sorted(set(values) - set(fields))
-    if unknown:
-        raise ValueError(f"{where}: unknown key {unknown[0]!r}; known are {sorted(fields)}")
-    arguments = {}
-    for name, value in values.items():
-        part = fields[name].type
-        if not _is_of(part, value):
-            raise ValueError(f"{where}.{name} is {value!r}, which is no {part.__name__}")
-        if dataclasses.is_dataclass(part):
-            value = _build(part, value, f"{where}.{name}")
-        elif isinstance(value, list):
-            value = tuple(value)
-        arguments[name] = value
-    try:
-        return kind(**arguments)
-    except TypeError as error:
-        raise ValueError(f"{where}: {error}") from None
-
-
-def _is_of(kind: Any, value: Any) -> bool:
-    """Whether a value of a file can be a field of that type; a list may hold anything."""
-    if dataclasses.is_dataclass(kind):
-        return isinstance(value, dict)
-    if kind is float:
-        return type(value) in (int, float)
-    return type(value) is kind if kind in (int, bool, str) else isinstance(value, (list, tuple))
 
 
 def tiny(vocab: int = 1024, known_words: tuple[str, ...] = ()) -> VirstConfig:

@@ -69,14 +69,27 @@ def read(folder: str | os.PathLike[str]) -> tuple[dict[str, Any], dict[str, torc
     are mapped from the files, not copied: what is not read takes no memory.
 
     Raises:
-        WeightsError: the folder or a file is missing, unreadable or damaged.
+        WeightsError: the folder or a file is missing, unreadable or damaged, or a weight is no
+            finite number.
     """
     folder = Path(folder)
     config = read_config(folder)
     state: dict[str, torch.Tensor] = {}
     for path in weight_files(folder):
-        state |= read_weights(path)
+        tensors = read_weights(path)
+        for name, tensor in tensors.items():
+            if not is_finite(tensor):
+                raise WeightsError(path, f"{name} holds numbers that are not finite (NaN or inf)")
+        state |= tensors
     return config, state
+
+
+def is_finite(tensor: torch.Tensor) -> bool:
+    """Whether all numbers are, read once through; those of integers are."""
+    if not tensor.is_floating_point() or not tensor.numel():
+        return True
+    low, high = (tensor if tensor.element_size() > 1 else tensor.float()).aminmax()
+    return bool(low.isfinite() and high.isfinite())
 
 
 def read_config(folder: Path) -> dict[str, Any]:

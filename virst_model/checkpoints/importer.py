@@ -39,7 +39,9 @@ from virst_model.checkpoints.released import (
     read_tokenizer,
     sizes_of,
 )
+from virst_model.checkpoints.saved import printable
 from virst_model.config import VirstConfig, behaviour, full
+from virst_model.configure import parse_config
 from virst_model.errors import program
 from virst_model.model.virst import Virst
 
@@ -111,7 +113,11 @@ def _configure(
         config = sizes_of(files.open(vocabulary).shapes, like)
     except (KeyError, IndexError, ValueError, ZeroDivisionError):
         return like
-    return dataclasses.replace(config, llm=dataclasses.replace(config.llm, vocab=vocabulary))
+    config = dataclasses.replace(config, llm=dataclasses.replace(config.llm, vocab=vocabulary))
+    try:
+        return parse_config(config.to_dict())
+    except ValueError as error:
+        raise ReleaseError(files.virst, f"not the released VIRST ({error})") from None
 
 
 def _checked_model(files: ReleasedFiles, tokenizer: Tokenizer, config: VirstConfig) -> Virst:
@@ -208,7 +214,7 @@ def _contents(path: Path) -> Mapping[str, torch.Tensor]:
 def _group(name: str) -> str:
     parts = name.removeprefix(PREFIX).split(".")
     depth = 3 if parts[1:2] == ["seg_model"] else 2
-    group = ".".join(parts[:depth]).removesuffix(".weight").removesuffix(".bias")
+    group = printable(".".join(parts[:depth]).removesuffix(".weight").removesuffix(".bias"))
     return f"{group} (LoRA)" if "lora_A" in parts or "lora_B" in parts else group
 
 

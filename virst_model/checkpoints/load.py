@@ -13,6 +13,7 @@ from transformers.models.qwen2.modeling_qwen2 import Qwen2RotaryEmbedding
 from virst_model.checkpoints.device import choose_device
 from virst_model.checkpoints.folder import CONFIG_FILE, WeightsError, read, read_config, save_state
 from virst_model.config import VirstConfig
+from virst_model.configure import parse_config
 from virst_model.model.virst import Virst
 
 TINY = Path(__file__).parents[1] / "weights" / "tiny"
@@ -79,7 +80,7 @@ def stored_config(folder: Path) -> VirstConfig:
 
 def _configure(folder: Path, values: dict[str, Any]) -> VirstConfig:
     try:
-        return VirstConfig.from_dict(values)
+        return parse_config(values)
     except ValueError as error:
         raise WeightsError(folder / CONFIG_FILE, str(error)) from None
 

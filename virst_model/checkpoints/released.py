@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from functools import cached_property
 from itertools import groupby
 from pathlib import Path
-import pickle
 import re
 
 from tokenizers import (
@@ -30,10 +29,12 @@ from virst_model.checkpoints.folder import (
     INDEX_FILE,
     WEIGHTS_FILE,
     WeightsError,
+    is_finite,
     read_object,
     read_weights,
     weight_files,
 )
+from virst_model.checkpoints.saved import SavedError, load_saved, printable
 from virst_model.config import LlmConfig, SegmenterConfig, VirstConfig
 from virst_model.model.prompt import ST
 
@@ -46,7 +47,6 @@ LORA_TARGET = re.compile(r"model\.layers\.\d+\.(self_attn|mlp)\.[a-z]+_proj\.wei
 SEGMENTER = "model.seg_model."
 # VideoChat's have 152064 rows; the release cuts them to its tokenizer's size.
 VOCABULARY = ("model.embed_tokens.weight", "lm_head.weight")
-ZIP = b"PK\x03\x04"  # how a file of torch.save begins
 # Qwen2 splits text like this before byte pairs are merged.
 WORDS = (
     r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*"
@@ -84,7 +84,7 @@ class ReleasedFiles:
         for path in _videochat_files(self.videochat):
             tensors = _safetensors(path)
             for name in VOCABULARY:
-                if name in tensors:
+                if name in tensors and tensors[name].ndim:
                     tensors[name] = tensors[name][:vocabulary]
             yield path, tensors
         if self.sam2 is not None:
@@ -104,7 +104,8 @@ class Released:
     @cached_property
     def rank(self) -> int:
         """The LoRA's r; 0 where there is none or it is merged. Raises ReleaseError on several."""
-        ranks = {len(tensor) for name, (_, tensor) in self._parameters.items() if LORA_A in name}
+        loras = {n: tensor for n, (_, tensor) in self._parameters.items() if LORA_A in n}
+        ranks = {tensor.shape[0] if tensor.ndim else 0 for tensor in loras.values()}
         if len(ranks) > 1:
             raise ReleaseError(self.path, f"has LoRA of several ranks: {sorted(ranks)}")
         return ranks.pop() if ranks else 0
@@ -154,8 +155,7 @@ class Released:
 
     def _finite(self, name: str) -> torch.Tensor:
         path, tensor = self._parameters[name]
-        low, high = tensor.aminmax()
-        if not (low.isfinite() and high.isfinite()):
+        if not is_finite(tensor):
             raise ReleaseError(path, f"{name} holds numbers that are not finite (NaN or infinite)")
         return tensor
 
@@ -248,13 +248,18 @@ def llm_settings(folder: Path, like: LlmConfig) -> LlmConfig:
         return like
     settings = read_object(folder / CONFIG_FILE)
     names = {
-        "heads": "num_attention_heads",
-        "rope_theta": "rope_theta",
-        "rms_eps": "rms_norm_eps",
+        "heads": ("num_attention_heads", (int,)),
+        "rope_theta": ("rope_theta", (int, float)),
+        "rms_eps": ("rms_norm_eps", (int, float)),
     }
-    return dataclasses.replace(
-        like, **{ours: settings[n] for ours, n in names.items() if n in settings}
-    )
+    own: dict[str, int | float] = {}
+    for ours, (name, numbers) in names.items():
+        if name in settings:
+            if type(settings[name]) not in numbers or not settings[name] > 0:
+                reason = f"{name} is {settings[name]!r}, must be a number above 0"
+                raise ReleaseError(folder / CONFIG_FILE, reason)
+            own[ours] = settings[name]
+    return dataclasses.replace(like, **own)
 
 
 def read_tokenizer(folder: Path) -> Tokenizer:
@@ -303,7 +308,10 @@ def _add_special(tokenizer: Tokenizer, path: Path) -> None:
     """Adds the tokens of a JSON object of numbers by token, which must become those numbers."""
     if not path.exists():
         return
-    for token, number in sorted(read_object(path).items(), key=lambda pair: pair[1]):
+    added = read_object(path)
+    if any(type(number) is not int for number in added.values()):
+        raise ReleaseError(path, "must hold the number of each token")
+    for token, number in sorted(added.items(), key=lambda pair: pair[1]):
         tokenizer.add_special_tokens([_special(token)])
         if tokenizer.token_to_id(token) != number:
             own = tokenizer.token_to_id(token)
@@ -324,40 +332,28 @@ def read_tensors(path: Path, *keys: str) -> dict[str, torch.Tensor]:
     """
     if path.suffix == ".safetensors":
         return _safetensors(path)
-    if not path.is_file():
-        raise ReleaseError(path, "is not a file" if path.exists() else "no such file")
-    content = _unpickle(path)
+    try:
+        content = load_saved(path, mapped=True)
+    except SavedError as error:
+        raise ReleaseError(path, error.reason) from None
     state = content
     if isinstance(content, dict):
         state = next((content[key] for key in keys if key in content), content)
     if not isinstance(state, dict):
         raise ReleaseError(path, f"holds a {type(state).__name__}, not parameters by name")
-    other = [n for n, value in state.items() if not isinstance(value, torch.Tensor)]
+    other = [name for name, value in state.items() if not _is_parameter(name, value)]
     if other or not state:
         holds = f"has no {' or '.join(keys)} of tensors by name"
         raise ReleaseError(path, f"{holds}, but: {_some(other or list(content))}")
     return state
 
 
-def _unpickle(path: Path) -> object:
-    """What `torch.save` wrote, tensors mapped; nothing but tensors and plain values is made."""
-    try:
-        with path.open("rb") as file:
-            start = file.read(len(ZIP))
-        if start != ZIP:
-            raise ReleaseError(path, "is not a file that torch.save wrote")
-        return torch.load(path, map_location="cpu", weights_only=True, mmap=True)
-    except OSError as error:
-        raise ReleaseError(path, f"cannot be read ({error.strerror or error})") from None
-    except pickle.UnpicklingError as error:
-        named = re.search(r"GLOBAL ([\w.]+)", str(error))
-        what = f" ({named[1]})" if named else ""
-        raise ReleaseError(
-            path, f"holds pickled code{what}, which is not executed; only tensors are loaded"
-        ) from None
-    except RuntimeError as error:
-        reason = next(iter(str(error).strip().splitlines()), "no reason given")
-        raise ReleaseError(path, f"is damaged or incomplete ({reason})") from None
+def _is_parameter(name: object, value: object) -> bool:
+    """Whether it is what a checkpoint holds: numbers, one beside the other, by a name."""
+    if not isinstance(name, str) or not isinstance(value, torch.Tensor):
+        return False
+    plain = value.layout == torch.strided and value.device.type == "cpu"
+    return plain and not (value.is_quantized or value.is_nested or value.is_complex())
 
 
 def _safetensors(path: Path) -> dict[str, torch.Tensor]:
@@ -380,6 +376,7 @@ def _count(shapes: Mapping[str, tuple[int, ...]], prefix: str) -> int:
     return len(numbers)
 
 
-def _some(names: "list[str]", most: int = 20) -> str:
+def _some(names: list, most: int = 20) -> str:
     more = f" and {len(names) - most} more" if len(names) > most else ""
-    return ", ".join(map(str, names[:most])) + more
+    shown = [printable(n) if isinstance(n, str) else f"a {type(n).__name__}" for n in names[:most]]
+    return ", ".join(shown) + more
