@@ -48,7 +48,7 @@ def check_history(run: Run, stage: Stage) -> str:
             "out"
         )
     others = [name for name in before if name in now and before[name] != now[name]]
-    changed = ", ".join(f"{n} was {before[n]!r}, is {now[n]!r}" for n in others if n != "steps")
+    changed = "; ".join(f"{n} was {before[n]!r}, is {now[n]!r}" for n in others if n != "steps")
     if changed and step >= before["steps"]:
         raise SettingsError(
             f"{out}: holds a finished run with other settings ({changed}); give another out, or "
