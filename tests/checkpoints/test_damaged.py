@@ -10,6 +10,7 @@ import pickle
 import shutil
 import zipfile
 
+from fuzzing import FUZZ, JSON, places, with_value
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 import pytest
@@ -25,43 +26,13 @@ from virst_model.config import VirstConfig
 from virst_model.configure import LIMITS, parse_config
 from virst_model.errors import FileError
 
-# The same examples on every machine and every day, as long as it takes.
-FUZZ = settings(derandomize=True, deadline=None, database=None)
-JSON = st.recursive(
-    st.none()
-    | st.booleans()
-    | st.sampled_from([0, 1, -1, 2, 3, 7, 10**9, 2**63, 10**400, 0.5, -0.5, 1e300])
-    | st.sampled_from([float("nan"), float("inf"), -float("inf"), "", "7", "none", "\ud800"]),
-    lambda inner: (
-        st.lists(inner, max_size=5) | st.dictionaries(st.sampled_from("ab"), inner, max_size=2)
-    ),
-    max_leaves=6,
-)
-
-
-def places(values: dict, before: tuple[str, ...] = ()) -> list[tuple[str, ...]]:
-    """The path of every field, parts among them."""
-    found = []
-    for name, value in values.items():
-        found.append((*before, name))
-        if isinstance(value, dict):
-            found += places(value, (*before, name))
-    return found
-
-
 DESCRIBED = json.loads(json.dumps(smallest().to_dict()))
 PLACES = places(DESCRIBED)
 
 
-def changed(place: tuple[str, ...], value: object) -> dict:
+def changed(place: tuple, value: object) -> dict:
     """The smallest configuration with another value at a place."""
-    config = json.loads(json.dumps(DESCRIBED))
-    *parts, name = place
-    part = config
-    for key in parts:
-        part = part[key]
-    part[name] = value
-    return config
+    return with_value(DESCRIBED, place, value)
 
 
 @pytest.fixture(scope="module")

@@ -258,6 +258,34 @@ def pickled_code(files: Path) -> str:
     return "virst.pt"
 
 
+def scalars_for_matrices(files: Path) -> str:
+    state = torch.load(files / "virst.pt", weights_only=True)["model_state_dict"]
+    torch.save(
+        {"model_state_dict": {name: torch.tensor(1.0) for name in state}}, files / "virst.pt"
+    )
+    return "virst.pt"
+
+
+def numbers_for_names(files: Path) -> str:
+    torch.save({"model_state_dict": {7: torch.zeros(3, 3)}}, files / "virst.pt")
+    return "virst.pt"
+
+
+def text_for_a_number(files: Path) -> str:
+    (files / "videochat" / "config.json").write_text('{"num_attention_heads": "28"}')
+    return "config.json: num_attention_heads is '28', must be a number above 0"
+
+
+def heads_that_do_not_divide(files: Path) -> str:
+    (files / "videochat" / "config.json").write_text('{"num_attention_heads": 5}')
+    return "virst.pt"
+
+
+def tokens_without_numbers(files: Path) -> str:
+    (files / "videochat" / "added_tokens.json").write_text('{"<|a|>": 3, "<|b|>": "4"}')
+    return "added_tokens.json"
+
+
 def not_finite(files: Path) -> str:
     content = torch.load(files / "sam2.pt", weights_only=True)
     content["model"]["no_obj_ptr"][0, 3] = np.nan
@@ -295,6 +323,11 @@ def out_in_use(files: Path) -> str:
         sam2_as_checkpoint,
         only_optimizer,
         pickled_code,
+        scalars_for_matrices,
+        numbers_for_names,
+        text_for_a_number,
+        heads_that_do_not_divide,
+        tokens_without_numbers,
         not_finite,
         no_tokenizer,
         damaged_tokenizer,
