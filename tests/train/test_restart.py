@@ -130,13 +130,13 @@ def test_a_run_of_before_its_settings_were_written_is_gone_on_with(start, whole,
     assert not (tmp_path / "settings.json").exists()  # what it was told, nobody knows
 
 
-def test_more_steps_say_what_becomes_of_the_rate(start, whole, tmp_path, capfd):
+def test_more_steps_say_what_becomes_of_the_rate(start, whole, tmp_path, caplog):
     shutil.copytree(whole, tmp_path, dirs_exist_ok=True)
 
     assert train(command("propagation", tmp_path, start, steps=7)) == 0
 
     before, after = (line["lr"] for line in logged(tmp_path)[-2:])
-    said = capfd.readouterr().err
+    said = caplog.text
     assert "6 steps become 7, in one " in said
     assert f"the learning rate was {before:.3g} at step 6, and is {after:.3g} now" in said
     assert json.loads((tmp_path / "settings.json").read_text())["steps"] == 7
@@ -151,14 +151,14 @@ def test_fewer_steps_than_are_done_are_refused(start, whole, tmp_path, capfd):
 
 
 def test_an_unfinished_run_goes_on_with_other_settings_and_names_them(
-    start, whole, tmp_path, capfd
+    start, whole, tmp_path, caplog
 ):
     shutil.copytree(whole, tmp_path, dirs_exist_ok=True)
     shutil.rmtree(newest(tmp_path))
 
     assert train(command("propagation", tmp_path, start, lr=1e-6)) == 0
 
-    said = capfd.readouterr().err
+    said = caplog.text
     assert f"{tmp_path}: goes on from step 4 with other settings (lr was" in said
 
 
