@@ -24,6 +24,8 @@ MODEL = [
     "hydra-core>=1.3.2",
     "iopath>=0.1.10",
 ]
+# Videos that browsers and phones play (virst_model/video_writer.py); without it OpenCV writes them.
+VIDEO = ["av>=13.0"]
 # Training, data sets and evaluation.
 TRAIN = [
     "accelerate>=1.0",
@@ -35,6 +37,7 @@ TRAIN = [
 ]
 # The node on a machine without ROS 2; virst_interfaces has to be built as well (`make setup`).
 DEMO = [
+    *VIDEO,
     "rosbags-image>=0.10.2",
     "ros-kilted-rclpy>=9.1.2",
     "ros-kilted-rmw-fastrtps-cpp>=9.3.3",
@@ -73,6 +76,7 @@ setup(
     install_requires=MODEL,
     extras_require={
         "train": TRAIN,
+        "video": VIDEO,
         "demo": DEMO,
         "dev": DEV,
         "deepspeed": [*TRAIN, "deepspeed>=0.17"],

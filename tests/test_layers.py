@@ -31,7 +31,8 @@ ROS_PACKAGES = {
 # at the root, and from those of the lines above. Rooms of one line do not know each other.
 FLOORS = (
     ("answer", "config", "encodings", "errors", "processor"),
-    ("arguments", "compressed", "configure", "frames", "overlay"),
+    ("arguments", "compressed", "configure", "image_file", "overlay", "text_file", "video_writer"),
+    ("frames",),
     ("synthetic",),
     ("model",),
     ("checkpoints",),
@@ -45,7 +46,7 @@ FLOORS = (
 # What virst_ros may import: rooms without a torch of their own, and what stands in a stream.
 OF_ROS = (
     *("answer", "compressed", "encodings", "errors", "frames"),
-    *("overlay", "synthetic", "stream"),
+    *("overlay", "synthetic", "stream", "video_writer"),
 )
 # Nothing outside of them imports them.
 CLOSED = ("train", "bench", "__main__")

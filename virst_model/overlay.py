@@ -1,12 +1,9 @@
-"""Draws answers onto a frame, and writes such frames as a video."""
-
-from pathlib import Path
+"""Draws answers onto a frame."""
 
 import cv2
 import numpy as np
 
 from virst_model.answer import TRACKING, QueryResult, StepResult
-from virst_model.errors import FileError
 
 # RGB of the labels 1, 2, ...; they repeat.
 COLOURS = (
@@ -22,6 +19,7 @@ COLOURS = (
 # How much of the label's colour a masked pixel takes.
 TINT = 0.5
 FONT = cv2.FONT_HERSHEY_SIMPLEX
+SMALLEST = 0.01  # of letters, of which a picture of some pixels has none
 
 
 def draw_overlay(frame_HW3: np.ndarray, result: StepResult | None) -> np.ndarray:
@@ -58,36 +56,10 @@ def _words(answer: QueryResult) -> str:
 
 
 def _caption(canvas_HW3: np.ndarray, row: int, words: str, colour: tuple[int, ...]) -> None:
-    scale = canvas_HW3.shape[1] / 1200
+    scale = max(canvas_HW3.shape[1] / 1200, SMALLEST)
     (width, height), under = cv2.getTextSize(words, FONT, scale, 1)
     bottom = (row + 1) * (height + under + 6)
     cv2.rectangle(
         canvas_HW3, (0, bottom - height - under - 6), (width + 12, bottom), (0, 0, 0), -1
     )
     cv2.putText(canvas_HW3, words, (6, bottom - under), FONT, scale, colour, 1, cv2.LINE_AA)
-
-
-class OverlayVideo:
-    """An mp4 file of frames, which is made with the first one, at its size."""
-
-    def __init__(self, path: Path, rate_hz: float) -> None:
-        self._path, self._rate_hz = path, rate_hz
-        self._writer: cv2.VideoWriter | None = None
-        self._size = (0, 0)
-
-    def write(self, canvas_HW3: np.ndarray) -> None:
-        """Adds a frame, uint8 BGR. Raises FileError where the file cannot be made."""
-        if self._writer is None:
-            self._size = canvas_HW3.shape[1::-1]
-            code = cv2.VideoWriter_fourcc(*"mp4v")
-            self._writer = cv2.VideoWriter(str(self._path), code, self._rate_hz, self._size)
-            if not self._writer.isOpened():
-                raise FileError(self._path, "cannot be written")
-        if canvas_HW3.shape[1::-1] != self._size:
-            canvas_HW3 = cv2.resize(canvas_HW3, self._size)
-        self._writer.write(canvas_HW3)
-
-    def close(self) -> None:
-        """Finishes the file, where there is one."""
-        if self._writer is not None:
-            self._writer.release()

@@ -6,6 +6,7 @@ the video with the masks drawn on it.
 """
 
 from collections.abc import Iterable, Sequence
+import logging
 from pathlib import Path
 import re
 import sys
@@ -16,20 +17,23 @@ from tqdm import tqdm
 from tqdm.contrib.logging import logging_redirect_tqdm
 
 from virst_model.answer import StepResult
-from virst_model.arguments import Parser
+from virst_model.arguments import Parser, sentence
 from virst_model.checkpoints.options import (
     add_model_options,
     add_switches,
     load_switched,
     set_up_logging,
 )
-from virst_model.errors import FileError, UsageError, program
+from virst_model.errors import FileError, UsageError, program, visible
 from virst_model.frames import Frames, open_frames
 from virst_model.offline.guide import load_scorer
 from virst_model.offline.video import MOST_TEXTS, Picture, segment_video
-from virst_model.overlay import OverlayVideo, draw_overlay
+from virst_model.overlay import draw_overlay
+from virst_model.video_writer import VideoWriter
 
 SLUG_LENGTH = 60
+
+_log = logging.getLogger(__name__)
 
 
 def folder_names(texts: Sequence[str]) -> list[str]:
@@ -46,23 +50,41 @@ def folder_names(texts: Sequence[str]) -> list[str]:
 
 
 class Overlay:
-    """The frames with their masks as one file: OUT/overlay.mp4, for one frame OUT/overlay.png."""
+    """The frames with their masks as one file: OUT/overlay.mp4, for one frame OUT/overlay.png.
+
+    It is there to be looked at: where it cannot be written, a warning says so, and no mask is
+    lost.
+    """
 
     def __init__(self, folder: Path, frames: int, rate_hz: float) -> None:
         self.path = folder / ("overlay.png" if frames == 1 else "overlay.mp4")
-        self._video = None if frames == 1 else OverlayVideo(self.path, rate_hz)
+        self._video = None if frames == 1 else VideoWriter(self.path, rate_hz)
+        self._failed = False
 
-    def write(self, canvas_HW3: np.ndarray) -> None:
-        """Adds a BGR frame, at the size of the first; FileError where the file cannot be made."""
-        if self._video is None:
-            write_image(self.path, canvas_HW3)
-        else:
-            self._video.write(canvas_HW3)
+    def write(self, canvas_HW3: np.ndarray, time_s: float | None = None) -> None:
+        """Adds a BGR frame, at the size of the first; `time_s` as of `VideoWriter.write`."""
+        if self._failed:
+            return
+        try:
+            if self._video is None:
+                write_image(self.path, canvas_HW3)
+            else:
+                self._video.write(canvas_HW3, time_s)
+        except FileError as error:
+            self._give_up(error)
 
     def close(self) -> None:
         """Finishes the file; without a frame there is none."""
-        if self._video is not None:
+        if self._failed or self._video is None:
+            return
+        try:
             self._video.close()
+        except FileError as error:
+            self._give_up(error)
+
+    def _give_up(self, error: FileError) -> None:
+        self._failed = True
+        _log.warning("%s; the masks are written without it", error)
 
 
 def write_image(path: Path, image: np.ndarray) -> None:
@@ -95,14 +117,16 @@ def write_masks(
             folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise FileError(folder, f"cannot be made ({error.strerror})") from None
-    drawing = Overlay(out, frames.length, frames.rate_hz) if overlay else None
+    drawing = None
     try:
         for picture, result in tqdm(steps, total=frames.length, unit="frame", leave=False):
             for folder, answer in zip(folders, result.results, strict=True):
                 mask_HW = answer.mask_HW.view(np.uint8) * 255
                 write_image(folder / f"{picture.name}.png", mask_HW)
-            if drawing is not None:
-                drawing.write(draw_overlay(picture.image_HW3, result))
+            if overlay:
+                # Not before the first frame: by now it is known how many there are.
+                drawing = drawing or Overlay(out, frames.length, frames.rate_hz)
+                drawing.write(draw_overlay(picture.image_HW3, result), picture.time_s)
     finally:
         if drawing is not None:
             drawing.close()
@@ -117,6 +141,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument(
         "--query",
         action="append",
+        type=sentence,
         required=True,
         help="what to segment; several times for several objects",
     )
@@ -139,5 +164,5 @@ def main(arguments: Sequence[str] | None = None) -> int:
     with logging_redirect_tqdm():
         folders = write_masks(steps, frames, options.query, options.out, options.overlay)
     for folder in folders:
-        sys.stdout.write(f"{folder}\n")
+        sys.stdout.write(f"{visible(folder)}\n")
     return 0

@@ -17,8 +17,8 @@ from std_msgs.msg import Header, String
 
 from virst_interfaces.msg import SegmentationArray
 from virst_model.answer import TRACKING
-from virst_model.overlay import OverlayVideo
 from virst_model.synthetic.scenes import Scene
+from virst_model.video_writer import VideoWriter
 from virst_ros.meter import Meter
 from virst_ros.qos import EVERY_RESULT, LATCHED, TRUTH
 
@@ -26,6 +26,8 @@ from virst_ros.qos import EVERY_RESULT, LATCHED, TRUTH
 WAITING = 30
 SAMPLES_A_QUERY = 12
 SAMPLE_EVERY_S = 1.0
+# Of a film: what a clock that jumps may add to it.
+LONGEST_STILL_S = 1.0
 
 
 @dataclass
@@ -165,20 +167,20 @@ class StampedVideo:
     """Pictures in an mp4 file at their own time: a late one stretches the one before."""
 
     def __init__(self, path: Path, rate_hz: float) -> None:
-        self.path, self._rate_hz = path, rate_hz
-        self._video = OverlayVideo(path, rate_hz)
-        self._start_s: float | None = None
+        self.path, self._video = path, VideoWriter(path, rate_hz)
+        self._stamp_s: float | None = None
+        self._time_s = 0.0
         self.written = 0
 
     def write(self, bgr_HW3: np.ndarray, stamp_s: float) -> None:
-        """Raises FileError where no video can be written."""
-        if self._start_s is None:
-            self._start_s = stamp_s
-        # At most a second of stillness, lest a clock that jumps fill the disk.
-        missing = round((stamp_s - self._start_s) * self._rate_hz) + 1 - self.written
-        for _ in range(min(missing, int(self._rate_hz))):
-            self._video.write(bgr_HW3)
-            self.written += 1
+        """A picture that is not newer is left out. Raises FileError where none can be written."""
+        passed_s = 0.0 if self._stamp_s is None else stamp_s - self._stamp_s
+        if self._stamp_s is not None and passed_s <= 0:
+            return
+        self._stamp_s = stamp_s
+        self._time_s += min(passed_s, LONGEST_STILL_S)
+        self._video.write(bgr_HW3, self._time_s)
+        self.written += 1
 
     def close(self) -> bool:
         """Ends the file; whether it opens again with a picture in it."""
