@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+import logging
 from pathlib import Path
 from typing import Protocol
 
 import cv2
 import numpy as np
 
-from virst_model.errors import InputError
+from virst_model.errors import FileError, InputError
+from virst_model.frames import Frame, Frames, VideoFile, first_image, list_images, open_frames
+from virst_model.image_file import read_image
 from virst_model.synthetic.camera import Picture
 from virst_model.synthetic.scenes import Scene, demo_scene, make_scene
 
 SCENE_SIZE = 640, 480
+
+_log = logging.getLogger(__name__)
 
 
 class PictureError(InputError):
@@ -79,12 +84,11 @@ def open_source(
         raise PictureError(f"photographs {photographs}: belong to a scene, not to {source}")
     if source.isdecimal():
         return WebcamSource(int(source), width, height)
-    path = Path(source)
-    if path.is_dir():
-        return FolderSource(path, width, height)
-    if path.is_file():
-        return VideoSource(path, width, height)
-    raise PictureError(f"{source}: not `scene`, a file, a folder or the number of a webcam")
+    try:
+        return FileSource(open_frames(source), width, height)
+    except FileError as error:
+        what = "a source is `scene`, a file, a folder or the number of a webcam"
+        raise PictureError(f"{error}; {what}") from None
 
 
 def choose_photograph(folder: Path, seed: int) -> Path:
@@ -92,7 +96,10 @@ def choose_photograph(folder: Path, seed: int) -> Path:
 
     Raises PictureError where there is none.
     """
-    paths = _images(folder)
+    try:
+        paths = list_images(folder)
+    except FileError as error:
+        raise PictureError(str(error)) from None
     return paths[seed % len(paths)]
 
 
@@ -121,63 +128,52 @@ class SceneSource:
         """Has nothing to give back."""
 
 
-class VideoSource:
-    """Plays a video at its own speed, again and again."""
+class FileSource:
+    """Plays a video at its own speed, or a folder one picture a frame, again and again.
 
-    def __init__(self, path: Path, width: int = 0, height: int = 0) -> None:
-        self._path, self._size = path, (width, height)
-        self._capture = cv2.VideoCapture(str(path))
-        if not self._capture.isOpened() or not self._capture.grab():
-            raise PictureError(f"{path}: not a video that OpenCV can read")
-        self._rate_hz = self._capture.get(cv2.CAP_PROP_FPS) or 30.0
-        self._index = 0  # of the frame that was grabbed last, counted through all rounds
-
-    def read(self, t_s: float) -> CameraFrame:
-        """The video's frame at `t_s`. Raises PictureError where it cannot be decoded."""
-        wanted = int(t_s * self._rate_hz)
-        while self._index < wanted:
-            self._grab()
-        decoded, bgr_HW3 = self._capture.retrieve()
-        if not decoded:
-            raise PictureError(f"{self._path}: frame {self._index} cannot be decoded")
-        return CameraFrame(_resized(cv2.cvtColor(bgr_HW3, cv2.COLOR_BGR2RGB), self._size))
-
-    def close(self) -> None:
-        """Gives back the capture."""
-        self._capture.release()
-
-    def _grab(self) -> None:
-        if not self._capture.grab():
-            # The end. Opening it again works where seeking does not.
-            self._capture.release()
-            self._capture = cv2.VideoCapture(str(self._path))
-            if not self._capture.grab():
-                raise PictureError(f"{self._path}: cannot be read a second time")
-        self._index += 1
-
-
-class FolderSource:
-    """The images of a folder in the order of the numbers in their names, one a frame, again and
-    again.
+    A picture that cannot be read is named once, and the one before it is shown in its place.
     """
 
-    def __init__(self, folder: Path, width: int = 0, height: int = 0) -> None:
-        # Brings Pillow, which no other source needs: a tenth of the time of a start.
-        from virst_model import frames
-
-        self._size = width, height
-        self._read_image = frames.read_image
-        self._paths = _images(folder)
-        self._next = 0
+    def __init__(self, frames: Frames, width: int = 0, height: int = 0) -> None:
+        """Raises FileError where no picture can be read."""
+        self._frames, self._size = frames, (width, height)
+        # A folder has no speed of its own.
+        self._rate_hz = frames.rate_hz if isinstance(frames, VideoFile) else None
+        self._shown_HW3 = first_image(frames)
+        self._damaged: set[int] = set()
+        self._reads = 0
+        self._count = -1  # the current frame's number, counted through all rounds
+        self._round = iter(frames)
+        self._frame = self._advance()
 
     def read(self, t_s: float) -> CameraFrame:
-        """The next image. Raises virst_model.frames.FileError where it cannot be read."""
-        path = self._paths[self._next % len(self._paths)]
-        self._next += 1
-        return CameraFrame(_resized(self._read_image(path), self._size))
+        """The video's frame at `t_s`, or a folder's next. Raises FileError where it is gone."""
+        wanted = self._reads if self._rate_hz is None else int(t_s * self._rate_hz)
+        self._reads += 1
+        while self._count < wanted:
+            self._frame = self._advance()
+        try:
+            self._shown_HW3 = self._frame.read()
+        except FileError as error:
+            if self._frame.index not in self._damaged:
+                self._damaged.add(self._frame.index)
+                _log.warning("%s; the picture before it is shown instead", error)
+        return CameraFrame(_resized(self._shown_HW3, self._size))
 
     def close(self) -> None:
-        """Has nothing to give back."""
+        """Gives back the file."""
+        self._round = iter(())
+
+    def _advance(self) -> Frame:
+        self._count += 1
+        frame = next(self._round, None)
+        if frame is None:
+            # The end. Opening it again works where seeking does not.
+            self._round = iter(self._frames)
+            frame = next(self._round, None)
+        if frame is None:
+            raise FileError(self._frames.path, "cannot be read a second time")
+        return frame
 
 
 class WebcamSource:
@@ -213,24 +209,9 @@ def _resized(frame_HW3: np.ndarray, size: tuple[int, int]) -> np.ndarray:
     return cv2.resize(frame_HW3, size, interpolation=cv2.INTER_AREA)
 
 
-def _images(folder: Path) -> list[Path]:
-    """A folder's images in the order of the numbers in their names; PictureError without any."""
-    from virst_model import frames
-
-    if not folder.is_dir():
-        raise PictureError(f"{folder}: no such folder")
-    images = (path for path in folder.iterdir() if path.suffix.lower() in frames.IMAGE_SUFFIXES)
-    paths = sorted(images, key=frames.natural)
-    if not paths:
-        raise PictureError(f"{folder}: no images ({', '.join(frames.IMAGE_SUFFIXES)})")
-    return paths
-
-
 def _photograph(folder: Path, seed: int, size: tuple[int, int]) -> np.ndarray:
     """The photograph of a seed, its middle, as large as (width, height) takes it."""
-    from virst_model import frames
-
-    image_HW3 = frames.read_image(choose_photograph(folder, seed))
+    image_HW3 = read_image(choose_photograph(folder, seed))
     height, width = image_HW3.shape[:2]
     scale = max(size[0] / width, size[1] / height)
     wide, tall = (max(1, round(length / scale)) for length in size)

@@ -14,7 +14,8 @@ import pytest
 from virst_model.data.own import load_own
 from virst_model.data.record import Record
 from virst_model.errors import FileError
-from virst_model.frames import open_frames, read_image
+from virst_model.frames import open_frames
+from virst_model.image_file import read_image
 
 
 @pytest.fixture

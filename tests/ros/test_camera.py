@@ -17,7 +17,6 @@ from rclpy.qos import qos_profile_sensor_data
 from sensor_msgs.msg import CompressedImage, Image
 from std_msgs.msg import String
 
-from virst_model.errors import FileError
 from virst_model.synthetic.scenes import Scene, demo_scene
 from virst_ros.pictures import PictureError, choose_photograph, open_source
 from virst_ros.qos import LATCHED, TRUTH
@@ -192,7 +191,52 @@ def test_files_that_are_no_pictures_are_named(tmp_path):
     with pytest.raises(PictureError, match="no images"):
         open_source(str(tmp_path))
     (tmp_path / "broken.png").write_bytes(b"not a picture")
-    with pytest.raises(FileError, match=r"broken\.png"):
-        open_source(str(tmp_path)).read(0.0)
-    with pytest.raises(PictureError, match=r"broken\.png"):
-        open_source(str(tmp_path / "broken.png"))
+    for source in (tmp_path, tmp_path / "broken.png"):
+        with pytest.raises(PictureError, match=r"broken\.png") as caught:
+            open_source(str(source))
+        assert "\n" not in str(caught.value)
+
+
+def test_a_damaged_picture_is_named_once_and_the_one_before_it_stays(tmp_path, caplog):
+    for number in (2, 10, 11):
+        cv2.imwrite(str(tmp_path / f"{number}.png"), np.full((8, 8, 3), number, np.uint8))
+    for number in (1, 9):
+        (tmp_path / f"{number}.png").write_bytes(b"not a picture")
+    (tmp_path / "._2.png").write_bytes(b"a Mac's")
+    source = open_source(str(tmp_path))
+
+    shown = [int(source.read(0.0).frame_HW3[0, 0, 0]) for _ in range(10)]
+
+    # Before the first, the first that can be read; then the last of the round before.
+    assert shown == [2, 2, 2, 10, 11, 11, 2, 2, 10, 11]
+    assert [record.getMessage().count("/9.png: cannot be read") for record in caplog.records] in (
+        [0, 1],
+        [1, 0],
+    )
+
+
+def test_a_damaged_frame_of_a_video_keeps_its_place(picture_file):
+    data = bytearray(picture_file.read_bytes())
+    at = data.index(b"movi")
+    for _ in range(4):
+        at = data.index(b"00dc", at + 1)
+    size = int.from_bytes(data[at + 4 : at + 8], "little")
+    data[at + 8 : at + 8 + size] = bytes(size)
+    picture_file.write_bytes(data)
+    source = open_source(str(picture_file))
+
+    greys = [int(source.read(index / 8).frame_HW3.mean()) for index in range(9)]
+    source.close()
+
+    assert np.allclose(greys, [0, 30, 60, 60, 120, 150, 180, 210, 0], atol=4)
+
+
+@pytest.mark.parametrize("fault", [PermissionError(13, "Permission denied"), OSError(5, "EIO")])
+def test_a_folder_that_cannot_be_listed_is_one_line(tmp_path, monkeypatch, fault):
+    def refuse(self):
+        raise fault
+
+    monkeypatch.setattr(Path, "iterdir", refuse)
+    with pytest.raises(PictureError, match=f"{tmp_path}: {fault.strerror}") as caught:
+        open_source(str(tmp_path))
+    assert "\n" not in str(caught.value)

@@ -10,7 +10,7 @@ from tqdm import tqdm
 from virst_model.data.catalogue import CATALOGUE, is_missing, locate
 from virst_model.data.record import LeftOut, Record, reasons
 from virst_model.errors import FileError
-from virst_model.frames import read_image
+from virst_model.image_file import read_image
 
 # Of every split so many pictures are decoded, evenly spread; a mask of every record is.
 LOOKED_AT = 3

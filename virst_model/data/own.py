@@ -15,11 +15,12 @@ import re
 import numpy as np
 
 from virst_model.data.frame_cache import cached_frames
-from virst_model.data.picture import fitting, picture_size
+from virst_model.data.picture import fitting
 from virst_model.data.record import Expression, Record, Records
 from virst_model.data.sentences import OWN_SPLITS, OwnSentence, read_sentences
 from virst_model.errors import FileError
-from virst_model.frames import list_images, natural, read_image
+from virst_model.frames import list_folder, list_images
+from virst_model.image_file import picture_size, read_mask
 
 # All numbers in the name of a frame or mask: cam2_0007.jpg and cam2_000007.png go together.
 _Number = tuple[int, ...]
@@ -81,10 +82,10 @@ def _record(
 
 
 def _read_union(pictures: tuple[Path, ...], masks: list[list[Path]], frame: int) -> np.ndarray:
-    """What is not black in any of the frame's mask files."""
+    """What any of the frame's mask files marks."""
     union = np.zeros(picture_size(pictures[frame]), bool)
     for path in masks[frame]:
-        union |= fitting(read_image(path).any(axis=2), pictures[frame])
+        union |= fitting(read_mask(path), pictures[frame])
     return union
 
 
@@ -93,10 +94,8 @@ def _list_videos(folder: Path) -> dict[str, Path]:
     if not folder.is_dir():
         raise FileError(folder, "no such folder; videos, or folders of their frames, belong there")
     files: dict[str, Path] = {}
-    for path in sorted(folder.iterdir(), key=natural):
+    for path in list_folder(folder):
         name = path.name if path.is_dir() else path.stem
-        if path.name.startswith("."):
-            continue
         if name in files:
             raise FileError(path, f"is called {name} as {files[name].name} is; rename one of them")
         files[name] = path
@@ -135,7 +134,7 @@ def _list_frames(root: Path, name: str, file: Path) -> dict[_Number, Path]:
 def _list_masks(folder: Path, frames: dict[_Number, Path]) -> dict[str, dict[_Number, Path]]:
     """Object -> number of the frame -> mask file; none where there is no folder."""
     objects = {}
-    for path in sorted(folder.iterdir(), key=natural) if folder.is_dir() else ():
+    for path in list_folder(folder) if folder.is_dir() else ():
         if not path.is_dir():
             continue
         masks = _by_number(list_images(path, (".png",)))

@@ -7,7 +7,7 @@ import numpy as np
 
 from virst_model.data.record import Expression, Record
 from virst_model.errors import FileError
-from virst_model.frames import read_image
+from virst_model.image_file import read_image
 
 IMAGE, VIDEO = "image", "video"
 SEGMENTS, LOG_UNIFORM = "segments", "log_uniform"

@@ -13,7 +13,7 @@ import torch
 from virst_model.answer import TRACKING, Query, StepResult
 from virst_model.config import CLIP_FRAMES
 from virst_model.errors import FileError
-from virst_model.frames import Frames, StillImage
+from virst_model.frames import Frame, Frames, StillImage, unreadable
 from virst_model.model.anchors import anchor_candidates
 from virst_model.model.features import Decoded, FrameFeatures, VisualTokens
 from virst_model.model.memory import Memory
@@ -108,7 +108,7 @@ def _look(
         if frames.length >= length:
             break
     if not stands:
-        raise FileError(frames.path, "holds no frame that can be read")
+        raise unreadable(frames)
     last = max(clip_pixels)
     vlm = [stands.get(index, last) for index in sample.vlm]
     view.clips = [
@@ -152,11 +152,13 @@ class Picture:
     Attributes:
         index: its place in the video.
         name: what its mask file is called.
+        time_s: seconds after the first frame.
         image_HW3: uint8 RGB; of frame `source`, another one where this could not be read.
         source: the frame that the pixels are of.
     """
 
     index: int
+    time_s: float
     name: str
     image_HW3: np.ndarray
     source: int
@@ -180,16 +182,20 @@ def pictures(frames: Frames) -> Iterator[Picture]:
             if last is None:
                 waiting.append(frame)
             else:
-                last = Picture(frame.index, frame.name, last.image_HW3, last.source)
+                last = _shown(frame, last.image_HW3, last.source)
                 yield last
             continue
         for early in waiting:
-            yield Picture(early.index, early.name, image_HW3, frame.index)
+            yield _shown(early, image_HW3, frame.index)
         waiting = []
-        last = Picture(frame.index, frame.name, image_HW3, frame.index)
+        last = _shown(frame, image_HW3, frame.index)
         yield last
     if last is None:
-        raise FileError(frames.path, "holds no frame that can be read")
+        raise unreadable(frames)
+
+
+def _shown(frame: Frame, image_HW3: np.ndarray, source: int) -> Picture:
+    return Picture(frame.index, frame.time_s, frame.name, image_HW3, source)
 
 
 @dataclass
@@ -257,7 +263,7 @@ def segment_video(
                 track.decoded = decoded
         for track in tracks:
             track.decoded = track.anchors.get(t, track.decoded)
-        yield picture, compose(t, t / frames.rate_hz, tracks, *picture.image_HW3.shape[:2])
+        yield picture, compose(t, picture.time_s, tracks, *picture.image_HW3.shape[:2])
 
 
 @torch.inference_mode()
