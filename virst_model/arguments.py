@@ -90,5 +90,16 @@ def width_by_height(least: int) -> Callable[[str], tuple[int, int]]:
     return read
 
 
+def sentence(text: str) -> str:
+    """The type of an argument in words. Raises ArgumentTypeError where it holds bytes that are
+    none: no tokenizer takes them."""
+    try:
+        text.encode()
+    except UnicodeEncodeError as error:
+        what = f"character {error.start + 1} of {text[:40]!r}"
+        raise ArgumentTypeError(f"{what} is a byte that is not UTF-8") from None
+    return text
+
+
 THREADS = whole(1, MOST_THREADS)
 SEED = whole(0, MOST_SEED)

@@ -35,19 +35,32 @@ class FileError(InputError):
         super().__init__(path, reason)
 
     def __str__(self) -> str:
-        return f"{self.path}: {self.reason}{self.advice}"
+        return f"{visible(self.path)}: {self.reason}{self.advice}"
 
 
 class UsageError(InputError):
     """An option cannot be followed; `str()` is one line."""
 
 
+def visible(text: object) -> str:
+    """`str(text)` in one line of characters that can be seen, and written anywhere.
+
+    A path's line ends, controls and bytes that are no text come as Python writes them: "\\n".
+    """
+    return "".join(c if c.isprintable() else _escaped(c) for c in str(text))
+
+
+def _escaped(character: str) -> str:
+    return character.encode("unicode_escape").decode("ascii")
+
+
 def fail(error: Exception) -> int:
     """Writes what is wrong as one line on stderr; the exit status."""
     message = str(error)
     if isinstance(error, OSError) and error.filename is not None:
-        message = f"{error.filename}: {error.strerror}"
-    sys.stderr.write(f"error: {' '.join(message.split())}\n")
+        message = f"{visible(error.filename)}: {error.strerror}"
+    line = " ".join(part.strip() for part in message.splitlines())
+    sys.stderr.write(f"error: {visible(line)}\n")
     return BAD_INPUT
 
 

@@ -14,6 +14,7 @@ from safetensors.torch import load_file, save_file
 import torch
 
 from virst_model.errors import FileError
+from virst_model.text_file import read_json
 
 CONFIG_FILE = "config.json"
 WEIGHTS_FILE = "model.safetensors"
@@ -174,13 +175,10 @@ def _replacing(path: Path) -> Iterator[Path]:
 def read_object(path: Path) -> dict[str, Any]:
     """A JSON object; WeightsError where the file is missing, unreadable or something else."""
     try:
-        config = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise WeightsError(path, "no such file") from None
-    except OSError as error:
-        raise WeightsError(path, f"cannot be read ({error.strerror})") from error
-    except ValueError as error:
-        raise WeightsError(path, f"is not JSON ({error})") from error
+        config = read_json(path)
+    except FileError as error:
+        reason = error.reason.replace("No such file or directory", "no such file")
+        raise WeightsError(path, reason) from None
     if not isinstance(config, dict):
         raise WeightsError(path, f"holds a JSON {type(config).__name__}, not an object")
     return config

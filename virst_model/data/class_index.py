@@ -14,9 +14,10 @@ import tempfile
 import numpy as np
 from tqdm import tqdm
 
-from virst_model.data.coco import form_of, read_json
+from virst_model.data.coco import form_of
 from virst_model.data.picture import names_in, read_labels
 from virst_model.errors import FileError
+from virst_model.text_file import read_json
 
 Index = dict[str, list[int]]
 

@@ -1,8 +1,7 @@
-"""COCO's annotation form: the JSON file and its segmentations (polygons, run-length codes)."""
+"""COCO's annotation form: segmentations as polygons and run-length codes."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-import json
 from pathlib import Path
 
 import numpy as np
@@ -16,17 +15,6 @@ Segmentation = list | dict
 
 # A polygon of two corners has no area; pycocotools takes its four numbers for a box.
 _LEAST_NUMBERS = 6
-
-
-def read_json(path: Path) -> object:
-    """What a JSON file holds. Raises FileError where it is not there or damaged."""
-    try:
-        with path.open(encoding="utf-8") as file:
-            return json.load(file)
-    except OSError as error:
-        raise FileError(path, error.strerror or str(error)) from None
-    except ValueError as error:
-        raise FileError(path, f"is not JSON ({error}); get the file again") from None
 
 
 @contextmanager

@@ -7,9 +7,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from virst_model.data.coco import form_of, read_json
+from virst_model.data.coco import form_of
 from virst_model.data.names import contained
 from virst_model.frames import natural
+from virst_model.text_file import read_json
 
 
 @dataclass(frozen=True)

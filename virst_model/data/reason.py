@@ -8,19 +8,20 @@ them in training (docs/datasets.md).
 """
 
 from functools import partial
-import json
 from pathlib import Path
 
 import cv2
 import numpy as np
 
 from virst_model.data.coco import form_of, near
-from virst_model.data.picture import names_in, picture_size
+from virst_model.data.picture import names_in
 from virst_model.data.record import Expression, Record, Records
 from virst_model.errors import FileError
+from virst_model.image_file import picture_size
+from virst_model.text_file import read_json
 
-# The files were written on several machines.
-ENCODINGS = ("utf-8", "cp1252")
+# The files were written on several machines; of those that are not UTF-8 the encoding.
+OTHERWISE = "cp1252"
 # Values of `read_regions`; 0 is background.
 TARGET, IGNORED = 1, 255
 
@@ -87,25 +88,13 @@ def _record(picture: Path, annotation: Path) -> Record:
 
 def _read(annotation: Path) -> dict:
     """`text` (strings), `is_sentence`, and `shapes` without the flags."""
-    try:
-        data = annotation.read_bytes()
-    except OSError as error:
-        raise FileError(annotation, error.strerror or str(error)) from None
     with form_of(annotation):
-        content = json.loads(_decode(data))
+        content = read_json(annotation, OTHERWISE)
         return {
             "text": [text.strip() for text in content["text"]],
             "is_sentence": bool(content["is_sentence"]),
             "shapes": [s for s in content["shapes"] if s["label"].lower() != "flag"],
         }
-
-
-def _decode(data: bytes) -> str:
-    """Raises UnicodeDecodeError (a ValueError) where no encoding fits."""
-    try:
-        return data.decode(ENCODINGS[0])
-    except UnicodeDecodeError:
-        return data.decode(ENCODINGS[1])
 
 
 def _draw(shape: dict, size: tuple[int, int]) -> np.ndarray:

@@ -12,11 +12,12 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from virst_model.data.coco import Segmentation, form_of, is_empty, read_json, read_union
+from virst_model.data.coco import Segmentation, form_of, is_empty, read_union
 from virst_model.data.pickles import load_plain
 from virst_model.data.picture import names_in
 from virst_model.data.record import Expression, MaskReader, Record, Records
 from virst_model.errors import FileError
+from virst_model.text_file import read_json
 
 # Who split the data set is part of the file's name.
 REFS = {"refcoco": "refs(unc).p", "refcoco+": "refs(unc).p", "refcocog": "refs(umd).p"}

@@ -21,10 +21,11 @@ import re
 import numpy as np
 
 from virst_model.data.class_index import index_classes
-from virst_model.data.coco import Segmentation, form_of, is_empty, read_json, read_union
+from virst_model.data.coco import Segmentation, form_of, is_empty, read_union
 from virst_model.data.picture import fitting, names_in, read_labels
 from virst_model.data.record import Expression, Record, Records
 from virst_model.errors import FileError
+from virst_model.text_file import read_json, read_text
 
 # Of a name in PACO: "car_(automobile)", "mouse_(computer_equipment):left_button".
 _MEANT_SENSE = re.compile(r"_?\([^)]*\)")
@@ -101,10 +102,10 @@ def wording(category: str) -> str:
 def _read_names(path: Path, line: str) -> dict[int, str]:
     """Number -> name, of the lines that match the pattern `line`."""
     try:
-        text = path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        reason = getattr(error, "strerror", None) or "is no text"
-        raise FileError(path, f"{reason}; the names of the classes are in it") from None
+        text = read_text(path)
+    except FileError as error:
+        reason = f"{error.reason}; the names of the classes are in it"
+        raise FileError(path, reason) from None
     matches = [re.fullmatch(line, entry.rstrip()) for entry in text.splitlines()]
     names = {int(match[1]): match[2].strip() for match in matches if match}
     if not names:

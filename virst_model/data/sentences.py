@@ -3,10 +3,11 @@
 from collections.abc import Iterator
 import csv
 from dataclasses import dataclass
+import io
 from pathlib import Path
 
-from virst_model.data.coco import read_json
 from virst_model.errors import FileError
+from virst_model.text_file import read_json, read_text
 
 TABLE_FILES = ("sentences.csv", "sentences.json")
 OWN_SPLITS = ("train", "valid")
@@ -52,29 +53,24 @@ def read_sentences(root: Path) -> tuple[Path, list[OwnSentence]]:
 def _csv_rows(path: Path) -> Iterator[tuple[str, dict]]:
     """Rows by column. What spreadsheets write is understood: a mark at the start, ; or tabs,
     empty rows."""
+    text = read_text(path)
+    between = max(",;\t", key=text.partition("\n")[0].count)
     last = 1
     try:
-        with path.open(encoding="utf-8-sig", newline="") as file:
-            between = max(",;\t", key=file.readline().count)
-            file.seek(0)
-            reader = csv.reader(file, delimiter=between, strict=True)
-            columns = [name.strip() for name in next(reader, [])]
-            _check_columns(path, "line 1", columns)
-            for cells in reader:
-                last = reader.line_num
-                if not "".join(cells).strip():
-                    continue
-                if len(cells) != len(columns):
-                    reason = f"line {last}: has {len(cells)} cells, must have {len(columns)}"
-                    remedy = f'put a sentence with "{between}" in it between double quotes'
-                    raise FileError(path, f"{reason}; {remedy}")
-                row = dict(zip(columns, cells))
-                objects = [name.strip() for name in row["objects"].split(_BETWEEN)]
-                yield f"line {last}", row | {"objects": [name for name in objects if name]}
-    except OSError as error:
-        raise FileError(path, error.strerror or str(error)) from None
-    except UnicodeDecodeError:
-        raise FileError(path, "is not UTF-8; save it as CSV with UTF-8") from None
+        reader = csv.reader(io.StringIO(text, newline=""), delimiter=between, strict=True)
+        columns = [name.strip() for name in next(reader, [])]
+        _check_columns(path, "line 1", columns)
+        for cells in reader:
+            last = reader.line_num
+            if not "".join(cells).strip():
+                continue
+            if len(cells) != len(columns):
+                reason = f"line {last}: has {len(cells)} cells, must have {len(columns)}"
+                remedy = f'put a sentence with "{between}" in it between double quotes'
+                raise FileError(path, f"{reason}; {remedy}")
+            row = dict(zip(columns, cells))
+            objects = [name.strip() for name in row["objects"].split(_BETWEEN)]
+            yield f"line {last}", row | {"objects": [name for name in objects if name]}
     except csv.Error as error:
         reason = f"after line {last}: {error}; is there a double quote that is not closed?"
         raise FileError(path, reason) from None

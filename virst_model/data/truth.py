@@ -10,12 +10,14 @@ from typing import Protocol
 
 import numpy as np
 
-from virst_model.data.coco import form_of, read_json, read_union
+from virst_model.data.coco import form_of, read_union
 from virst_model.data.meta_expressions import MetaExpression, Video
 from virst_model.data.pickles import load_plain
-from virst_model.data.picture import fitting, names_in, picture_size, read_labels
+from virst_model.data.picture import fitting, names_in, read_labels
 from virst_model.data.record import MaskReader
 from virst_model.errors import FileError
+from virst_model.image_file import picture_size
+from virst_model.text_file import read_json
 
 # A frame's run-length code {size, counts}, or None where the object is absent.
 Code = dict | None

@@ -10,12 +10,13 @@ with the videos' frames as VIRST (arXiv 2603.27060) lays them out:
 from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 
-from virst_model.data.coco import form_of, read_json
+from virst_model.data.coco import form_of
 from virst_model.data.names import contained
 from virst_model.data.picture import names_in
 from virst_model.data.record import Expression, Record, Records
 from virst_model.errors import FileError
-from virst_model.frames import list_images
+from virst_model.frames import is_left_by_people, list_images
+from virst_model.text_file import read_json
 
 QA_SPLITS = ("train",)
 # Captions, which VIRST trains on; the other files hold short answers (oe) and choices (mc).
@@ -39,7 +40,7 @@ def load_video_qa(root: str | Path, split: str) -> Records:
     root = Path(root)
     if split not in QA_SPLITS:
         raise FileError(root, f"has no split {split!r}; it has {', '.join(QA_SPLITS)}")
-    paths = sorted(root.glob(CONVERSATIONS))
+    paths = sorted(path for path in root.glob(CONVERSATIONS) if is_left_by_people(path.name))
     if not paths:
         raise FileError(root, f"holds no conversations ({CONVERSATIONS})")
     return _load(paths, root / "JPEGImages")

@@ -11,7 +11,7 @@ import sys
 
 import torch
 
-from virst_model.arguments import Parser, whole
+from virst_model.arguments import Parser, sentence, whole
 from virst_model.checkpoints.options import add_model_options, load_model, set_up_logging
 from virst_model.errors import UsageError, program
 from virst_model.frames import open_frames
@@ -68,7 +68,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """The program; 2 where the input or an option cannot be used, said in one line."""
     parser = Parser(prog="virst ask", description=__doc__)
     parser.add_argument("video", type=Path, help="a video file, a folder of images or an image")
-    parser.add_argument("--question", required=True, help="about the video, in words")
+    parser.add_argument(
+        "--question", type=sentence, required=True, help="about the video, in words"
+    )
     parser.add_argument("--max-new-tokens", type=whole(1), default=MAX_NEW_TOKENS, help="at most")
     add_model_options(parser)
     options = parser.parse_args(arguments)
