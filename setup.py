@@ -24,7 +24,7 @@ MODEL = [
     "hydra-core>=1.3.2",
     "iopath>=0.1.10",
 ]
-# Videos that browsers and phones play (virst_model/video_writer.py); without it OpenCV writes them.
+# Videos that browsers and phones play; without it OpenCV writes them, slowly.
 VIDEO = ["av>=13.0"]
 # Training, data sets and evaluation.
 TRAIN = [

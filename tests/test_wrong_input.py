@@ -75,12 +75,17 @@ OF_EVERY_VIDEO = [
 ROWS = {
     "ask": [
         ("--question=", "--question: a question without words"),
+        ("--question=\udcff?", "argument --question: character 1 of '\\udcff?' is a byte that is"),
         ("--max-new-tokens 0", "argument --max-new-tokens: 0 must be at least 1"),
         ("--max-new-tokens 99999", "exceed the language model's"),
         *OF_EVERY_MODEL,
     ],
     "segment": [
         ("--query=", "--query: a query without words"),
+        (
+            "--query=caf\udce9",
+            "argument --query: character 4 of 'caf\\udce9' is a byte that is not",
+        ),
         ("--out {tmp}/text.mp4", "text.mp4/it: cannot be made"),
         ("--out {tmp}/text.mp4/deeper", "cannot be made (Not a directory)"),
         *OF_EVERY_MODEL,

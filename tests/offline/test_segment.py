@@ -3,6 +3,7 @@
 from argparse import ArgumentParser
 import os
 from pathlib import Path
+import shutil
 import subprocess
 import sys
 
@@ -17,8 +18,11 @@ import torch
 
 from virst_model.answer import TRACKING, QueryResult, StepResult
 from virst_model.checkpoints.options import load_model
+from virst_model.errors import FileError
+from virst_model.frames import open_frames
 from virst_model.offline import segment
 from virst_model.overlay import draw_overlay
+from virst_model.video_writer import VideoWriter
 
 ROOT = Path(__file__).resolve().parents[2]
 FRAMES = noise_frames(10)
@@ -49,7 +53,7 @@ def run(weights, tmp_path):
 
     def run(*arguments):
         fixed = ["--model", str(weights), "--device", "cpu", "--out", str(tmp_path / "out")]
-        return segment.main([*map(str, arguments), *fixed])
+        return segment.main([*fixed, *map(str, arguments)])  # the last of two options wins
 
     return run
 
@@ -120,6 +124,72 @@ def test_the_overlay_tints_the_mask_and_nothing_else():
     assert changed[60:100, 40:80].all()
     changed[58:102, 38:82] = False  # the outline is two pixels wide
     assert not changed[20:].any()  # above is the caption
+
+
+@pytest.mark.parametrize("size", [(1, 1), (3, 2), (1, 40), (40, 1)])
+def test_a_picture_of_some_pixels_is_drawn_on(size):
+    image = np.full((*size, 3), 100, np.uint8)
+    mask = np.ones(size, bool)
+    answer = QueryResult(1, 1, "it", TRACKING, 0.9, 0.9, mask, (0, 0, *size[::-1]), mask.size)
+    result = StepResult(0, 0.0, (answer,), mask.view(np.uint8) * 255, mask.view(np.uint8))
+    assert draw_overlay(image, result).shape == image.shape
+
+
+def test_a_slow_motion_video_has_all_its_masks_and_an_overlay(run, tmp_path):
+    """119.957 frames a second: MPEG-4 of OpenCV has no such time base."""
+    writer = VideoWriter(tmp_path / "slow.mp4", 119.957)
+    for image in FRAMES:
+        writer.write(image)
+    writer.close()
+
+    assert run(tmp_path / "slow.mp4", "--query", "it", "--overlay") == 0
+
+    assert len(files(tmp_path / "out" / "it")) == 10
+    frames = list(open_frames(tmp_path / "out" / "overlay.mp4"))
+    assert len(frames) == 10 and frames[-1].time_s == pytest.approx(9 / 119.957, abs=1e-3)
+
+
+def test_an_overlay_has_the_times_of_its_video(run, tmp_path):
+    pytest.importorskip("av", reason="needs the extra video")
+    times_s = [0.0, 0.1, 0.2, 1.5, 1.6, 1.61, 2.0, 4.0, 4.1, 4.2]
+    writer = VideoWriter(tmp_path / "phone.mp4", 10.0)
+    for image, time_s in zip(FRAMES, times_s, strict=True):
+        writer.write(image, time_s)
+    writer.close()
+
+    assert run(tmp_path / "phone.mp4", "--query", "it", "--overlay") == 0
+
+    frames = list(open_frames(tmp_path / "out" / "overlay.mp4"))
+    assert [frame.time_s for frame in frames] == pytest.approx(times_s, abs=1e-3)
+
+
+@pytest.mark.parametrize("at", ["open", "write", "close"])
+def test_an_overlay_that_fails_costs_no_mask(run, video, tmp_path, monkeypatch, caplog, at):
+    def fail(self, *arguments):
+        raise FileError(tmp_path / "out" / "overlay.mp4", f"cannot be written ({at})")
+
+    if at == "open":
+        (tmp_path / "out" / "overlay.mp4").mkdir(parents=True)
+    else:
+        monkeypatch.setattr(VideoWriter, at, fail)
+
+    assert run(video, "--query", "it", "--overlay") == 0
+
+    assert len(files(tmp_path / "out" / "it")) == 10
+    (record,) = caplog.records
+    assert "overlay.mp4: cannot be written (" in record.getMessage()
+
+
+def test_names_with_blanks_and_lines_in_them_are_names(run, video, tmp_path, capsys):
+    place = tmp_path / "a  folder\nof mine"
+    place.mkdir()
+    shutil.copy(video, place / "50% of:it.mp4")
+    out = str(tmp_path / "out\nof it")
+
+    assert run(place / "50% of:it.mp4", "--query", "it", "--overlay", "--out", out) == 0
+
+    assert len(files(Path(out) / "it")) == 10
+    assert capsys.readouterr().out == f"{tmp_path}/out\\nof it/it\n"
 
 
 def test_a_corrupt_frame_is_a_warning_that_names_it(run, tmp_path, caplog):
