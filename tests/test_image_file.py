@@ -194,7 +194,7 @@ def test_whatever_is_damaged_a_picture_is_read_or_refused_in_one_line(tmp_path):
     path = tmp_path / "a.png"
     refused = 0
     for data in files_of_all_kinds():
-        for _ in range(60):
+        for _ in range(20):
             damaged = np.frombuffer(data, np.uint8).copy()
             places = draw.integers(0, len(damaged), draw.integers(1, 6))
             damaged[places] = draw.integers(0, 256, len(places))

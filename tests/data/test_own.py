@@ -198,6 +198,19 @@ def test_a_table_in_another_encoding_is_an_error(own):
     refused(own, r"sentences\.csv: is not UTF-8")
 
 
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16"])
+@pytest.mark.parametrize("name", ["sentences.csv", "sentences.json"])
+def test_a_table_may_begin_with_a_mark(own, name, encoding):
+    """Windows programs write one."""
+    text = "video;sentence;objects\nkitchen;the café’s cup;cup"
+    if name == "sentences.json":
+        row = {"video": "kitchen", "sentence": "the café’s cup", "objects": ["cup"]}
+        text = json.dumps([row], ensure_ascii=False)
+    (own / "sentences.csv").unlink()
+    (own / name).write_text(text, encoding=encoding)
+    assert [e.text for e in kitchen(own).expressions] == ["the café’s cup"]
+
+
 def test_one_table_is_needed(own):
     (own / "sentences.json").write_text("[]")
     refused(own, r"has both sentences\.csv and sentences\.json")
@@ -231,6 +244,14 @@ def test_a_mask_that_is_named_as_no_frame_is_an_error(own, name, reason):
     folder = own / "masks/kitchen/cup"
     shutil.copy(folder / "00002.png", folder / name)
     refused(own, rf"masks/kitchen/cup/\w+\.png: .*{reason}")
+
+
+def test_a_mask_may_be_a_cut_out(own):
+    path = own / "masks/kitchen/cup/00002.png"
+    inside = np.array(Image.open(path)).astype(bool)
+    pixels = np.dstack([np.full((*inside.shape, 3), 200), 255 * inside]).astype(np.uint8)
+    Image.fromarray(pixels).save(path)
+    np.testing.assert_array_equal(kitchen(own).expressions[0].mask(1), inside)
 
 
 def test_a_mask_of_another_size_is_an_error_when_it_is_read(own):

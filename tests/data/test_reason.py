@@ -77,6 +77,19 @@ def test_a_damaged_annotation_is_counted(folder, content):
     assert texts(records) == ["the café’s sign"]
 
 
+def test_an_annotation_may_begin_with_a_mark(folder):
+    path = folder / "train/1.json"
+    path.write_text(path.read_text(encoding="utf-8"), encoding="utf-8-sig")
+    assert len(load_reason_seg(folder, "train").records[0].expressions) == 2
+
+
+def test_what_a_mac_leaves_beside_pictures_is_not_counted(folder):
+    for name in ("._1.jpg", "._1.json", ".DS_Store"):
+        (folder / "train" / name).write_bytes(b"\x00\x05\x16\x07")
+    records = load_reason_seg(folder, "train")
+    assert len(records.records) == 2 and not records.skipped
+
+
 def test_a_split_that_is_not_there_is_named(folder):
     with pytest.raises(FileError, match="ReasonSeg/val: No such file"):
         load_reason_seg(folder, "val")

@@ -80,6 +80,17 @@ def test_a_video_is_a_record_with_its_frames_and_sentences(mevis):
     assert (found.expressions, not found.skipped) == (4, True)
 
 
+@pytest.mark.parametrize("name", ["meta_expressions.json", "mask_dict.json"])
+def test_a_file_may_begin_with_a_mark(mevis, name):
+    path = mevis / "train" / name
+    before = load_mevis(mevis, "train")
+    path.write_text(path.read_text(encoding="utf-8"), encoding="utf-8-sig")
+
+    after = load_mevis(mevis, "train")
+
+    assert after.expressions == before.expressions and after.skipped == before.skipped
+
+
 def test_a_sentence_about_two_objects_means_both_of_them(mevis):
     masks = masks_of(load_mevis(mevis, "train").records[0])["0"]
     assert_boxes(masks[:5], 1, 2)
