@@ -180,6 +180,20 @@ def test_an_overlay_that_fails_costs_no_mask(run, video, tmp_path, monkeypatch, 
     assert "overlay.mp4: cannot be written (" in record.getMessage()
 
 
+def test_an_overlay_that_fills_the_disk_is_taken_away(run, video, tmp_path, caplog):
+    pytest.importorskip("av", reason="needs the extra video")
+    if not Path("/dev/full").exists():
+        pytest.skip("needs /dev/full")
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "overlay.mp4").symlink_to("/dev/full")
+
+    assert run(video, "--query", "it", "--overlay") == 0
+
+    assert files(tmp_path / "out") == [f"it/{i:05d}.png" for i in range(10)]
+    (record,) = caplog.records
+    assert "overlay.mp4: cannot be written (No space left" in record.getMessage()
+
+
 def test_names_with_blanks_and_lines_in_them_are_names(run, video, tmp_path, capsys):
     place = tmp_path / "a  folder\nof mine"
     place.mkdir()

@@ -6,6 +6,7 @@ the video with the masks drawn on it.
 """
 
 from collections.abc import Iterable, Sequence
+import contextlib
 import logging
 from pathlib import Path
 import re
@@ -52,8 +53,8 @@ def folder_names(texts: Sequence[str]) -> list[str]:
 class Overlay:
     """The frames with their masks as one file: OUT/overlay.mp4, for one frame OUT/overlay.png.
 
-    It is there to be looked at: where it cannot be written, a warning says so, and no mask is
-    lost.
+    It is there to be looked at: where it cannot be written, there is none and a warning says so,
+    but no mask is lost.
     """
 
     def __init__(self, folder: Path, frames: int, rate_hz: float) -> None:
@@ -84,6 +85,8 @@ class Overlay:
 
     def _give_up(self, error: FileError) -> None:
         self._failed = True
+        with contextlib.suppress(OSError):  # half a film is none
+            self.path.unlink()
         _log.warning("%s; the masks are written without it", error)
 
 
