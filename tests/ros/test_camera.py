@@ -177,7 +177,7 @@ def test_seeds_take_turns_through_the_photographs(photographs):
         (("nowhere.mp4",), "nowhere.mp4"),
         (("scene", "holiday"), "holiday"),
         (("scene", "demo", 0, 640, 0), "640"),
-        (("scene", "demo", 0, 0, 0, "/no/photos"), "/no/photos: no such folder"),
+        (("scene", "demo", 0, 0, 0, "/no/photos"), "/no/photos: "),
         (("scene", "demo", 0, 0, 0, str(Path(__file__).parent)), "no images"),
         (("video.mp4", "demo", 0, 0, 0, "photos"), "photos: belong to a scene, not to video"),
     ],

@@ -113,7 +113,7 @@ def test_demo_before_a_photograph_knows_the_truth(start_process, random_weights,
     ("arguments", "said"),
     [
         (["--photographs", "mine"], "--photographs mine: belong to --scene photo"),
-        (["--scene", "photo", "--photographs", "/no/photos"], "/no/photos: no such folder"),
+        (["--scene", "photo", "--photographs", "/no/photos"], "/no/photos: "),
         (["--scene", "photo", "--photographs", str(Path(__file__).parent)], "no images"),
         (["--scene", "photo", "--video", __file__], "has no scene to be photo"),
         (["--scene", "beach"], "invalid choice: 'beach'"),
