@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 from rclpy.node import Node
 from rclpy.qos import QoSCompatibility, qos_check_compatible
 from rclpy.subscription import Subscription
@@ -26,7 +28,7 @@ def silence(node: Node, topic: str, subscription: Subscription | None, silent_s:
     text = ""
     if subscription is not None and silent_s > SILENT_AFTER_S:
         publishers = node.get_publishers_info_by_topic(topic)
-        reason = _misfit(publishers, subscription) if publishers else _elsewhere(node)
+        reason = _misfit(publishers, subscription) if publishers else elsewhere(node, _own(node))
         text = f"no images on {topic} for {silent_s:.0f} s: {reason}"
     over = f"images come on {topic}" if subscription else f"{topic} is not listened to any more"
     return Trouble("silence", text, over)
@@ -50,9 +52,18 @@ def _misfit(publishers: list[TopicEndpointInfo], subscription: Subscription) -> 
     )
 
 
-def _elsewhere(node: Node) -> str:
-    """Which image topics there are, but for the node's own."""
-    own = dict(node.get_publisher_names_and_types_by_node(node.get_name(), node.get_namespace()))
+def _own(node: Node) -> list[str]:
+    """Topics that the node publishes on."""
+    name, namespace = node.get_name(), node.get_namespace()
+    return [topic for topic, _ in node.get_publisher_names_and_types_by_node(name, namespace)]
+
+
+def elsewhere(node: Node, own: Collection[str]) -> str:
+    """That nobody publishes there, and which topics have images, as `node` sees them.
+
+    Args:
+        own: topics that are no cameras'.
+    """
     topics = [
         topic
         for topic, types in node.get_topic_names_and_types()

@@ -6,6 +6,7 @@ import ast
 from dataclasses import fields as fields_of
 import os
 from pathlib import Path
+import re
 import shutil
 import subprocess
 import sys
@@ -28,10 +29,25 @@ from launch.launch_description_sources import PythonLaunchDescriptionSource
 
 source = PythonLaunchDescriptionSource(sys.argv[1])
 arguments = [argument.split(":=", 1) for argument in sys.argv[2:]]
-service = LaunchService()
+service = LaunchService(argv=sys.argv[2:])
 service.include_launch_description(
     LaunchDescription([IncludeLaunchDescription(source, launch_arguments=arguments)])
 )
+sys.exit(service.run())
+"""
+
+# As segment.launch.py in a robot's launch file, after another package's arguments.
+START_AFTER_OTHERS = """
+import sys
+from launch import LaunchDescription, LaunchService
+from launch.actions import DeclareLaunchArgument, IncludeLaunchDescription
+from launch.launch_description_sources import PythonLaunchDescriptionSource
+
+pairs = [argument.split(":=", 1) for argument in sys.argv[2:]]
+theirs = [DeclareLaunchArgument(name, default_value=value) for name, value in pairs]
+ours = IncludeLaunchDescription(PythonLaunchDescriptionSource(sys.argv[1]))
+service = LaunchService()
+service.include_launch_description(LaunchDescription([*theirs, ours]))
 sys.exit(service.run())
 """
 
@@ -177,6 +193,74 @@ def test_segment_launch_starts_the_node_with_its_arguments(launch, ros_node, spi
         for name in ("query", "window_period_s", "alpha", "reground_every")
     }
     assert read == {"query": "7", "window_period_s": 1.0, "alpha": 2, "reground_every": 8}
+    process.stop()
+
+
+@pytest.mark.slow
+def test_arguments_off_their_defaults_are_listed_with_their_source(
+    launch, start_process, ros_node, spin_until
+):
+    typed = launch("segment.launch.py", "autostart:=false", "query:=the red circle")
+    line = "segment: query:='the red circle' (command line), autostart:='false' (command line)"
+    assert spin_until(lambda: line in typed.output), typed.output
+    typed.stop()
+
+    others = ("model:=detector.pt", "namespace:=", "gui:=true")
+    leaked = start_process(
+        "-c", START_AFTER_OTHERS, str(LAUNCH / "segment.launch.py"), "autostart:=false", *others
+    )
+    line = ", ".join(
+        f"{argument} (another launch file)"
+        for argument in ("model:='detector.pt'", "autostart:='false'", "namespace:=''")
+    )
+    assert spin_until(lambda: f"segment: {line}\n" in leaked.output), leaked.output
+    leaked.stop()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "others",
+    [
+        ("model:=detector.pt", "device:=tpu", "namespace:=detector"),
+        ("namespace:=", "autostart:=false", "use_sim_time:=true"),
+    ],
+)
+def test_an_include_as_the_page_shows_it_keeps_other_arguments_out(
+    launch, start_process, ros_node, spin_until, tmp_path, others
+):
+    page = (ROOT / "docs" / "launch.md").read_text(encoding="utf-8")
+    (tmp_path / "robot.launch.py").write_text(re.search("```python\n(.*?)```", page, re.S)[1])
+    arguments = ("camera:=/eye/color", *others)
+    process = start_process(
+        "-c", START_AFTER_OTHERS, str(tmp_path / "robot.launch.py"), *arguments
+    )
+
+    def listens() -> bool:
+        return bool(ros_node.get_subscriptions_info_by_topic("/eye/color"))
+
+    assert spin_until(listens), process.output
+    started = "[virst.segment]: segmenting /eye/color\n"
+    assert spin_until(lambda: started in process.output), process.output
+    read = [
+        parameter_of(ros_node, spin_until, "/virst/segment", name)
+        for name in ("model", "device", "query", "use_sim_time")
+    ]
+    assert read == ["", "auto", "the red circle", False]
+    process.stop()
+
+
+@pytest.mark.slow
+def test_without_a_topic_those_that_have_images_are_listed(launch, ros_node, spin_until):
+    from sensor_msgs.msg import Image
+
+    ros_node.create_publisher(Image, "/cam/image_raw", 1)
+    process = launch("segment.launch.py", "autostart:=false", "namespace:=front")
+    line = (
+        "image:= is not given, so the node listens to /front/image: nobody publishes there. "
+        "Remap image to one of /cam/image_raw\n"
+    )
+
+    assert spin_until(lambda: line in process.output), process.output
     process.stop()
 
 
