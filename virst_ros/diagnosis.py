@@ -93,6 +93,7 @@ def _values(node: Snapshot) -> dict[str, str]:
         "received_frames": str(meter.counted("received")),
         "processed_frames": str(meter.counted("processed")),
         "published_masks": str(meter.counted("masks")),
+        "lost_frames": str(meter.counted("lost_frames")),
         "dropped_frames": str(node.dropped_frames),
         "late_frames": str(meter.counted("late_frames")),
         **{name: str(meter.counted(name)) for name in FAULTS},

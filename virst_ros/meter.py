@@ -25,10 +25,10 @@ class Meter:
         self._moments: dict[str, deque[float]] = {}
         self._remarks: dict[str, str] = {}
 
-    def count(self, name: str, remark: str = "") -> int:
-        """Adds one to a counter and returns it; the last remark is kept with it, as `shown`."""
+    def count(self, name: str, remark: str = "", times: int = 1) -> int:
+        """Adds to a counter and returns it; the last remark is kept with it, as `shown`."""
         with self._lock:
-            self._counts[name] += 1
+            self._counts[name] += times
             self._moments.setdefault(name, deque(maxlen=KEPT)).append(time.monotonic())
             if remark:
                 self._remarks[name] = shown(remark)

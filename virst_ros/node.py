@@ -26,6 +26,7 @@ from virst_interfaces.srv import SetQuery
 from virst_model.answer import Query, StepResult
 from virst_model.errors import InputError
 from virst_ros import convert, diagnosis, memory, troubles
+from virst_ros.arrivals import Arrivals
 from virst_ros.declaration import declare, read
 from virst_ros.ending import PATIENCE_S
 from virst_ros.lifecycle import FAILURE, SUCCESS, UNCONFIGURED, Aside, transition
@@ -97,6 +98,7 @@ class SegmentNode(LifecycleNodeMixin, Node):
         self.failure = ""
         self._configuring_from_s = math.inf
         self.meter = Meter()
+        self._arrivals = Arrivals(self.meter)
         logger = self.get_logger()
         self._notices = Notices(logger.warning, logger.info)
         self._neighbours = Neighbours(self)
@@ -151,7 +153,6 @@ class SegmentNode(LifecycleNodeMixin, Node):
     def on_activate(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Subscribes to the camera."""
         outcome = super().on_activate(state)
-        self.meter.count("activated")
         self._spinner.call(self._subscribe)
         return outcome
 
@@ -212,7 +213,7 @@ class SegmentNode(LifecycleNodeMixin, Node):
     # -- callbacks, on the node's own thread: they fill mailboxes
 
     def _on_image(self, frames: Mailbox[CameraMessage], message: Image | CompressedImage) -> None:
-        self.meter.count("received")
+        self._arrivals.count(convert.stamp_s(message.header))
         frames.put(CameraMessage(message, time.monotonic()))
 
     def _on_set_query(
@@ -243,7 +244,7 @@ class SegmentNode(LifecycleNodeMixin, Node):
         tracker = configured.tracker if configured else None
         session = tracker.stream.session.stats() if tracker else {}
         states = tracker.states if tracker else {}
-        silent_s = min(self.meter.since_s("received"), self.meter.since_s("activated"))
+        silent_s = self._arrivals.silent_s
         configuring_s = time.monotonic() - self._configuring_from_s
         snapshot = diagnosis.Snapshot(
             self.get_fully_qualified_name(),
@@ -261,6 +262,7 @@ class SegmentNode(LifecycleNodeMixin, Node):
                 *self._notices.look(
                     silence(self, self.image_topic, self._subscription, silent_s),
                     troubles.unprepared(configuring_s, self.parameters.grounding_limit_s),
+                    troubles.lossy(self._arrivals.heavy_loss(), silent_s),
                     troubles.overdue(session, self.parameters.grounding_limit_s),
                     troubles.unanswered(states, self.meter.remark("failed_groundings")),
                 ),
@@ -357,6 +359,7 @@ class SegmentNode(LifecycleNodeMixin, Node):
     def _subscribe(self) -> None:
         name, kind = find_images(self, self.parameters.image_transport)
         on_image = functools.partial(self._on_image, self._configured.frames)
+        self._arrivals.begin(self.parameters.reset_after_s)
         self._subscription = self.create_subscription(kind, name, on_image, NEWEST_IMAGE)
         self.get_logger().info(f"segmenting {name}")
 

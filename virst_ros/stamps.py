@@ -4,6 +4,14 @@ from collections import deque
 
 # So long a clock may keep its time while frames come: a bag's or a simulator's ticks slowly.
 STILL_S = 1.0
+# Intervals that the usual period is taken from, and the fewest that tell one.
+KEPT_INTERVALS, LEAST_INTERVALS = 60, 10
+# Of a regular camera most intervals are whole multiples of the period, nearly.
+REGULAR_SHARE, NEARLY = 0.8, 0.2
+# A longer gap is a pause, and no loss.
+PAUSE_S = 5.0
+# Losses are heavy from the one share on, until they fall below the other.
+HEAVY_SHARE, LIGHT_SHARE = 0.1, 0.02
 
 
 class Timeline:
@@ -71,3 +79,68 @@ class Turns:
         again = name in self._last
         self._last.append(name)
         return tuple(sorted(self._last)) if again else None
+
+
+class Gaps:
+    """Sees by their stamps that frames of a regular camera are missing.
+
+    The usual period is the lower quartile of the last intervals, which stays where half of the
+    frames are lost. A camera whose intervals are no multiples of it has no period, and loses
+    nothing that could be told.
+    """
+
+    def __init__(self, reset_after_s: float) -> None:
+        """A stamp so far behind the newest is a new start, as for `Cuts`."""
+        self._reset_after_s = reset_after_s
+        self._newest_s: float | None = None
+        self._missing = 0  # right before the newest; a late one may still come
+        self._heavy = False
+        self._intervals_s: deque[float] = deque(maxlen=KEPT_INTERVALS)
+
+    def lost(self, stamp_s: float) -> int:
+        """How many frames are lost for sure, now that this one has come.
+
+        Those that are missing before it still may come, and are lost once the next has. Called
+        for each frame, in the order of their coming.
+        """
+        newest_s, self._newest_s = self._newest_s, stamp_s
+        interval_s = 0.0 if newest_s is None else stamp_s - newest_s
+        if newest_s is not None and -self._reset_after_s <= interval_s <= 0.0:
+            self._newest_s = newest_s
+            self._missing = max(self._missing - (interval_s < 0), 0)
+            return 0
+        lost, self._missing = self._missing, 0
+        if 0.0 < interval_s <= PAUSE_S:
+            self._intervals_s.append(interval_s)
+            if interval_s > 1.5 * min(self._intervals_s):  # else nothing is, and cheaply told
+                self._missing = self._skipped()[-1]
+        return lost
+
+    @property
+    def share(self) -> float:
+        """Of the last frames that were sent those that are missing, 0..1."""
+        skipped = sum(self._skipped())
+        return skipped / (skipped + len(self._intervals_s)) if skipped else 0.0
+
+    def heavy_share(self) -> float:
+        """The share while losses are heavy, else 0."""
+        share = self.share
+        self._heavy = share >= (LIGHT_SHARE if self._heavy else HEAVY_SHARE)
+        return share if self._heavy else 0.0
+
+    def _skipped(self) -> list[int]:
+        """Of each interval the frames that are missing in it; none without a usual period."""
+        intervals_s = list(self._intervals_s)
+        none = [0] * len(intervals_s)
+        if len(intervals_s) < LEAST_INTERVALS:
+            return none
+        period_s = sorted(intervals_s)[len(intervals_s) // 4]
+        periods = [max(round(interval_s / period_s), 1) for interval_s in intervals_s]
+        period_s = sum(intervals_s) / sum(periods)  # of one, more exactly
+        near = sum(
+            abs(interval_s / period_s - many) <= NEARLY
+            for interval_s, many in zip(intervals_s, periods)
+        )
+        if near < REGULAR_SHARE * len(periods):
+            return none
+        return [many - 1 for many in periods]

@@ -5,6 +5,23 @@ from typing import Any
 
 from virst_model.answer import FAILED
 from virst_ros.notices import Trouble
+from virst_ros.silence import SILENT_AFTER_S
+
+
+def lossy(share: float, silent_s: float) -> Trouble:
+    """Images are lost on their way to the node.
+
+    Args:
+        share: of the last images those that are missing; 0 where it is not worth a word.
+        silent_s: seconds without an image.
+    """
+    text = (
+        f"{share:.0%} of the images are lost before they come here: start the camera with the DDS "
+        "profile config/fastdds.xml, or config/fastdds_large.xml where they have more than 10 MB"
+    )
+    is_flowing = silent_s <= SILENT_AFTER_S  # after that it is silence, and no loss
+    over = "images come without losses again" if is_flowing else "no images come that can be lost"
+    return Trouble("losses", text if share and is_flowing else "", over)
 
 
 def overdue(session: Mapping[str, Any], limit_s: float) -> Trouble:

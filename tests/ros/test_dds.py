@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from pathlib import Path
+import signal
 import sys
+import xml.etree.ElementTree as ET
 
 import pytest
 
@@ -14,7 +17,10 @@ FRAMES = 60
 # On their way at once: fewer than the 5 that best effort keeps, and than fit into shared memory.
 BURST = 3
 HEIGHT, WIDTH = 720, 1280
-PROFILE = str(Path(__file__).resolve().parents[2] / "config" / "fastdds.xml")
+CONFIG = Path(__file__).resolve().parents[2] / "config"
+PROFILE = str(CONFIG / "fastdds.xml")
+# 4K with four channels.
+LARGE_HEIGHT, LARGE_STEP = 2160, 4 * 3840
 
 
 @pytest.mark.parametrize(
@@ -76,7 +82,7 @@ def test_best_effort_720p_images_arrive(start_process, ros_node, spin_until):
         arrivals.publish(UInt32(data=index))
 
     ros_node.create_subscription(Image, "image", on_image, qos_profile_sensor_data)
-    writer = start_process(__file__)
+    writer = start_process(__file__, "write")
 
     assert spin_until(lambda: writer.popen.poll() is not None), "an image was lost"
     assert writer.popen.returncode == 0, writer.output
@@ -84,7 +90,104 @@ def test_best_effort_720p_images_arrive(start_process, ros_node, spin_until):
     assert not damaged
 
 
-def write() -> int:
+def test_the_profile_for_large_images_is_the_other_one_with_more_memory():
+    (small, large) = (ET.parse(CONFIG / f"fastdds{name}.xml") for name in ("", "_large"))
+    sizes = [tree.find(".//{*}segment_size") for tree in (small, large)]
+
+    assert int(sizes[1].text) > 3 * LARGE_HEIGHT * LARGE_STEP
+    sizes[0].text = sizes[1].text
+    assert ET.canonicalize(ET.tostring(small.getroot())) == ET.canonicalize(
+        ET.tostring(large.getroot())
+    )
+
+
+@pytest.mark.parametrize("profile, arrives", [("fastdds.xml", False), ("fastdds_large.xml", True)])
+def test_a_4k_image_waits_for_a_reader_that_is_late_where_the_writer_has_memory_for_it(
+    start_process, ros_node, spin_until, profile, arrives
+):
+    """The reader stands still while the image is written; it has the smaller profile itself."""
+    from std_msgs.msg import String
+
+    written, arrived = [], []
+    orders = ros_node.create_publisher(String, "orders", 100)
+    ros_node.create_subscription(String, "written", lambda m: written.append(m.data), 100)
+    ros_node.create_subscription(String, "arrived", lambda m: arrived.append(m.data), 100)
+    reader = start_process(__file__, "read", env={dds.PROFILE_VARIABLES[0]: PROFILE})
+    start_process(__file__, "obey", env={dds.PROFILE_VARIABLES[0]: str(CONFIG / profile)})
+
+    def passes(name: str) -> bool:
+        def come() -> bool:
+            orders.publish(String(data=name))
+            return name in arrived
+
+        return spin_until(come)
+
+    assert passes("before")
+    reader.popen.send_signal(signal.SIGSTOP)
+    try:
+        orders.publish(String(data="large"))
+        assert spin_until(lambda: "large" in written)
+    finally:
+        reader.popen.send_signal(signal.SIGCONT)
+    assert passes("after")
+    assert ("large" in arrived) == arrives
+
+
+def obey() -> None:
+    """Publishes an image, large where its name is `large`, for each name that it is told."""
+    import rclpy
+    from rclpy.qos import qos_profile_sensor_data
+    from sensor_msgs.msg import Image
+    from std_msgs.msg import String
+
+    with rclpy.init():
+        node = rclpy.create_node("obey")
+        publisher = node.create_publisher(Image, "image", qos_profile_sensor_data)
+        written = node.create_publisher(String, "written", 100)
+        large = Image(height=LARGE_HEIGHT, width=LARGE_STEP // 4, step=LARGE_STEP)
+        large.data.frombytes(bytes(LARGE_HEIGHT * LARGE_STEP))
+
+        def on_order(order: String) -> None:
+            message = large if order.data == "large" else Image()
+            message.header.frame_id = order.data
+            publisher.publish(message)
+            written.publish(order)
+
+        node.create_subscription(String, "orders", on_order, 100)
+        _spin(node)
+
+
+def read() -> None:
+    """Tells the name of each image that arrives whole."""
+    import rclpy
+    from rclpy.qos import QoSProfile, ReliabilityPolicy
+    from sensor_msgs.msg import Image
+    from std_msgs.msg import String
+
+    with rclpy.init():
+        node = rclpy.create_node("read")
+        arrived = node.create_publisher(String, "arrived", 100)
+
+        def on_image(message: Image) -> None:
+            if len(message.data) == message.height * message.step:
+                arrived.publish(String(data=message.header.frame_id))
+
+        # None is replaced by later ones before it is taken.
+        quality = QoSProfile(depth=1000, reliability=ReliabilityPolicy.BEST_EFFORT)
+        node.create_subscription(Image, "image", on_image, quality)
+        _spin(node)
+
+
+def _spin(node) -> None:
+    """Until SIGINT."""
+    import rclpy
+    from rclpy.executors import ExternalShutdownException
+
+    with contextlib.suppress(KeyboardInterrupt, ExternalShutdownException):
+        rclpy.spin(node)
+
+
+def write() -> None:
     """Publishes FRAMES images in bursts, each once all of the burst before have arrived."""
     import rclpy
     from rclpy.qos import qos_profile_sensor_data
@@ -113,8 +216,7 @@ def write() -> int:
                 publish(index)
             while not arrived.issuperset(burst):
                 rclpy.spin_once(node, timeout_sec=0.5)
-    return 0
 
 
 if __name__ == "__main__":
-    sys.exit(write())
+    {"write": write, "obey": obey, "read": read}[sys.argv[1]]()

@@ -290,6 +290,23 @@ def test_silence_speaks_once_and_says_why_until_images_come(start_scripted, robo
     assert process.output.count("no images on /virst/image") == 1
 
 
+def test_images_that_are_lost_before_they_come_are_counted_and_told(start_scripted, robot):
+    process = start_scripted("-p", "query:=red")
+    for frame in [*range(12), *range(13, 33, 2)]:  # each is answered: these and no others came
+        robot.answer_to(image(red_square(), 1.0 + frame / 10))
+
+    assert robot.counts("lost_frames", 9)  # nine gaps lie before the newest frame
+    assert robot.counted("received_frames") >= 22
+    warned = "% of the images are lost before they come here: start the camera with the DDS"
+    assert robot.spin_until(lambda: warned in robot.message)
+    assert robot.level == b"\x01"
+    # The camera stands still: what was lost before says nothing of now.
+    assert robot.spin_until(lambda: warned not in robot.message)
+    assert robot.spin_until(lambda: "no images come that can be lost" in process.output)
+    assert process.output.count(warned) == 1
+    assert robot.counted("lost_frames") == 9
+
+
 def test_overlay_is_drawn_for_those_who_listen(start_scripted, robot, ros_node):
     start_scripted("-p", "query:=red")
     robot.answer_to(image(red_square(), 1.0))
