@@ -1,4 +1,4 @@
-"""What libjpeg and libpng write to stderr about a damaged picture: kept out of the log.
+"""What libjpeg, libpng and Pillow say on stderr about a damaged picture: kept out of the log.
 
 OpenCV has no switch for it. The pictures that cannot be read are counted and named by the node.
 """
@@ -12,6 +12,10 @@ import os
 import re
 import tempfile
 import threading
+import warnings
+
+# A warning for each damaged header, with its numbers; Python remembers them all.
+warnings.filterwarnings("ignore", module=r"PIL\.")
 
 STDERR = 2
 # Warnings of libjpeg's jerror.h that reading can bring, libpng's, and OpenCV's own log.

@@ -103,6 +103,12 @@ for suffix in (".jpg", ".png"):
             image_to_array(CompressedImage(format=suffix[1:], data=damaged), backend)
         except ImageError:
             pass
+tiff = cv2.imencode(".tiff", noise_HW3)[1].tobytes()
+for end in range(len(tiff) - 300, len(tiff)):  # within its header, which is at its end
+    try:
+        image_to_array(CompressedImage(format="tiff", data=tiff[:end]), backend)
+    except ImageError:
+        pass
 talker.join()
 cv2.imdecode(np.frombuffer(damaged, np.uint8), cv2.IMREAD_COLOR)  # as it were without us
 """
