@@ -70,7 +70,20 @@ def reach(robot: Robot, process, script: str, tmp_path: Path) -> None:
         assert robot.spin_until((tmp_path / "held").exists)
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+@pytest.mark.parametrize(
+    "number",
+    [
+        signal.SIGINT,
+        signal.SIGTERM,
+        pytest.param(
+            signal.SIGHUP,
+            marks=pytest.mark.skipif(
+                signal.getsignal(signal.SIGHUP) == signal.SIG_IGN,
+                reason="under nohup, which the node obeys",
+            ),
+        ),
+    ],
+)
 @pytest.mark.parametrize("script", ["quick", "late", "held", "deaf"])
 def test_a_signal_ends_it_whatever_the_model_is_at(
     start, robot, segments, tmp_path, script, number
