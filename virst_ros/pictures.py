@@ -5,16 +5,19 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 import logging
 from pathlib import Path
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import cv2
 import numpy as np
 
 from virst_model.errors import FileError, InputError
-from virst_model.frames import Frame, Frames, VideoFile, first_image, list_images, open_frames
-from virst_model.image_file import read_image
 from virst_model.synthetic.camera import Picture
 from virst_model.synthetic.scenes import Scene, demo_scene, make_scene
+
+# What reads files brings Pillow, which a scene does not need: a tenth of the time of a start. So
+# it is imported where a file is read.
+if TYPE_CHECKING:
+    from virst_model.frames import Frame, Frames
 
 SCENE_SIZE = 640, 480
 
@@ -84,6 +87,8 @@ def open_source(
         raise PictureError(f"photographs {photographs}: belong to a scene, not to {source}")
     if source.isdecimal():
         return WebcamSource(int(source), width, height)
+    from virst_model.frames import open_frames
+
     try:
         return FileSource(open_frames(source), width, height)
     except FileError as error:
@@ -96,6 +101,8 @@ def choose_photograph(folder: Path, seed: int) -> Path:
 
     Raises PictureError where there is none.
     """
+    from virst_model.frames import list_images
+
     try:
         paths = list_images(folder)
     except FileError as error:
@@ -136,6 +143,8 @@ class FileSource:
 
     def __init__(self, frames: Frames, width: int = 0, height: int = 0) -> None:
         """Raises FileError where no picture can be read."""
+        from virst_model.frames import VideoFile, first_image
+
         self._frames, self._size = frames, (width, height)
         # A folder has no speed of its own.
         self._rate_hz = frames.rate_hz if isinstance(frames, VideoFile) else None
@@ -211,6 +220,8 @@ def _resized(frame_HW3: np.ndarray, size: tuple[int, int]) -> np.ndarray:
 
 def _photograph(folder: Path, seed: int, size: tuple[int, int]) -> np.ndarray:
     """The photograph of a seed, its middle, as large as (width, height) takes it."""
+    from virst_model.image_file import read_image
+
     image_HW3 = read_image(choose_photograph(folder, seed))
     height, width = image_HW3.shape[:2]
     scale = max(size[0] / width, size[1] / height)
