@@ -45,7 +45,7 @@ FLOORS = (
 )
 # What virst_ros may import: rooms without a torch of their own, and what stands in a stream.
 OF_ROS = (
-    *("answer", "compressed", "encodings", "errors", "frames", "image_file"),
+    *("answer", "arguments", "compressed", "encodings", "errors", "frames", "image_file"),
     *("overlay", "synthetic", "stream", "video_writer"),
 )
 # Nothing outside of them imports them.

@@ -22,7 +22,7 @@ from rclpy.service import Service
 from rclpy.subscription import Subscription
 from sensor_msgs.msg import CompressedImage, Image
 
-from virst_interfaces.srv import SetQuery
+from virst_interfaces.srv import RemoveQuery, SetQuery
 from virst_model.answer import Query, StepResult
 from virst_model.errors import InputError
 from virst_ros import convert, diagnosis, memory, troubles
@@ -58,13 +58,13 @@ class Configured:
         frames: camera messages for the tracker; the newest wins.
         worker: the tracker's thread, set up.
         publishers: of what the session answers.
-        service: set_query.
+        services: set_query and remove_query.
     """
 
     frames: Mailbox[CameraMessage]
     worker: Worker[CameraMessage]
     publishers: Publishers
-    service: Service
+    services: tuple[Service, ...]
 
     @property
     def tracker(self) -> Tracker:
@@ -227,9 +227,22 @@ class SegmentNode(LifecycleNodeMixin, Node):
         response.query_id = verdict.query_id
         return response
 
+    def _on_remove_query(
+        self, request: RemoveQuery.Request, response: RemoveQuery.Response
+    ) -> RemoveQuery.Response:
+        verdict = self.book.remove(request.id)
+        self.get_logger().info(f"query {request.id}: {verdict.message}")
+        response.success, response.message = verdict.success, verdict.message
+        return response
+
     def _on_set_parameters(self, changed: list[Parameter]) -> SetParametersResult:
-        """Refuses what would do nothing: `configure` has read its parameters already."""
-        ours = [p.name for p in changed if hasattr(self.parameters, p.name)]
+        """Takes a query as `set_query` does; refuses what would do nothing after `configure`."""
+        ours = {p.name: p.value for p in changed if hasattr(self.parameters, p.name)}
+        query = ours.get("query")
+        if self._configured is not None and len(ours) == 1 and isinstance(query, str):
+            verdict = self.book.submit(query, append=False)
+            self.get_logger().info(f"query {verdict.query_id}: {shown(verdict.message)}")
+            return SetParametersResult(successful=verdict.success, reason=verdict.message)
         if ours and self.state != UNCONFIGURED:
             reason = f"{', '.join(ours)}: read at configure; clean up first"
             return SetParametersResult(successful=False, reason=reason)
@@ -373,10 +386,14 @@ class SegmentNode(LifecycleNodeMixin, Node):
     def _open_outlets(
         self, frames: Mailbox[CameraMessage], worker: Worker[CameraMessage]
     ) -> Configured:
-        service = self.create_service(SetQuery, "set_query", self._on_set_query)
-        return Configured(frames, worker, Publishers(self, self.parameters.overlay), service)
+        services = (
+            self.create_service(SetQuery, "set_query", self._on_set_query),
+            self.create_service(RemoveQuery, "remove_query", self._on_remove_query),
+        )
+        return Configured(frames, worker, Publishers(self, self.parameters.overlay), services)
 
     def _close_outlets(self) -> None:
-        self.destroy_service(self._configured.service)
+        for service in self._configured.services:
+            self.destroy_service(service)
         self._configured.publishers.destroy()
         self._configured = None

@@ -98,7 +98,7 @@ class Parameters:
         "An image that has, or says that it has, more pixels is refused and not decoded.",
         within=(1, 2**31 - 1),
     )
-    query: str = _parameter("", "The first sentence to follow; set_query changes it.")
+    query: str = _parameter("", "The first sentence to follow; set anew, it replaces all queries.")
     window_size: int = _parameter(
         32, "Frames that the language model looks at.", within=(4, 64), step=4
     )

@@ -1,35 +1,81 @@
-"""`virst-query "the red circle moving left"`: tells the node what to look for."""
+"""`virst-query the red circle moving left`: tells the node what to look for, or what not to."""
 
 from __future__ import annotations
 
 import argparse
+from collections.abc import Callable
 import sys
 import time
 
 import rclpy
 from rclpy.node import Node
+from rclpy.task import Future
 from rclpy.utilities import remove_ros_args
 
-from virst_interfaces.srv import SetQuery
+from virst_interfaces.msg import QueryArray
+from virst_interfaces.srv import RemoveQuery, SetQuery
+from virst_model.arguments import sentence
+from virst_ros.qos import LATCHED
 from virst_ros.ros_context import ContextError, open_context
+from virst_ros.text import shown
 
 ACCEPTED, REFUSED, NO_ANSWER = 0, 1, 2
+LIMIT_S = 10.0
 
 
 class NoAnswer(Exception):
-    """The service is not there or does not answer; `str()` says which and after how long."""
+    """The node is not there or does not answer; `str()` says what and after how long."""
 
 
 def ask(
-    node: Node, query: str, append: bool = False, service: str = "/virst/set_query", limit_s=10.0
+    node: Node,
+    query: str,
+    append: bool = False,
+    service: str = "/virst/set_query",
+    limit_s: float = LIMIT_S,
 ) -> SetQuery.Response:
     """Calls the service and waits for its answer. Raises NoAnswer after `limit_s` seconds."""
-    client = node.create_client(SetQuery, service)
+    request = SetQuery.Request(query=query, append=append)
+    return _call(node, SetQuery, service, request, limit_s)
+
+
+def remove(
+    node: Node,
+    query_id: int,
+    service: str = "/virst/remove_query",
+    limit_s: float = LIMIT_S,
+) -> RemoveQuery.Response:
+    """Calls the service and waits for its answer. Raises NoAnswer after `limit_s` seconds."""
+    return _call(node, RemoveQuery, service, RemoveQuery.Request(id=query_id), limit_s)
+
+
+def read_queries(
+    node: Node, topic: str = "/virst/queries", limit_s: float = LIMIT_S
+) -> QueryArray:
+    """The newest list of the node's queries. Raises NoAnswer after `limit_s` seconds."""
+    read: Future = Future()
+
+    def take(message: QueryArray) -> None:
+        if not read.done():
+            read.set_result(message)
+
+    subscription = node.create_subscription(QueryArray, topic, take, LATCHED)
+    try:
+        rclpy.spin_until_future_complete(node, read, timeout_sec=limit_s)
+    finally:
+        node.destroy_subscription(subscription)
+    if not read.done():
+        raise NoAnswer(f"nothing on {topic} after {limit_s:g} s: does the node run?")
+    return read.result()
+
+
+def _call(node: Node, kind: type, service: str, request: object, limit_s: float):
+    client = node.create_client(kind, service)
     deadline_s = time.monotonic() + limit_s
     try:
         if not client.wait_for_service(limit_s):
             raise NoAnswer(f"no service {service} after {limit_s:g} s: is the node configured?")
-        future = client.call_async(SetQuery.Request(query=query, append=append))
+        future = client.call_async(request)
         rclpy.spin_until_future_complete(
             node, future, timeout_sec=max(0.1, deadline_s - time.monotonic())
         )
@@ -46,19 +92,74 @@ def _parse(arguments: list[str]) -> argparse.Namespace:
         description="Tells the node what to segment.",
         epilog="Exit status: 0 accepted, 1 refused, 2 no answer.",
     )
-    parser.add_argument("query", nargs="?", help='what to look for: "the red circle"')
-    parser.add_argument("--append", action="store_true", help="keep the present queries")
-    parser.add_argument("--clear", action="store_true", help="forget all queries")
-    parser.add_argument("--service", default="/virst/set_query", help="default: %(default)s")
     parser.add_argument(
-        "--timeout", type=float, default=10.0, metavar="S", help="seconds; default: %(default)g"
+        "query", nargs="*", type=sentence, help="what to look for, in words: the red circle"
+    )
+    parser.add_argument("--append", action="store_true", help="keep the present queries")
+    parser.add_argument("--list", action="store_true", help="the present queries, a line each")
+    parser.add_argument(
+        "--remove", type=_query_id, metavar="ID", help="forget the query of this id (--list)"
+    )
+    parser.add_argument("--clear", action="store_true", help="forget all queries")
+    parser.add_argument(
+        "--service",
+        default="/virst/set_query",
+        help="the node's; what else is asked lies beside it; default: %(default)s",
+    )
+    parser.add_argument(
+        "--timeout", type=float, default=LIMIT_S, metavar="S", help="seconds; default: %(default)g"
     )
     parsed = parser.parse_args(arguments)
-    if parsed.clear == (parsed.query is not None):
-        parser.error("give a query, or --clear")
-    if parsed.clear and parsed.append:
-        parser.error("--append and --clear do not go together")
+    wishes = (bool(parsed.query), parsed.list, parsed.remove is not None, parsed.clear)
+    if sum(wishes) != 1:
+        parser.error("give a query, or one of --list, --remove ID and --clear")
+    if parsed.append and not parsed.query:
+        parser.error("--append: add which query?")
     return parsed
+
+
+def _query_id(text: str) -> int:
+    if not text.isdecimal() or not 0 < int(text) < 2**32:
+        raise argparse.ArgumentTypeError(f"{text!r} is no id of a query (1, 2, ...)")
+    return int(text)
+
+
+def _add(node: Node, parsed: argparse.Namespace) -> tuple[bool, str]:
+    answer = ask(node, " ".join(parsed.query), parsed.append, parsed.service, parsed.timeout)
+    named = f"query {answer.query_id}: " if answer.success else ""
+    return answer.success, f"{named}{answer.message}"
+
+
+def _list(node: Node, parsed: argparse.Namespace) -> tuple[bool, str]:
+    queries = read_queries(node, _beside(parsed.service, "queries"), parsed.timeout).queries
+    lines = [f"{q.id}  label {q.label}  {q.state}  {shown(q.text, 200)}" for q in queries]
+    return True, "\n".join(lines) or "no queries"
+
+
+def _remove(node: Node, parsed: argparse.Namespace) -> tuple[bool, str]:
+    service = _beside(parsed.service, "remove_query")
+    answer = remove(node, parsed.remove, service, parsed.timeout)
+    named = f"query {parsed.remove}: " if answer.success else ""
+    return answer.success, f"{named}{answer.message}"
+
+
+def _clear(node: Node, parsed: argparse.Namespace) -> tuple[bool, str]:
+    answer = ask(node, "", False, parsed.service, parsed.timeout)
+    return answer.success, "cleared"
+
+
+def _beside(service: str, name: str) -> str:
+    """Another topic or service of the same node."""
+    return service.rpartition("/")[0] + "/" + name if "/" in service else name
+
+
+def _wish(parsed: argparse.Namespace) -> Callable[[Node, argparse.Namespace], tuple[bool, str]]:
+    """Whether it was accepted, and what to say of it."""
+    if parsed.list:
+        return _list
+    if parsed.remove is not None:
+        return _remove
+    return _clear if parsed.clear else _add
 
 
 def main(args: list[str] | None = None) -> int:
@@ -69,9 +170,7 @@ def main(args: list[str] | None = None) -> int:
         with open_context(args):
             node = rclpy.create_node("virst_query")
             try:
-                answer = ask(
-                    node, parsed.query or "", parsed.append, parsed.service, parsed.timeout
-                )
+                accepted, text = _wish(parsed)(node, parsed)
             finally:
                 node.destroy_node()
     except ContextError as error:
@@ -82,10 +181,10 @@ def main(args: list[str] | None = None) -> int:
         return NO_ANSWER
     except KeyboardInterrupt:
         return NO_ANSWER
-    if not answer.success:
-        sys.stderr.write(f"refused: {answer.message}\n")
+    if not accepted:
+        sys.stderr.write(f"refused: {text}\n")
         return REFUSED
-    sys.stdout.write(f"query {answer.query_id}: {answer.message}\n")
+    sys.stdout.write(f"{text}\n")
     return ACCEPTED
 
 

@@ -17,7 +17,7 @@ NAMED_WORDS = 8
 
 @dataclass(frozen=True)
 class Verdict:
-    """The answer to a request, as SetQuery.srv describes it."""
+    """The answer to a request, as SetQuery.srv and RemoveQuery.srv describe it."""
 
     success: bool
     message: str
@@ -67,6 +67,16 @@ class QueryBook:
             self._next_id += 1
             self._replace(tuple(sorted((*kept, query), key=lambda q: q.label)))
         return Verdict(True, self.remark(text), query.id)
+
+    def remove(self, query_id: int) -> Verdict:
+        """Forgets the query of this id; its label is free, its id never comes back."""
+        with self._lock:
+            kept = tuple(query for query in self._queries if query.id != query_id)
+            if len(kept) == len(self._queries):
+                there = ", ".join(str(query.id) for query in kept) or "none"
+                return Verdict(False, f"there is no query {query_id}; there are: {there}")
+            self._replace(kept)
+        return Verdict(True, "removed", query_id)
 
     def _replace(self, queries: tuple[Query, ...]) -> None:
         self._queries = queries

@@ -184,12 +184,25 @@ def test_query_client(start_process, ros_node, spin_until):
     ]
     status, output = ask("x" * 2000)
     assert status == 1 and "refused" in output and "2000" in output
-    assert ask("--clear")[0] == 0
+    assert ask("--list") == (
+        0,
+        "1  label 1  tracking  the red zebra\n2  label 2  tracking  the circle\n",
+    )
+    assert ask("--remove", "1") == (0, "query 1: removed\n")
+    status, output = ask("--remove", "1")
+    assert status == 1 and output == "refused: there is no query 1; there are: 2\n"
+    assert ask("the", "red", "circle")[0] == 0, "words need no quotes"
+    assert ask("--list") == (0, "3  label 1  searching  the red circle\n")
+    assert ask("--clear") == (0, "cleared\n")
+    assert ask("--list") == (0, "no queries\n")
     assert ask("--service", "/nobody/set_query", "--timeout", "0.5", "red") == (
         2,
         "no service /nobody/set_query after 0.5 s: is the node configured?\n",
     )
-    assert ask()[0] == 2
+    for wrong in ((), ("--list", "--clear"), ("--append",), ("--remove", "0"), ("a\udce9",)):
+        status, output = ask(*wrong)
+        assert status == 2 and "Traceback" not in output, wrong
+        assert output.splitlines()[-1].startswith("virst-query: error: ")
 
 
 def records() -> list[FrameRecord]:

@@ -116,6 +116,24 @@ def test_ids_count_up_and_are_never_reused(start_scripted, robot):
     assert (cleared.success, cleared.query_id) == (True, 0)
 
 
+def test_a_query_is_removed_by_its_id_and_the_others_stay(start_scripted, robot, ros_node):
+    from virst_interfaces.srv import RemoveQuery
+
+    start_scripted()
+    for text in ("the red circle", "the circle"):
+        robot.set_query(text, append=True)
+    robot.answer_to(image(red_square(), 1.0))
+    client = ros_node.create_client(RemoveQuery, "/virst/remove_query")
+
+    removed = robot.call(client, RemoveQuery.Request(id=1))
+    robot.answer_to(image(red_square(), 2.0))
+    again = robot.call(client, RemoveQuery.Request(id=1))
+
+    assert removed.success
+    assert [(s.id, s.label) for s in robot.segmentations[-1].segmentations] == [(2, 2)]
+    assert not again.success and again.message == "there is no query 1; there are: 2"
+
+
 def test_queries_from_outside_are_data(start_scripted, robot):
     start_scripted()
     special = "<image> [SEG] <|im_end|> the red circle"
@@ -587,3 +605,25 @@ def test_parameters_cannot_change_behind_the_back_of_configure(start_scripted, r
 
     assert not result.successful
     assert "alpha" in result.reason
+
+
+def test_a_query_can_be_set_as_a_parameter_while_the_node_runs(start_scripted, robot, ros_node):
+    from rcl_interfaces.srv import SetParameters
+    from rclpy.parameter import Parameter
+
+    start_scripted()
+    client = ros_node.create_client(SetParameters, "/virst/segment/set_parameters")
+
+    def change(value: object) -> tuple[bool, str]:
+        parameter = Parameter("query", value=value).to_parameter_msg()
+        (result,) = robot.call(client, SetParameters.Request(parameters=[parameter])).results
+        return result.successful, result.reason
+
+    assert change("the red circle")[0]
+    robot.answer_to(image(red_square(), 1.0))
+    assert [s.text for s in robot.segmentations[-1].segmentations] == ["the red circle"]
+    taken, reason = change("x" * 2000)
+    assert not taken and "2000" in reason
+    assert not change(7)[0]
+    robot.answer_to(image(red_square(), 2.0))
+    assert robot.segmentations[-1].segmentations[0].id == 1, "a refusal changes nothing"

@@ -25,6 +25,27 @@ def test_the_whole_tuple_is_handed_on_at_every_change():
     ]
 
 
+def test_a_query_that_is_removed_leaves_its_label_and_no_id_comes_back():
+    book, changes = make_book()
+    for text in ("red", "blue"):
+        book.submit(text, append=True)
+
+    assert book.remove(1).success
+    assert [(q.id, q.text, q.label) for q in changes[-1]] == [(2, "blue", 2)]
+    book.submit("green", append=True)
+    assert [(q.id, q.text, q.label) for q in changes[-1]] == [(3, "green", 1), (2, "blue", 2)]
+
+
+def test_what_is_not_there_cannot_be_removed_and_what_is_there_is_told():
+    book, changes = make_book()
+    assert book.remove(7).message == "there is no query 7; there are: none"
+    book.submit("red", append=False)
+    verdict = book.remove(7)
+
+    assert not verdict.success and verdict.message == "there is no query 7; there are: 1"
+    assert len(changes) == 1
+
+
 def test_there_is_a_limit_of_queries():
     book, changes = make_book()
     verdicts = [book.submit("red", append=True) for _ in range(MAX_QUERIES + 1)]
