@@ -10,13 +10,11 @@ import time
 import rclpy
 from rclpy.node import Node
 from rclpy.task import Future
-from rclpy.utilities import remove_ros_args
 
 from virst_interfaces.msg import QueryArray
 from virst_interfaces.srv import RemoveQuery, SetQuery
-from virst_model.arguments import sentence
 from virst_ros.qos import LATCHED
-from virst_ros.ros_context import ContextError, open_context
+from virst_ros.ros_context import ContextError, open_context, own_arguments
 from virst_ros.text import shown
 
 ACCEPTED, REFUSED, NO_ANSWER = 0, 1, 2
@@ -92,9 +90,7 @@ def _parse(arguments: list[str]) -> argparse.Namespace:
         description="Tells the node what to segment.",
         epilog="Exit status: 0 accepted, 1 refused, 2 no answer.",
     )
-    parser.add_argument(
-        "query", nargs="*", type=sentence, help="what to look for, in words: the red circle"
-    )
+    parser.add_argument("query", nargs="*", help="what to look for, in words: the red circle")
     parser.add_argument("--append", action="store_true", help="keep the present queries")
     parser.add_argument("--list", action="store_true", help="the present queries, a line each")
     parser.add_argument(
@@ -164,9 +160,8 @@ def _wish(parsed: argparse.Namespace) -> Callable[[Node, argparse.Namespace], tu
 
 def main(args: list[str] | None = None) -> int:
     """The exit status: 0 accepted, 1 refused, 2 no answer."""
-    args = sys.argv if args is None else ["virst-query", *args]
-    parsed = _parse(remove_ros_args(args)[1:])
     try:
+        parsed = _parse(own_arguments(args, "virst-query"))
         with open_context(args):
             node = rclpy.create_node("virst_query")
             try:

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from argparse import ArgumentTypeError
 from collections.abc import Iterator
 from contextlib import contextmanager
+import sys
 
 import rclpy
 from rclpy.signals import SignalHandlerOptions
+from rclpy.utilities import remove_ros_args
 
+from virst_model.arguments import sentence
 from virst_model.errors import InputError
 from virst_ros.text import LONGEST_ADVICE, shown
 
@@ -24,6 +28,7 @@ def open_context(
 
     `handlers`: the signals that end the context; none, where the threads have to end before.
     """
+    _check(sys.argv if args is None else args)
     try:
         rclpy.init(args=args, signal_handler_options=handlers)
     except RuntimeError as error:  # the parent of what rclpy has of rcl
@@ -32,6 +37,25 @@ def open_context(
         yield
     finally:
         rclpy.try_shutdown(uninstall_handlers=handlers != SignalHandlerOptions.NO)
+
+
+def own_arguments(args: list[str] | None, program: str) -> list[str]:
+    """The arguments of a program that are not ROS's: of `args`, or of the command line.
+
+    Raises ContextError where one is no text.
+    """
+    words = sys.argv if args is None else [program, *args]
+    _check(words)
+    return remove_ros_args(words)[1:]
+
+
+def _check(words: list[str]) -> None:
+    """Raises ContextError for bytes that are no text: rclpy takes none."""
+    for word in words:
+        try:
+            sentence(word)
+        except ArgumentTypeError as error:
+            raise ContextError(str(error)) from None
 
 
 def _advise(text: str) -> str:

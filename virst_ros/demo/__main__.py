@@ -15,7 +15,6 @@ import time
 from typing import Any
 
 import cv2
-from rclpy.utilities import remove_ros_args
 from tqdm import tqdm
 
 from virst_model.errors import InputError
@@ -24,6 +23,7 @@ from virst_ros.demo.director import ANSWER_LIMIT_S, Director, choose_queries, st
 from virst_ros.demo.processes import DemoError, Interrupts, set_environment
 from virst_ros.demo.recorder import Recorder, StampedVideo
 from virst_ros.pictures import PictureError, choose_photograph
+from virst_ros.ros_context import ContextError, own_arguments
 
 RATE_HZ = 15.0
 DRAWN, PHOTO = "drawn", "photo"
@@ -35,7 +35,11 @@ TAIL_S = 0.5
 
 def main(args: list[str] | None = None) -> int:
     """The exit status: 0 where everything was right, 1 with the reasons on stderr."""
-    options = _parse(remove_ros_args(sys.argv if args is None else ["virst-demo", *args])[1:])
+    try:
+        options = _parse(own_arguments(args, "virst-demo"))
+    except ContextError as error:
+        sys.stderr.write(f"demo: {error}\n")
+        return 2
     set_environment(options.out)
     options.out.mkdir(parents=True, exist_ok=True)
     try:
