@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 import functools
 import math
 import threading
@@ -18,7 +17,6 @@ from rclpy.clock import Clock, ClockType
 from rclpy.lifecycle import LifecycleNodeMixin, LifecycleState, TransitionCallbackReturn
 from rclpy.node import Node
 from rclpy.parameter import Parameter
-from rclpy.service import Service
 from rclpy.subscription import Subscription
 from sensor_msgs.msg import CompressedImage, Image
 
@@ -27,6 +25,7 @@ from virst_model.answer import Query, StepResult
 from virst_model.errors import InputError
 from virst_ros import convert, diagnosis, memory, troubles
 from virst_ros.arrivals import Arrivals
+from virst_ros.configured import Configured
 from virst_ros.declaration import declare, read
 from virst_ros.ending import PATIENCE_S
 from virst_ros.lifecycle import FAILURE, SUCCESS, UNCONFIGURED, Aside, transition
@@ -48,28 +47,6 @@ from virst_ros.worker import Mailbox, Worker
 
 class Stopped(Exception):
     """The process is asked to end while `configure` waits for the model."""
-
-
-@dataclass(frozen=True)
-class Configured:
-    """What there is from configure to cleanup.
-
-    Attributes:
-        frames: camera messages for the tracker; the newest wins.
-        worker: the tracker's thread, set up.
-        publishers: of what the session answers.
-        services: set_query and remove_query.
-    """
-
-    frames: Mailbox[CameraMessage]
-    worker: Worker[CameraMessage]
-    publishers: Publishers
-    services: tuple[Service, ...]
-
-    @property
-    def tracker(self) -> Tracker:
-        """What the worker set up."""
-        return self.worker.handler
 
 
 # LifecycleNode does not hand a callback group to its services; without one, a state query waits
@@ -397,3 +374,9 @@ class SegmentNode(LifecycleNodeMixin, Node):
             self.destroy_service(service)
         self._configured.publishers.destroy()
         self._configured = None
+
+
+if __name__ == "__main__":  # as `virst_ros.segment`, but signals are taken later
+    from virst_ros.segment import main
+
+    main()

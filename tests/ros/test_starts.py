@@ -65,3 +65,10 @@ def test_a_scene_is_filmed_without_pillow():
     roots = roots_after("from virst_ros.pictures import open_source; open_source('scene')")
 
     assert "PIL" not in roots
+
+
+def test_the_node_is_a_program_under_its_own_name_too(start_process):
+    process = start_process("-m", "virst_ros.node", "--ros-args", "-p", "alpha:=0")
+
+    assert process.popen.wait(LIMIT_S) == 1
+    assert "cannot start: " in process.output and "alpha" in process.output
