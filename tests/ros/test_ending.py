@@ -4,7 +4,7 @@ what it has in /dev/shm.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 import os
 from pathlib import Path
 import re
@@ -20,18 +20,6 @@ from robot import Robot, image, red_square
 SCRIPTED = str(Path(__file__).parents[1] / "fixtures" / "scripted_segment.py")
 FAST = ("--ros-args", "-p", "diagnostics_period_s:=0.2")
 SHARED_MEMORY = Path("/dev/shm")
-
-
-@pytest.fixture
-def robot(ros_node, spin_until) -> Robot:
-    return Robot(ros_node, spin_until)
-
-
-@pytest.fixture
-def gate(start_process, tmp_path) -> Iterator[Path]:
-    """The file that scripted nodes wait for; the test's end opens it, so that none is left."""
-    yield tmp_path / "gate"
-    (tmp_path / "gate").touch()
 
 
 @pytest.fixture

@@ -4,7 +4,7 @@ are not the point (scripted_segment.py).
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 import signal
 import time
@@ -15,25 +15,13 @@ import pytest
 pytest.importorskip("rclpy", reason="needs ROS 2")
 
 from patience import LIMIT_S
-from robot import HEIGHT, WIDTH, Robot, header, image, red_square
+from robot import HEIGHT, WIDTH, header, image, red_square
 from sensor_msgs.msg import CompressedImage, Image
 from streams import packaged_with
 
 SCRIPTED = str(Path(__file__).parents[1] / "fixtures" / "scripted_segment.py")
 # One message on /diagnostics every 0.2 s keeps the tests short.
 FAST = ("--ros-args", "-p", "diagnostics_period_s:=0.2")
-
-
-@pytest.fixture
-def robot(ros_node, spin_until) -> Robot:
-    return Robot(ros_node, spin_until)
-
-
-@pytest.fixture
-def gate(start_process, tmp_path) -> Iterator[Path]:
-    """The file that scripted nodes wait for; `touch` lets them go on, as the test's end does."""
-    yield tmp_path / "gate"
-    (tmp_path / "gate").touch()
 
 
 @pytest.fixture

@@ -34,18 +34,6 @@ MORE_MIB = 10
 
 
 @pytest.fixture
-def robot(ros_node, spin_until) -> Robot:
-    return Robot(ros_node, spin_until)
-
-
-@pytest.fixture
-def gate(start_process, tmp_path) -> Iterator[Path]:
-    """The file that scripted nodes wait for; the test's end opens it."""
-    yield tmp_path / "gate"
-    (tmp_path / "gate").touch()
-
-
-@pytest.fixture
 def start(start_process, gate, tmp_path) -> Callable[..., object]:
     """start(SCRIPTED, "-p", "model:=held") -> its process."""
 
