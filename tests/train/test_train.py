@@ -290,6 +290,24 @@ def test_the_full_preset_needs_weights_to_start_from():
         make_trainee(Run("alignment", "7b"), stage)
 
 
+@pytest.mark.parametrize("recipe", ["eyes", "pointing"])
+def test_a_stage_that_trains_a_part_begins_with_the_packaged_model(recipe):
+    trainee = make_trainee(Run(recipe, "tiny"), STAGES[recipe, "tiny"][0])
+
+    packaged = load(dtype=torch.float32).segmenter.state_dict()
+    for name, value in trainee.model.segmenter.state_dict().items():
+        assert torch.equal(value, packaged[name]), name
+
+
+def test_a_stage_that_trains_everything_begins_with_nothing():
+    first, other = (
+        make_trainee(Run("trunks", "tiny", seed=seed), STAGES["trunks", "tiny"][0]).model
+        for seed in (1, 2)
+    )
+    name = "segmenter.image_encoder.trunk.patch_embed.proj.weight"
+    assert not torch.equal(first.state_dict()[name], other.state_dict()[name])
+
+
 # What trains.
 
 

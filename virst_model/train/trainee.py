@@ -177,6 +177,8 @@ def _start(run: Run, stage: Stage) -> tuple[Virst, dict[str, torch.Tensor]]:
                 "`virst import --help` says how to make one"
             )
         return load_stored(), {}
+    if not run.start and "*" not in stage.trains:
+        return teach_words(load(dtype=torch.float32)), {}
     model = build(tiny(VOCAB, known_words()), run.seed, train_tokenizer())
     if not run.start:
         return model, {}
