@@ -151,6 +151,7 @@ class MemoryRead:
         pointer_valid: bool (B, alpha + 15).
         pointer_time: signed distance in frames divided by 15 (or by video length - 1),
             (B, alpha + 15).
+        complete: all slots are valid, as the host knows: nothing is to be masked.
     """
 
     maps: torch.Tensor
@@ -158,6 +159,7 @@ class MemoryRead:
     pointers: torch.Tensor
     pointer_valid: torch.Tensor
     pointer_time: torch.Tensor
+    complete: bool = False
 
     @staticmethod
     def batch(reads: list[MemoryRead]) -> MemoryRead:
@@ -170,4 +172,5 @@ class MemoryRead:
             torch.cat([r.pointers for r in reads]),
             torch.cat([r.pointer_valid for r in reads]),
             torch.cat([r.pointer_time for r in reads]),
+            all(r.complete for r in reads),
         )

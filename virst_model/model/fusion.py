@@ -13,11 +13,10 @@ import torch.nn.functional as F
 
 from virst_model.config import VirstConfig
 from virst_model.model.pointing import Hint
-from virst_model.model.rotary import rotate_pairs
+from virst_model.model.rotary import Turn, rotate_pairs, turn_by
+from virst_model.model.tables import table
 
-# Cosines and sines (L, head_dim / 2) of rotary positions, float32; those of queries, of keys.
-Turn = tuple[Tensor, Tensor]
-Turns = tuple[Turn, Turn]
+Turns = tuple[Turn, Turn]  # of queries, of keys
 
 
 class InitialFusion(nn.Module):
@@ -120,15 +119,7 @@ class SecondFusion(nn.Module):
         frames = s2_BTCgg.shape[1]
         memory = self.memory_norm(_reduce(self.spatial_down, s2_BTCgg, self.side_grid))
         queries = self.seg_proj(seg_BND).repeat_interleave(frames, dim=1)
-        t, y, x = torch.meshgrid(
-            *(torch.arange(n, device=memory.device) for n in (frames, self.grid, self.grid)),
-            indexing="ij",
-        )
-        cells = torch.stack((t, y, x), dim=-1).reshape(-1, 3)
-        # A query has a time and no place: at y = x = 0 the rotation is the identity.
-        times = F.pad(torch.arange(frames, device=memory.device)[:, None], (0, 2))
-        times = times.repeat(seg_BND.shape[1], 1)
-        turns = _turn(times, self.head_dim), _turn(cells, self.head_dim)
+        turns = _turns(seg_BND.shape[1], frames, self.grid, self.head_dim, memory.device)
         memory = _share(memory, len(seg_BND))
         if hint is not None:
             # After pooling: pooled maps stay one a frame, whatever is asked.
@@ -211,11 +202,23 @@ class _RotaryAttention(nn.Module):
         return torch.softmax(q @ k.mT / q.shape[-1] ** 0.5, dim=-1)
 
     def _rotated(self, x: Tensor, memory: Tensor, turns: Turns) -> tuple[Tensor, Tensor]:
-        q = rotate_pairs(self._split(self.q_proj(x)), *turns[0])
-        return q, rotate_pairs(self._split(self.k_proj(memory)), *turns[1])
+        q = rotate_pairs(self._split(self.q_proj(x)), turns[0])
+        return q, rotate_pairs(self._split(self.k_proj(memory)), turns[1])
 
     def _split(self, x: Tensor) -> Tensor:
         return x.unflatten(-1, (self.heads, -1)).transpose(1, 2)
+
+
+@table
+def _turns(tokens: int, frames: int, grid: int, head_dim: int, device: torch.device) -> Turns:
+    """Of the copies of [ST] tokens, ordered n, t; of the cells of all frames."""
+    t, y, x = torch.meshgrid(
+        *(torch.arange(n, device=device) for n in (frames, grid, grid)), indexing="ij"
+    )
+    cells = torch.stack((t, y, x), dim=-1).reshape(-1, 3)
+    # A query has a time and no place: at y = x = 0 the rotation is the identity.
+    times = F.pad(torch.arange(frames, device=device)[:, None], (0, 2)).repeat(tokens, 1)
+    return _turn(times, head_dim), _turn(cells, head_dim)
 
 
 def _turn(places_L3: Tensor, head_dim: int) -> Turn:
@@ -226,8 +229,7 @@ def _turn(places_L3: Tensor, head_dim: int) -> Turn:
     pairs = head_dim // 2 // 3
     exponents = torch.arange(pairs, device=places_L3.device, dtype=torch.float32) / pairs
     angles = places_L3[..., None].float() * 10000.0**-exponents
-    angles = F.pad(angles.flatten(-2), (0, head_dim // 2 - 3 * pairs))
-    return angles.cos(), angles.sin()
+    return turn_by(F.pad(angles.flatten(-2), (0, head_dim // 2 - 3 * pairs)))
 
 
 def _spatial_down(config: VirstConfig) -> nn.Sequential:

@@ -8,6 +8,7 @@ import torch
 from virst_model.config import VirstConfig
 from virst_model.model.anchors import select_anchors
 from virst_model.model.features import MemoryEntry, MemoryRead
+from virst_model.model.tables import table
 
 
 class Memory:
@@ -34,6 +35,7 @@ class Memory:
         self._fifo = config.segmenter.num_maskmem - 1
         self._capacity = capacity
         self._anchors: dict[int, MemoryEntry] = {}
+        self._anchor_times: dict[int, torch.Tensor] = {}  # int64, where the entry is
         self._recent_maps: dict[int, torch.Tensor] = {}
         self._recent_pointers: dict[int, torch.Tensor] = {}
 
@@ -56,17 +58,20 @@ class Memory:
     def write_anchor(self, t: int, entry: MemoryEntry) -> None:
         """Adds an anchor to the bank, or replaces the one of the same time; oldest out."""
         self._anchors[t] = entry
+        # Written there, and once: a device waits for each number that it is brought.
+        self._anchor_times[t] = torch.full((), t, device=entry.pointer.device)
         while self._capacity is not None and len(self._anchors) > self._capacity:
-            del self._anchors[min(self._anchors)]
+            self._drop_anchor(min(self._anchors))
 
     def drop_anchors(self, first: int, last: int) -> None:
         """Forgets the anchors with first <= t <= last: a re-grounding replaces its window's."""
         for t in [t for t in self._anchors if first <= t <= last]:
-            del self._anchors[t]
+            self._drop_anchor(t)
 
     def reset(self) -> None:
         """Forgets anchors and recent frames: nothing can be read before the next anchor."""
         self._anchors.clear()
+        self._anchor_times.clear()
         self.reset_fifo()
 
     def reset_fifo(self) -> None:
@@ -108,24 +113,32 @@ class Memory:
         pointers = [
             self._anchors[a].pointer if a <= t or future_pointers else None for a in selected
         ]
-        times = [float(t - a) for a in selected]
         pointers += [None] * (self._alpha - len(pointers))
-        times += [0.0] * (self._alpha - len(times))
         for k in range(1, self._max_pointers):
             known = k < reach
             pointers.append(
                 self._recent(t - k, selected, self._recent_pointers) if known else None
             )
-            times.append(float(k))
-        batch = like.pointer.shape[0]
-        device = like.pointer.device
+        batch, device = like.pointer.shape[0], like.pointer.device
         return MemoryRead(
             maps=_stack(maps, like.maps),
             map_valid=_valid(maps, batch, device),
             pointers=_stack(pointers, like.pointer),
             pointer_valid=_valid(pointers, batch, device),
-            pointer_time=torch.tensor(times, device=device).expand(batch, -1) / (reach - 1),
+            pointer_time=self._distances(t, selected).expand(batch, -1) / (reach - 1),
+            complete=all(item is not None for item in maps + pointers),
         )
+
+    def _distances(self, t: int, selected: list[int]) -> torch.Tensor:
+        """Of each pointer in frames, signed; zeros where no anchor is. float32 (alpha + 15,)."""
+        anchors = t - torch.stack([self._anchor_times[a] for a in selected])
+        missing, recent = _known_distances(
+            self._alpha - len(selected), self._max_pointers, anchors.device
+        )
+        return torch.cat([anchors.float(), missing, recent])
+
+    def _drop_anchor(self, t: int) -> None:
+        del self._anchors[t], self._anchor_times[t]
 
     def _recent(
         self, t: int, selected: list[int], store: dict[int, torch.Tensor]
@@ -145,5 +158,23 @@ def _stack(items: list[torch.Tensor | None], like: torch.Tensor) -> torch.Tensor
 
 
 def _valid(items: list[torch.Tensor | None], batch: int, device: torch.device) -> torch.Tensor:
-    valid = torch.tensor([item is not None for item in items], device=device)
-    return valid.expand(batch, -1)
+    missing, there = _bools(len(items), device)
+    if all(item is not None for item in items):
+        return there.expand(batch, -1)
+    return torch.stack([missing if item is None else there[0] for item in items]).expand(batch, -1)
+
+
+@table
+def _bools(count: int, device: torch.device) -> tuple[torch.Tensor, torch.Tensor]:
+    """False, and True so many times."""
+    there = torch.ones(count, dtype=torch.bool, device=device)
+    return ~there[0], there
+
+
+@table
+def _known_distances(
+    missing: int, pointers: int, device: torch.device
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Of anchors that are not there, and of the FIFO's frames."""
+    recent = torch.arange(1, pointers, dtype=torch.float32, device=device)
+    return torch.zeros(missing, device=device), recent

@@ -7,10 +7,10 @@ the release does: docs/released.md, facts 20-22, 26, 27 and 31.
 """
 
 from collections.abc import Callable
-import math
+from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 import torch.nn.functional as F
 
 from virst_model.config import SegmenterConfig
@@ -22,18 +22,19 @@ from virst_model.model.features import (
     MemoryRead,
 )
 from virst_model.model.packages import PackageError
-from virst_model.model.rotary import rotate_pairs
+from virst_model.model.positions import SinePositions, cell_places, faint_places, number_places
+from virst_model.model.rotary import axial_turn, rotate_pairs
+from virst_model.model.tables import WeightTable
 
 try:
     from sam2.modeling.backbones.hieradet import Hiera
     from sam2.modeling.backbones.image_encoder import FpnNeck, ImageEncoder
     from sam2.modeling.memory_attention import MemoryAttention, MemoryAttentionLayer
     from sam2.modeling.memory_encoder import CXBlock, Fuser, MaskDownSampler, MemoryEncoder
-    from sam2.modeling.position_encoding import PositionEmbeddingSine
     from sam2.modeling.sam.mask_decoder import MaskDecoder
     from sam2.modeling.sam.prompt_encoder import PromptEncoder
     from sam2.modeling.sam.transformer import Attention, TwoWayTransformer
-    from sam2.modeling.sam2_utils import MLP, get_1d_sine_pe
+    from sam2.modeling.sam2_utils import MLP
 except ImportError as error:
     raise PackageError(error) from error
 
@@ -69,8 +70,10 @@ class Segmenter(nn.Module):
         self.no_mem_pos_enc = _embedding(1, 1, dim)
         self.no_obj_ptr = _embedding(1, dim)
         self.no_obj_embed_spatial = _embedding(1, memory_dim)
+        self._image_places = WeightTable(_image_places)
+        self._slot_places = WeightTable(_slot_places)
 
-    def encode(self, images_B3ss: torch.Tensor) -> FrameFeatures:
+    def encode(self, images_B3ss: Tensor) -> FrameFeatures:
         """Normalised square images -> features; raises ValueError for another side."""
         if images_B3ss.shape[-1] != self.side:
             raise ValueError(f"image side {images_B3ss.shape[-1]} is not the model's {self.side}")
@@ -92,7 +95,7 @@ class Segmenter(nn.Module):
             positions.positional_encoding_gaussian_matrix = exact.to(moved.device)
         return self
 
-    def encode_points(self, points_BT2: torch.Tensor) -> torch.Tensor:
+    def encode_points(self, points_BT2: Tensor) -> Tensor:
         """Points (x, y) in 0..1 of the picture -> (B, T, C), as SAM 2 encodes where a point is."""
         side = self.side
         encoder = self.sam_prompt_encoder.pe_layer
@@ -101,8 +104,8 @@ class Segmenter(nn.Module):
     def decode_prompted(
         self,
         features: FrameFeatures,
-        prompts_BNC: torch.Tensor,
-        previous_logits: torch.Tensor | None = None,
+        prompts_BNC: Tensor,
+        previous_logits: Tensor | None = None,
         multimask: bool | None = None,
     ) -> Decoded:
         """Anchor masks from prompts alone, without memory: eq. (10)-(12).
@@ -156,9 +159,9 @@ class Segmenter(nn.Module):
     def _decode(
         self,
         features: FrameFeatures,
-        image_BCgg: torch.Tensor,
-        sparse: torch.Tensor,
-        previous_logits: torch.Tensor | None,
+        image_BCgg: Tensor,
+        sparse: Tensor,
+        previous_logits: Tensor | None,
         multimask: bool | None,
     ) -> Decoded:
         multimask = self.multimask if multimask is None else multimask
@@ -169,38 +172,42 @@ class Segmenter(nn.Module):
             dense = encoder.mask_downscaling(previous_logits.clamp(-32, 32)[:, None])
         masks, scores, tokens, object_score = self.sam_mask_decoder(
             image_embeddings=image_BCgg,
-            image_pe=encoder.get_dense_pe().to(image_BCgg.dtype),
+            image_pe=self._image_places(
+                (encoder.pe_layer.positional_encoding_gaussian_matrix,),
+                encoder,
+                image_BCgg.dtype,
+            ),
             sparse_prompt_embeddings=sparse,
             dense_prompt_embeddings=dense.expand(image_BCgg.shape[0], -1, self.grid, self.grid),
             multimask_output=multimask,
             repeat_image=False,
             high_res_features=[features.s0, features.s1],
         )
-        row = torch.arange(masks.shape[0], device=masks.device)
-        best = scores.argmax(dim=1)
-        raw = masks[row, best].float()
+        best = _best(scores)
+        raw = masks[best].float()
         present = object_score > 0
-        pointer = self.obj_ptr_proj(tokens[row, best])
+        pointer = self.obj_ptr_proj(tokens[best])
         return Decoded(
             logits=torch.where(present[..., None], raw, ABSENT_LOGIT),
             raw_logits=raw,
-            score=scores[row, best].float(),
+            score=scores[best].float(),
             object_score=object_score[:, 0].float(),
             pointer=torch.where(present, pointer, self.no_obj_ptr),
         )
 
-    def attend(self, s2_BCgg: torch.Tensor, read: MemoryRead) -> torch.Tensor:
+    def attend(self, s2_BCgg: Tensor, read: MemoryRead) -> Tensor:
         """Memory attention over the valid slots only: features (B, C, g, g), conditioned.
 
         SAM 2's own forward takes no mask, so its layers are run here: the same arithmetic, with a
-        key mask, over slots of fixed number.
+        key mask where not all slots are valid, over slots of fixed number.
         """
         tokens, positions, valid = self._memory_tokens(read)
         rotated = read.maps.shape[1] * read.maps.shape[2]
         attention = self.memory_attention
-        positions_BCgg = self.image_encoder.neck.position_encoding(s2_BCgg).to(s2_BCgg.dtype)
-        x = (s2_BCgg + 0.1 * positions_BCgg).flatten(2).transpose(1, 2)
-        mask = valid[:, None, None, :]
+        cells, width = s2_BCgg.shape[-2:], s2_BCgg.shape[1]
+        x = s2_BCgg + faint_places(width, *cells, s2_BCgg.device, s2_BCgg.dtype)
+        x = x.flatten(2).transpose(1, 2)
+        mask = None if valid is None else valid[:, None, None, :]
         for layer in attention.layers:
             y = layer.norm1(x)
             x = x + layer.dropout1(_rope_attention(layer.self_attn, y, y, y, y.shape[1]))
@@ -211,27 +218,21 @@ class Segmenter(nn.Module):
             x = x + layer.dropout2(y)
             y = layer.linear2(layer.dropout(layer.activation(layer.linear1(layer.norm3(x)))))
             x = x + layer.dropout3(y)
-        return attention.norm(x).transpose(1, 2).unflatten(2, s2_BCgg.shape[-2:])
+        return attention.norm(x).transpose(1, 2).unflatten(2, cells)
 
-    def _memory_tokens(self, read: MemoryRead) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-        """Tokens (B, L, M), their positions, and bool (B, L); pointers come last."""
+    def _memory_tokens(self, read: MemoryRead) -> tuple[Tensor, Tensor, Tensor | None]:
+        """Tokens (B, L, M), their positions, and bool (B, L), None for all; pointers come last."""
         batch, slots, cells, width = read.maps.shape
-        fifo = self.maskmem_tpos_enc.shape[0] - 1
-        # Anchors share the last temporal index; FIFO slot k (nearest first) has index k - 1.
-        order = [fifo] * (slots - fifo) + list(range(fifo))
-        time = self.maskmem_tpos_enc[order].flatten(1)
-        shape = (1, width, self.grid, self.grid)
-        space = self.memory_encoder.position_encoding(read.maps.new_empty(shape))
-        space = space.flatten(2).transpose(1, 2).to(read.maps.dtype)
-        map_pos = (time[:, None] + space).flatten(0, 1).expand(batch, -1, -1)
-
+        map_pos = self._slot_places((self.maskmem_tpos_enc,), slots, self.grid, read.maps.dtype)
         parts = read.pointers.shape[-1] // width
         pointers = read.pointers.reshape(batch, -1, width)
-        sine = get_1d_sine_pe(read.pointer_time, read.pointers.shape[-1])
+        sine = number_places(read.pointer_time, read.pointers.shape[-1])
         pointer_pos = self.obj_ptr_tpos_proj(sine.to(read.pointers.dtype))
         pointer_pos = pointer_pos.repeat_interleave(parts, dim=1)
         tokens = torch.cat([read.maps.flatten(1, 2), pointers], dim=1)
-        positions = torch.cat([map_pos, pointer_pos], dim=1)
+        positions = torch.cat([map_pos.expand(batch, -1, -1), pointer_pos], dim=1)
+        if read.complete:
+            return tokens, positions, None
         valid = torch.cat(
             [
                 read.map_valid.repeat_interleave(cells, dim=1),
@@ -242,14 +243,53 @@ class Segmenter(nn.Module):
         return tokens, positions, valid
 
 
+class _Trunk(Hiera):
+    """SAM 2's, which would resize its table of positions for each image."""
+
+    def __init__(self, **sizes: Any) -> None:
+        super().__init__(**sizes)
+        self._places = WeightTable(self._resize)
+
+    def _get_pos_embed(self, hw: tuple[int, int]) -> Tensor:
+        return self._places((self.pos_embed, self.pos_embed_window), *hw)
+
+    def _resize(self, weights: tuple[Tensor, ...], *hw: int) -> Tensor:
+        return super()._get_pos_embed(hw)
+
+
+def _image_places(
+    weights: tuple[Tensor, ...], encoder: PromptEncoder, dtype: torch.dtype
+) -> Tensor:
+    """(1, C, g, g), as the mask decoder is given them."""
+    return encoder.get_dense_pe().to(dtype)
+
+
+def _slot_places(weights: tuple[Tensor, ...], slots: int, grid: int, dtype: torch.dtype) -> Tensor:
+    """Of the cells of all maps of a read: (slots * grid ** 2, M)."""
+    (times,) = weights
+    fifo = len(times) - 1
+    # Anchors share the last temporal index; FIFO slot k (nearest first) has index k - 1.
+    anchors = times[-1:].expand(slots - fifo, -1, -1, -1)
+    time = torch.cat([anchors, times[:fifo]]).flatten(1)
+    space = cell_places(time.shape[1], grid, grid, times.device, dtype)
+    return (time[:, None] + space.flatten(2).transpose(1, 2)).flatten(0, 1)
+
+
+def _best(scores: Tensor) -> tuple[Any, ...]:
+    """Index of each pair's best mask; where there is one, nothing is looked for."""
+    if scores.shape[1] == 1:
+        return slice(None), 0
+    return torch.arange(len(scores), device=scores.device), scores.argmax(dim=1)
+
+
 def _rope_attention(
     attention: Attention,
-    q: torch.Tensor,
-    k: torch.Tensor,
-    v: torch.Tensor,
+    q: Tensor,
+    k: Tensor,
+    v: Tensor,
     rotated: int,
-    mask: torch.Tensor | None = None,
-) -> torch.Tensor:
+    mask: Tensor | None = None,
+) -> Tensor:
     """SAM 2's RoPEAttention with a key mask; the first `rotated` keys get rotary positions.
 
     `attention` is the plain one, which has the same parameters: the other moves its table to a GPU
@@ -261,43 +301,22 @@ def _rope_attention(
         for projection, x in ((attention.q_proj, q), (attention.k_proj, k), (attention.v_proj, v))
     )
     cells = q.shape[2]
-    cos, sin = _axial_tables(cells, q.shape[-1], q.device)
+    turn = axial_turn(cells, q.shape[-1], q.device)
     maps = k[:, :, :rotated].unflatten(2, (-1, cells))
-    maps = rotate_pairs(maps, cos, sin).flatten(2, 3)
-    k = torch.cat([maps, k[:, :, rotated:]], dim=2)
+    maps = rotate_pairs(maps, turn).flatten(2, 3)
+    # All of them, where all keys are maps.
+    k = maps if maps.shape[2] == k.shape[2] else torch.cat([maps, k[:, :, rotated:]], dim=2)
     dropout = attention.dropout_p if attention.training else 0.0
-    out = F.scaled_dot_product_attention(rotate_pairs(q, cos, sin), k, v, mask, dropout)
+    out = F.scaled_dot_product_attention(rotate_pairs(q, turn), k, v, mask, dropout)
     return attention.out_proj(out.transpose(1, 2).flatten(2))
-
-
-def _axial_tables(
-    cells: int, width: int, device: torch.device
-) -> tuple[torch.Tensor, torch.Tensor]:
-    """Cosines and sines (cells, width / 2): the first half of the pairs turns with x, then y."""
-    side = math.isqrt(cells)
-    frequency = 10000.0 ** -(torch.arange(0, width, 4, device=device).float() / width)
-    place = torch.arange(cells, device=device)
-    angles = torch.cat(
-        [
-            (place % side)[:, None] * frequency,
-            place.div(side, rounding_mode="floor")[:, None] * frequency,
-        ],
-        dim=1,
-    )
-    return angles.cos(), angles.sin()
 
 
 def _embedding(*shape: int) -> nn.Parameter:
     return nn.Parameter(nn.init.trunc_normal_(torch.zeros(*shape), std=0.02))
 
 
-def _sine_positions(dim: int) -> PositionEmbeddingSine:
-    # Without the warm-up, which is of pictures of 1024 and on a GPU wherever one is visible.
-    return PositionEmbeddingSine(num_pos_feats=dim, normalize=True, warmup_cache=False)
-
-
 def _image_encoder(config: SegmenterConfig) -> ImageEncoder:
-    trunk = Hiera(
+    trunk = _Trunk(
         embed_dim=config.embed_dim,
         num_heads=config.num_heads,
         stages=config.stages,
@@ -306,7 +325,7 @@ def _image_encoder(config: SegmenterConfig) -> ImageEncoder:
         window_pos_embed_bkg_spatial_size=config.window_pos_embed_bkg,
     )
     neck = FpnNeck(
-        position_encoding=_sine_positions(config.dim),
+        position_encoding=SinePositions(config.dim),
         d_model=config.dim,
         backbone_channel_list=trunk.channel_list,
         fpn_top_down_levels=[2, 3],
@@ -340,7 +359,7 @@ def _memory_encoder(config: SegmenterConfig) -> MemoryEncoder:
         in_dim=config.dim,
         mask_downsampler=MaskDownSampler(config.dim, kernel_size=3, stride=2, padding=1),
         fuser=Fuser(block, num_layers=2),
-        position_encoding=_sine_positions(config.memory_dim),
+        position_encoding=SinePositions(config.memory_dim),
     )
 
 
