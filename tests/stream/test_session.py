@@ -22,7 +22,7 @@ import torch
 from virst_model import SessionOptions
 from virst_model.answer import LOST, SEARCHING, TRACKING
 from virst_model.model.features import Decoded
-from virst_model.stream.compose import compose
+from virst_model.stream.compose import compose, read
 from virst_model.stream.grounder import STREAM_STRATEGIES, StreamError
 from virst_model.stream.track import Pace
 
@@ -406,7 +406,7 @@ def test_a_closed_session_takes_no_frames():
 
 
 def track(label, column, logit, state=TRACKING):
-    """What `compose` reads of a track: a mask of one column, at logit height `logit`."""
+    """What is read of a track: a mask of one column, at logit height `logit`."""
     logits = torch.full((1, CELLS, CELLS), -20.0)
     logits[:, :, column : column + 2] = logit
     decoded = Decoded(logits, logits, *torch.tensor([[0.9], [5.0]]), torch.zeros(1, 1))
@@ -417,7 +417,7 @@ def test_where_masks_overlap_the_label_is_that_of_the_higher_logit():
     for order in (1, -1):
         tracks = [track(1, 2, 30.0), track(2, 3, 40.0)][::order]
 
-        result = compose(0, 0.0, tracks, CELLS, CELLS)
+        result = compose(0, 0.0, read(tracks), CELLS, CELLS)
 
         assert result.labels_HW[0].tolist() == [0, 0, 1, 2, 2, 0, 0, 0]
         assert (result.mask_HW[0] > 0).tolist() == [False] * 2 + [True] * 3 + [False] * 3
@@ -426,7 +426,7 @@ def test_where_masks_overlap_the_label_is_that_of_the_higher_logit():
 
 @pytest.mark.parametrize("state", [SEARCHING, LOST])
 def test_searching_and_lost_queries_show_nothing(state):
-    result = compose(0, 0.0, [track(1, 2, 30.0, state)], CELLS, CELLS)
+    result = compose(0, 0.0, read([track(1, 2, 30.0, state)]), CELLS, CELLS)
 
     assert not result.mask_HW.any() and not result.labels_HW.any()
     assert result.results[0].area == 0

@@ -162,13 +162,13 @@ def test_rule_9_a_stream_equals_a_clip_given_the_same_anchors(model):
 def test_rule_10_anchors_of_another_object_clear_the_fifo(model, monkeypatch):
     stream = asked(session(model, reground_every=4), "the red circle")
     run(stream, FRAMES[:11])
-    decode = model.decode_anchor
+    decode = model.decode_anchors
 
-    def inverted(features, prompts_NC):
-        decoded = decode(features, prompts_NC)
+    def inverted(features, prompts_BNC):
+        decoded = decode(features, prompts_BNC)
         return replace(decoded, logits=-decoded.logits)
 
-    monkeypatch.setattr(model, "decode_anchor", inverted)
+    monkeypatch.setattr(model, "decode_anchors", inverted)
     run(stream, FRAMES[11:12], start=11)
 
     # Anchors of frames 4..11 are 4 and 11; the track's own mask of 4 is the opposite.

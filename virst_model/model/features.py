@@ -89,6 +89,17 @@ class FrameFeatures:
     s1: torch.Tensor
     s2: torch.Tensor
 
+    @staticmethod
+    def join(frames: Sequence[FrameFeatures]) -> FrameFeatures:
+        """Frames as one batch, in their order; one alone is not copied."""
+        if len(frames) == 1:
+            return frames[0]
+        return FrameFeatures(
+            torch.cat([f.s0 for f in frames]),
+            torch.cat([f.s1 for f in frames]),
+            torch.cat([f.s2 for f in frames]),
+        )
+
     def select(self, index: slice | torch.Tensor | list[int]) -> FrameFeatures:
         """The frames at `index` of the batch; an int is not allowed, the batch axis stays."""
         return FrameFeatures(self.s0[index], self.s1[index], self.s2[index])

@@ -4,6 +4,7 @@ Source: arXiv 2603.27060 Sec. 3.4, eq. (10)-(12), (17)-(19); docs/released.md, f
 """
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import torch
 
@@ -59,10 +60,15 @@ def track_frame(
 def rehearse(
     model: Virst, features: FrameFeatures, prompts_NC: torch.Tensor, memory: Memory, queries: int
 ) -> None:
-    """Runs what every frame runs once its features are there: an anchor, and `queries` tracks.
+    """Runs what every frame runs once its features are there: anchors, and `queries` tracks.
 
     For what is slow the first time: compilers, and kernels that are chosen by trying. `memory`
     has the track's options and nobody else's use.
     """
     track_anchor(model, 0, features, prompts_NC, memory)
+    pair = [0, 0]
+    model.decode_anchors(features.select(pair), prompts_NC[None][pair])
     track_frame(model, 1, features, [memory] * queries)
+    # Once its memory is full a frame is attended to without a mask: other kernels.
+    full = replace(memory.read(2), complete=True)
+    model.propagate(features, [full] * queries)

@@ -139,6 +139,10 @@ class Virst(nn.Module):
         logits = None if before is None else before.logits.to(self.dtype)
         return self.segmenter.decode_prompted(features, prompts_NC[None], logits)
 
+    def decode_anchors(self, features: FrameFeatures, prompts_BNC: torch.Tensor) -> Decoded:
+        """As `decode_anchor`, of B anchors, each with the features of its frame."""
+        return self.segmenter.decode_prompted(features, prompts_BNC)
+
     def propagate(self, features: FrameFeatures, reads: Sequence[MemoryRead]) -> Decoded:
         """Masks of one frame (B = 1) for Q tracks at once, eq. (12)."""
         return self.segmenter.decode_tracked(features, MemoryRead.batch(list(reads)))

@@ -21,7 +21,7 @@ from virst_model.model.prompt import draw_wording
 from virst_model.model.tracking import track_anchor, track_frame
 from virst_model.model.virst import Virst
 from virst_model.offline.sampling import WHOLE_IMAGE, sample_frames
-from virst_model.stream.compose import compose
+from virst_model.stream.compose import compose, read
 
 # How the fusion's frames are resized, whatever `behaviour.tracking_resize` says.
 FUSION_RESIZE = "bilinear"
@@ -263,7 +263,7 @@ def segment_video(
                 track.decoded = decoded
         for track in tracks:
             track.decoded = track.anchors.get(t, track.decoded)
-        yield picture, compose(t, picture.time_s, tracks, *picture.image_HW3.shape[:2])
+        yield picture, compose(t, picture.time_s, read(tracks), *picture.image_HW3.shape[:2])
 
 
 @torch.inference_mode()

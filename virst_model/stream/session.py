@@ -1,6 +1,8 @@
 """VIRST on a stream: frames and sentences in, masks out."""
 
 from collections import deque
+from collections.abc import Iterator
+from contextlib import contextmanager
 import dataclasses
 from dataclasses import dataclass
 import statistics
@@ -11,11 +13,10 @@ import torch
 
 from virst_model.answer import Query, StepResult
 from virst_model.config import CLIP_FRAMES, VirstConfig
-from virst_model.model.features import FrameFeatures
 from virst_model.model.memory import Memory
 from virst_model.model.tracking import rehearse, track_frame
 from virst_model.model.virst import Virst, check_frame
-from virst_model.stream.compose import compose
+from virst_model.stream.compose import Shown, compose, read
 from virst_model.stream.grounder import (
     Grounding,
     GroundingError,
@@ -23,7 +24,9 @@ from virst_model.stream.grounder import (
     ThreadGrounder,
     check_stream,
 )
-from virst_model.stream.track import NOT_FINITE, Pace, Track, is_finite
+from virst_model.stream.host import to_host
+from virst_model.stream.pending import NOT_FINITE, decode_anchors
+from virst_model.stream.track import Pace, Track
 from virst_model.stream.window import Clip, Window, WindowFrame
 
 # Images of an idle stream that are encoded beside a camera frame, once somebody asks.
@@ -210,8 +213,7 @@ class Session:
         self._window.encode(self._model, ENCODES_A_FRAME)
         self._start_groundings(t)
         self._take_results(t)
-        for track in self._tracks.values():
-            self._counts["contradictions"] += self._advance(track, t)
+        self._advance(t)
         if self._grounder.running_s > self.options.grounding_limit_s:
             for track in self._tracks.values():  # one is asked, the others wait for it
                 track.fail()
@@ -296,12 +298,20 @@ class Session:
             self._grounding_ms.append(result.ms)
             self._grounding_ms_p50 = statistics.median(self._grounding_ms)
 
-    def _advance(self, track: Track, t: int) -> bool:
-        try:
-            return track.advance(t, self._window)
-        except Exception:
-            track.reset()  # half of an answer may be in its memory
-            raise
+    def _advance(self, t: int) -> None:
+        """The work beside frame `t`; all answers' anchors are decoded, and known, at once."""
+        taking = [track for track in self._tracks.values() if track.takes_in]
+        facts = {}
+        with _starting_anew(*taking):
+            todo = [track.next_anchors() for track in taking]
+            masks = iter(decode_anchors(self._model, [a for each in todo for a in each]))
+            for track, each in zip(taking, todo, strict=True):
+                facts[track] = track.judge([next(masks) for _ in each])
+            known = iter(to_host([fact for each in facts.values() for fact in each]))
+        for track in self._tracks.values():
+            mine = [next(known) for _ in facts.get(track, ())]
+            with _starting_anew(track):
+                self._counts["contradictions"] += track.advance(t, self._window, mine)
 
     def _answer(
         self, t: int, stamp_s: float, frame_HW3: np.ndarray, sampled: WindowFrame | None
@@ -310,27 +320,38 @@ class Session:
         height, width = frame_HW3.shape[:2]
         following = [track for track in self._tracks.values() if track.follows]
         if not following:
-            return compose(t, stamp_s, self.tracks, height, width)
+            return compose(t, stamp_s, self._read(), height, width)
         features = sampled.features if sampled else self._model.encode_frame(frame_HW3)
         start_s = time.perf_counter()
-        self._follow(t, features, following, sampled is not None)
-        result = compose(t, stamp_s, self.tracks, height, width)
+        # For all queries that follow their object, as one batch.
+        masks = track_frame(self._model, t, features, [track.memory for track in following])
+        for track, decoded in zip(following, masks, strict=True):
+            track.show(t, decoded, sampled is not None)
+        result = compose(t, stamp_s, self._read(), height, width)
         self._query_ms.append(1000 * (time.perf_counter() - start_s) / len(following))
         self._query_ms_p50 = statistics.median(self._query_ms)
         return result
 
-    def _follow(
-        self, t: int, features: FrameFeatures, following: list[Track], sampled: bool
-    ) -> None:
-        """Tracks the frame for all queries that follow their object, as one batch."""
-        masks = track_frame(self._model, t, features, [track.memory for track in following])
-        broken = [track for track, decoded in zip(following, masks) if not is_finite(decoded)]
+    def _read(self) -> list[Shown]:
+        """What the host knows of the current masks; FloatingPointError if one is not finite."""
+        shown = read(self.tracks)
+        broken = [track for track, seen in zip(self.tracks, shown) if not seen.is_finite]
         for track in broken:
             track.reset()  # the frame is in its memory
         if broken:
             raise FloatingPointError(NOT_FINITE)
-        for track, decoded in zip(following, masks, strict=True):
-            track.show(t, decoded, sampled)
+        return shown
+
+
+@contextmanager
+def _starting_anew(*tracks: Track) -> Iterator[None]:
+    """Where the model fails, half of an answer may be in the tracks' memories."""
+    try:
+        yield
+    except Exception:
+        for track in tracks:
+            track.reset()
+        raise
 
 
 def _with_alpha(config: VirstConfig, alpha: int | None) -> VirstConfig:

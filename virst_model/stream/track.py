@@ -1,17 +1,19 @@
 """One query on one stream: its state, its memory, and the answers on their way into it."""
 
-from collections import deque
+from collections.abc import Sequence
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 
 from virst_model.answer import FAILED, LOST, SEARCHING, TRACKING, Query
 from virst_model.config import CLIP_FRAMES
-from virst_model.model.features import Decoded, MemoryEntry
+from virst_model.model.features import Decoded
 from virst_model.model.memory import Memory
 from virst_model.model.tracking import track_frame
 from virst_model.model.virst import Virst
 from virst_model.stream.grounder import Grounding, GroundingResult
+from virst_model.stream.pending import PendingAnchors, Prompted
 from virst_model.stream.window import Window, WindowFrame, next_size
 
 # A re-grounding that agrees less than this with the track contradicts it.
@@ -20,7 +22,6 @@ AGREEMENT_IOU = 0.5
 ABSENT_GROUNDINGS = 2
 # Cached frames that a catch-up starts with.
 CATCH_UP_FRAMES = 8
-NOT_FINITE = "the model's masks are not finite"
 
 
 @dataclass(frozen=True)
@@ -41,56 +42,6 @@ class Pace:
             raise ValueError(f"anchors a frame must be at least 1, not {self.anchors}")
         if self.replays < 2:
             raise ValueError(f"replays a frame must be at least 2, not {self.replays}")
-
-
-@dataclass(frozen=True)
-class Anchor:
-    """A decoded anchor and its memory, B = 1; `t` is the frame's time in the stream."""
-
-    t: int
-    decoded: Decoded
-    entry: MemoryEntry
-
-    @property
-    def present(self) -> bool:
-        """Whether the object is visible on it: its object score is above 0."""
-        return _present(self.decoded)
-
-
-class PendingAnchors:
-    """The anchors of a grounding, decoded newest first over some camera frames."""
-
-    def __init__(self, result: GroundingResult, alpha: int) -> None:
-        """`alpha`: so many that show the object are enough to swap them in."""
-        self.first, self.last = result.first, result.last
-        self._todo = deque(reversed(result.anchors))
-        self._alpha = alpha
-        self.present: list[Anchor] = []
-        self.swapped = False
-
-    @property
-    def ended(self) -> bool:
-        """Whether all anchors are decoded, those without the object among them."""
-        return not self._todo
-
-    @property
-    def ready(self) -> bool:
-        """The alpha newest anchors that show the object are decoded, or all when fewer do."""
-        return self.ended or len(self.present) >= self._alpha
-
-    def decode(self, model: Virst, at_most: int) -> list[Anchor]:
-        """Decodes the next anchors and their memories; returns those that show the object."""
-        fresh = []
-        for _ in range(min(at_most, len(self._todo))):
-            frame, prompts_NC = self._todo.popleft()
-            decoded = model.decode_anchor(frame.features, prompts_NC)
-            if not is_finite(decoded):
-                raise FloatingPointError(NOT_FINITE)
-            if _present(decoded):
-                entry = model.encode_memory(frame.features, decoded)
-                fresh.append(Anchor(frame.t, decoded, entry))
-        self.present += fresh
-        return fresh
 
 
 class Track:
@@ -168,8 +119,26 @@ class Track:
 
     # Following the object.
 
-    def advance(self, t: int, window: Window) -> bool:
-        """The work beside frame `t`: pending anchors, their swap, and the catch-up.
+    @property
+    def takes_in(self) -> bool:
+        """Whether anchors of an answer wait to be decoded."""
+        return self._pending is not None
+
+    def next_anchors(self) -> list[Prompted]:
+        """The anchors that the pace allows in a frame."""
+        return self._pending.next(self._pace.anchors)
+
+    def judge(self, decoded: Sequence[Decoded]) -> list[torch.Tensor]:
+        """Takes the masks of `next_anchors`; returns what the host must know for `advance`."""
+        return self._pending.judge(decoded, self._past_masks)
+
+    def advance(self, t: int, window: Window, known: Sequence[np.ndarray] = ()) -> bool:
+        """The work beside frame `t`: the swap of decoded anchors, and the catch-up.
+
+        Args:
+            t: the frame.
+            window: the stream's.
+            known: what `judge` asked for, where the track takes in an answer.
 
         Returns:
             Whether an answer has just contradicted the track.
@@ -177,7 +146,7 @@ class Track:
         self.decoded = None
         contradicted = False
         if self._pending is not None:
-            contradicted = self._bring_in(self._pending, t, window)
+            contradicted = self._bring_in(self._pending, known, t, window)
         if self._replayed_t is not None:
             self._catch_up(t, window)
         return contradicted
@@ -197,9 +166,11 @@ class Track:
         if sampled:
             self._remember(t, decoded)
 
-    def _bring_in(self, pending: PendingAnchors, t: int, window: Window) -> bool:
+    def _bring_in(
+        self, pending: PendingAnchors, known: Sequence[np.ndarray], t: int, window: Window
+    ) -> bool:
         contradicted = False
-        fresh = pending.decode(self._model, self._pace.anchors)
+        fresh = pending.accept(self._model, known)
         if pending.swapped:
             for anchor in fresh:
                 self.memory.write_anchor(anchor.t, anchor.entry)
@@ -217,7 +188,7 @@ class Track:
         """Follows the new anchors; the FIFO stays unless they contradict the track (True)."""
         self._absent_groundings = 0
         known = self.state != LOST and bool(self.memory.anchor_times)
-        agrees = known and self._agrees(pending.present)
+        agrees = known and _agrees(pending)
         if agrees:
             self.memory.drop_anchors(pending.first, pending.last)
         else:
@@ -243,15 +214,6 @@ class Track:
             self.state = LOST
             self._replayed_t = None
 
-    def _agrees(self, anchors: list[Anchor]) -> bool:
-        """Whether the track's own masks of the anchors' frames show the same object."""
-        ious = [
-            _iou(anchor.decoded.logits[0] > 0, self._past_masks[anchor.t])
-            for anchor in anchors
-            if anchor.t in self._past_masks
-        ]
-        return not ious or sum(ious) / len(ious) >= AGREEMENT_IOU
-
     def _start_catch_up(self, anchor_t: int, t: int, window: Window) -> None:
         self.state = SEARCHING
         missed = _between(window, anchor_t, t)
@@ -276,19 +238,10 @@ class Track:
             del self._past_masks[min(self._past_masks)]
 
 
-def is_finite(decoded: Decoded) -> bool:
-    """Whether a mask is one: each comparison of what is not finite would say "not there"."""
-    return bool(decoded.logits.isfinite().all() and decoded.object_score.isfinite().all())
-
-
-def _present(decoded: Decoded) -> bool:
-    return bool(decoded.object_score[0] > 0)
-
-
-def _iou(a: torch.Tensor, b: torch.Tensor) -> float:
-    """Of two bool masks; two empty ones agree."""
-    union = int((a | b).sum())
-    return int((a & b).sum()) / union if union else 1.0
+def _agrees(pending: PendingAnchors) -> bool:
+    """Whether the track's own masks of the anchors' frames show the same object."""
+    ious = [pending.ious[a.t] for a in pending.present if a.t in pending.ious]
+    return not ious or sum(ious) / len(ious) >= AGREEMENT_IOU
 
 
 def _between(window: Window, after_t: int, before_t: int) -> list[WindowFrame]:
