@@ -41,7 +41,7 @@ def calls(request, monkeypatch):
 
     spy(umt, "encode_image", "images", lambda images: tuple(images.shape))
     spy(umt, "forward", "clips", lambda clips: tuple(clips.shape))
-    spy(model.second_fusion, "forward", "fused", lambda states, s2, hint: s2.shape[1])
+    spy(model.second_fusion, "fuse", "fused", lambda states, pooled, hint: pooled.shape[1])
     spy(segmenter, "decode_prompted", "prompted", lambda *arguments: arguments[2:])
     spy(segmenter, "decode_tracked", "tracked", lambda *arguments: 1)
     return calls

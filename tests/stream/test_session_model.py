@@ -94,8 +94,8 @@ def test_rule_4_grounds_4_frames_padded_to_8_then_8_16_and_32(model, monkeypatch
     sizes = []
     ground = model.ground
 
-    def spy(tokens, features, text, cancelled):
-        prompts_TNC = ground(tokens, features, text, cancelled)
+    def spy(tokens, features, *rest, **named):
+        prompts_TNC = ground(tokens, features, *rest, **named)
         sizes.append((len(tokens), len(features), len(prompts_TNC)))
         return prompts_TNC
 

@@ -147,7 +147,7 @@ def test_clearing_the_queries_frees_the_grounder_for_the_next(model, stream):
 
 @pytest.mark.parametrize("sync", [True, False])
 def test_an_error_of_the_vlm_surfaces_from_step_and_the_stream_goes_on(model, monkeypatch, sync):
-    def broken(*_):
+    def broken(*_, **__):
         raise ArithmeticError("no such number")
 
     with session(model, sync=sync) as stream, monkeypatch.context() as patch:
@@ -200,8 +200,8 @@ def test_prompts_that_are_not_finite_are_an_error_and_not_a_lost_object(
 ):
     ground = model.ground
 
-    def broken(*arguments):
-        prompts_TNC = ground(*arguments).clone()
+    def broken(*arguments, **named):
+        prompts_TNC = ground(*arguments, **named).clone()
         prompts_TNC[-1, 3, 1] = number
         return prompts_TNC
 
@@ -254,9 +254,9 @@ def test_the_grounder_has_its_own_number_of_torch_threads(model, stream, monkeyp
     numbers = []
     ground = model.ground
 
-    def spy(*arguments):
+    def spy(*arguments, **named):
         numbers.append(torch.get_num_threads())
-        return ground(*arguments)
+        return ground(*arguments, **named)
 
     monkeypatch.setattr(model, "ground", spy)
     before = torch.get_num_threads()

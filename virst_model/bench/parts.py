@@ -21,7 +21,7 @@ class Stopwatch:
 
     def __init__(self, device: torch.device) -> None:
         self.calls_ms: dict[str, list[float]] = defaultdict(list)
-        self._cuda = device.type == "cuda"
+        self._device = device
 
     def timed(self, part: str, function: Callable) -> Callable:
         """`function`, whose calls are timed as `part`."""
@@ -37,8 +37,8 @@ class Stopwatch:
         return run
 
     def _now_s(self) -> float:
-        if self._cuda:
-            torch.cuda.synchronize()
+        if self._device.type == "cuda":
+            torch.cuda.synchronize(self._device)
         return time.perf_counter()
 
 
@@ -52,8 +52,11 @@ def listening(model: Virst, watch: Stopwatch) -> Iterator[None]:
         ("image encoder", segmenter, "encode"),
         ("clip encoder", model, "encode_clip"),
         ("LLM", vlm, "hidden"),
-        ("fusion", model.second_fusion, "forward"),
-        ("fusion", model.initial_fusion, "forward"),
+        ("LLM", vlm, "read"),
+        ("LLM", vlm, "hidden_after"),
+        ("fusion", model, "pool"),
+        ("fusion", model.second_fusion, "fuse"),
+        ("fusion", model.initial_fusion, "fuse"),
         ("memory attention", segmenter, "attend"),
         ("decoder", segmenter.sam_mask_decoder, "forward"),
         ("memory encoder", segmenter, "encode_memory"),

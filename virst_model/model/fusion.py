@@ -44,8 +44,16 @@ class InitialFusion(nn.Module):
 
     def forward(self, seg_BND: Tensor, s2_BTCgg: Tensor) -> Tensor:
         """[ST] embeddings (B,N,D) and features (B or 1,T,C,g,g) -> fused embeddings (B,N,D)."""
+        return self.fuse(seg_BND, self.pool(s2_BTCgg))
+
+    def pool(self, s2_BTCgg: Tensor) -> Tensor:
+        """Features (B,T,C,g,g) -> what [ST] looks at, (B,T,grid*grid,D), each frame for itself."""
         tokens = self.norm_kv(self.vision_tokens(s2_BTCgg))
-        tokens = _share(tokens, len(seg_BND))
+        return tokens.unflatten(1, (s2_BTCgg.shape[1], -1))
+
+    def fuse(self, seg_BND: Tensor, pooled_BTLD: Tensor) -> Tensor:
+        """As `forward`, of features that `pool` has pooled."""
+        tokens = _share(pooled_BTLD.flatten(1, 2), len(seg_BND))
         fused, _ = self.cross_attn(self.norm_q(seg_BND), tokens, tokens, need_weights=False)
         return seg_BND + self.gate * fused
 
@@ -90,7 +98,16 @@ class SecondFusion(nn.Module):
 
         With a `hint`, of a model that points, what that adds is added.
         """
-        x, memory, turns = self._start(seg_BND, s2_BTCgg, hint)
+        return self.fuse(seg_BND, self.pool(s2_BTCgg), hint)
+
+    def pool(self, s2_BTCgg: Tensor) -> Tensor:
+        """Features (B,T,C,g,g) -> (B,T,grid*grid,C), each frame for itself."""
+        reduced = self.memory_norm(_reduce(self.spatial_down, s2_BTCgg, self.side_grid))
+        return reduced.unflatten(1, (s2_BTCgg.shape[1], -1))
+
+    def fuse(self, seg_BND: Tensor, pooled_BTLC: Tensor, hint: Hint | None = None) -> Tensor:
+        """As `forward`, of features that `pool` has pooled."""
+        x, memory, turns = self._start(seg_BND, pooled_BTLC, hint)
         for layer in self.decoder:
             x = layer(x, memory, turns)
         return _hinted(x.unflatten(1, (seg_BND.shape[1], -1)), hint)
@@ -103,7 +120,7 @@ class SecondFusion(nn.Module):
         A weight belongs to the copy of an [ST] token at a frame (first T) and a cell of a frame
         (second T, row-major cells); the weights of a copy sum to 1. What Figure 5 shows.
         """
-        x, memory, turns = self._start(seg_BND, s2_BTCgg, hint)
+        x, memory, turns = self._start(seg_BND, self.pool(s2_BTCgg), hint)
         tokens, frames = seg_BND.shape[1], s2_BTCgg.shape[1]
         looks = []
         for layer in self.decoder:
@@ -113,11 +130,10 @@ class SecondFusion(nn.Module):
         return _hinted(x.unflatten(1, (tokens, -1)), hint), looks
 
     def _start(
-        self, seg_BND: Tensor, s2_BTCgg: Tensor, hint: Hint | None
+        self, seg_BND: Tensor, pooled_BTLC: Tensor, hint: Hint | None
     ) -> tuple[Tensor, Tensor, Turns]:
         """First queries (B,N*T,C) ordered n, t; memory (B,T*grid*grid,C); angles of both."""
-        frames = s2_BTCgg.shape[1]
-        memory = self.memory_norm(_reduce(self.spatial_down, s2_BTCgg, self.side_grid))
+        frames, memory = pooled_BTLC.shape[1], pooled_BTLC.flatten(1, 2)
         queries = self.seg_proj(seg_BND).repeat_interleave(frames, dim=1)
         turns = _turns(seg_BND.shape[1], frames, self.grid, self.head_dim, memory.device)
         memory = _share(memory, len(seg_BND))
@@ -143,7 +159,15 @@ class MlpFusion(nn.Module):
         Of the features only T is read. The result is a view: the same prompt at each frame, if
         no `hint` adds to it.
         """
-        prompts = self.mlp(seg_BND)[:, :, None].expand(-1, -1, s2_BTCgg.shape[1], -1)
+        return self.fuse(seg_BND, self.pool(s2_BTCgg), hint)
+
+    def pool(self, s2_BTCgg: Tensor) -> Tensor:
+        """Nothing of so many frames: (B,T,0,C)."""
+        return s2_BTCgg.new_empty((*s2_BTCgg.shape[:2], 0, s2_BTCgg.shape[2]))
+
+    def fuse(self, seg_BND: Tensor, pooled_BTLC: Tensor, hint: Hint | None = None) -> Tensor:
+        """As `forward`, of what `pool` made of the features."""
+        prompts = self.mlp(seg_BND)[:, :, None].expand(-1, -1, pooled_BTLC.shape[1], -1)
         return _hinted(prompts, hint)
 
 

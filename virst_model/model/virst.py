@@ -25,6 +25,7 @@ from virst_model.model.features import (
 from virst_model.model.fusion import InitialFusion, MlpFusion, SecondFusion
 from virst_model.model.pointing import Hint, Pointed, Pointing, token_places
 from virst_model.model.prompt import IGNORE, Prompt, Prompter, plain_sentence
+from virst_model.model.seen import Pooled, Seen
 from virst_model.model.vlm import build_vlm
 
 IMAGE_MEAN = (0.485, 0.456, 0.406)
@@ -186,6 +187,7 @@ class Virst(nn.Module):
         cancelled: Callable[[], bool] = lambda: False,
         wording: tuple[int, int] = (0, 0),
         fused: Sequence[int] | None = None,
+        seen: Seen | None = None,
     ) -> torch.Tensor:
         """One LLM prefill and the fusion: prompts_TNC, one set for each of the T frames.
 
@@ -196,6 +198,7 @@ class Virst(nn.Module):
             cancelled: asked between the prefill and the fusion.
             wording: which question and which answer template.
             fused: which of the clips' frames the features are of; without it the first T.
+            seen: of these clips and features, shared by the questions about them.
 
         Raises:
             Cancelled: `cancelled()` turned true.
@@ -203,7 +206,7 @@ class Virst(nn.Module):
         if cancelled():
             raise Cancelled(text)
         tokens = self.join_clips(clip_tokens)
-        return self.ground_tokens(tokens, features, text, cancelled, wording, fused)
+        return self.ground_tokens(tokens, features, text, cancelled, wording, fused, seen)
 
     def ground_tokens(
         self,
@@ -213,14 +216,48 @@ class Virst(nn.Module):
         cancelled: Callable[[], bool] = lambda: False,
         wording: tuple[int, int] = (0, 0),
         fused: Sequence[int] | None = None,
+        seen: Seen | None = None,
     ) -> torch.Tensor:
         """As `ground`, of clips that `join_clips` joined."""
-        s2_TCgg = torch.cat([f.s2 for f in features])
+        seen = Seen() if seen is None else seen
+        if seen.pooled is None:
+            seen.pooled = self.pool(features)
         prompt = self.prompter.ask(plain_sentence(text), *wording)
-        states, hint = self.st_hint(tokens, s2_TCgg[None], prompt, fused)
+        fused = range(len(features)) if fused is None else fused
+        states, hidden = self._ask(tokens, prompt, seen)
+        hint = self._hint(tokens, prompt, states, hidden, fused)
         if cancelled():
             raise Cancelled(text)
-        return self.second_fusion(states, s2_TCgg[None], hint)[0].transpose(0, 1)
+        return self.second_fusion.fuse(states, seen.pooled.second[None], hint)[0].transpose(0, 1)
+
+    def pool(self, features: Sequence[FrameFeatures]) -> Pooled:
+        """What both fusions look at of these frames, B = 1 each."""
+        s2_1TCgg = torch.cat([f.s2 for f in features])[None]
+        initial = None
+        if self.config.fusion.initial:
+            initial = self.initial_fusion.pool(s2_1TCgg)[0]
+        return Pooled(initial, self.second_fusion.pool(s2_1TCgg)[0])
+
+    def _ask(
+        self, tokens: VisualTokens, prompt: Prompt, seen: Seen
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """One conversation: [ST] states (1, N, D) and all states (1, L, D)."""
+        visual = tokens.sequence
+        embeds_LD = self.vlm.embed(prompt.ids.to(self.device), visual)
+        (places_N,) = self.st_places([visual], [prompt])
+        if self.config.fusion.initial:
+            if seen.asked_ND is None:
+                pooled = seen.pooled.initial[None]
+                seen.asked_ND = self.initial_fusion.fuse(embeds_LD[places_N][None], pooled)[0]
+            embeds_LD = embeds_LD.index_put((places_N,), seen.asked_ND.to(embeds_LD.dtype))
+        if seen.apart:
+            shared = prompt.image_at + len(visual)
+            if seen.prefix is None:
+                seen.prefix = self.vlm.read(embeds_LD[None, :shared])
+            hidden = self.vlm.hidden_after(seen.prefix, embeds_LD[None, shared:])
+        else:
+            hidden = self.vlm.hidden(embeds_LD[None])
+        return hidden[:, places_N], hidden
 
     def st_hint(
         self,
@@ -234,13 +271,23 @@ class Virst(nn.Module):
         The hint is None of a model that does not point. Arguments as for `ground`.
         """
         states, hidden, _ = self.st_states([tokens.sequence], s2_1TCgg, [prompt])
+        fused = range(s2_1TCgg.shape[1]) if fused is None else fused
+        return states, self._hint(tokens, prompt, states, hidden, fused)
+
+    def _hint(
+        self,
+        tokens: VisualTokens,
+        prompt: Prompt,
+        states: torch.Tensor,
+        hidden: torch.Tensor,
+        fused: Sequence[int],
+    ) -> Hint | None:
         if self.pointing is None:
-            return states, None
+            return None
         start, (clips, each) = prompt.image_at, tokens.embeds.shape[:2]
         read = hidden[:, start : start + clips * each].unflatten(1, (clips, each))
         pointed = self.pointing.point(states, read, tokens.embeds[None], tokens.places[None])
-        fused = range(s2_1TCgg.shape[1]) if fused is None else fused
-        return states, self.hint(pointed, tokens.owners[None], fused)
+        return self.hint(pointed, tokens.owners[None], fused)
 
     def hint(self, pointed: Pointed, owners_BKL: torch.Tensor, fused: Sequence[int]) -> Hint:
         """What fusion and decoder are told of the frames `fused` of the clips' frames."""

@@ -2,10 +2,11 @@
 
 import torch
 from torch import Tensor, nn
-from transformers import Qwen2Config, Qwen2ForCausalLM
+from transformers import DynamicCache, Qwen2Config, Qwen2ForCausalLM
 
 from virst_model.config import LlmConfig, VirstConfig
 from virst_model.model.prompt import IMAGE
+from virst_model.model.seen import Prefix
 from virst_model.model.tome import TomeProjector
 from virst_model.model.umt import Umt
 
@@ -55,6 +56,21 @@ class Vlm(nn.Module):
         """
         out = self.llm.model(inputs_embeds=embeds_BLD, attention_mask=mask_BL, use_cache=False)
         return out.last_hidden_state
+
+    def read(self, embeds_1LD: Tensor) -> Prefix:
+        """The beginning of conversations, for `hidden_after`."""
+        cache = DynamicCache()
+        out = self.llm.model(inputs_embeds=embeds_1LD, past_key_values=cache, use_cache=True)
+        layers = tuple((keys, values) for keys, values, *_ in cache)
+        return Prefix(layers, out.last_hidden_state)
+
+    def hidden_after(self, prefix: Prefix, embeds_1LD: Tensor) -> Tensor:
+        """As `hidden`, of a conversation that begins with the prefix: states of both (1,L,D)."""
+        cache = DynamicCache()
+        for index, (keys, values) in enumerate(prefix.layers):
+            cache.update(keys, values, index)  # copied: the next question finds them as they were
+        out = self.llm.model(inputs_embeds=embeds_1LD, past_key_values=cache, use_cache=True)
+        return torch.cat((prefix.hidden, out.last_hidden_state), dim=1)
 
     def logits(self, hidden: Tensor) -> Tensor:
         """States (...,D) -> next-token logits (...,V), not normalised."""

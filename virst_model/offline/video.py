@@ -18,6 +18,7 @@ from virst_model.model.anchors import anchor_candidates
 from virst_model.model.features import Decoded, FrameFeatures, VisualTokens
 from virst_model.model.memory import Memory
 from virst_model.model.prompt import draw_wording
+from virst_model.model.seen import Seen
 from virst_model.model.tracking import track_anchor, track_frame
 from virst_model.model.virst import Virst
 from virst_model.offline.sampling import WHOLE_IMAGE, sample_frames
@@ -47,6 +48,7 @@ class View:
         tracked: the same frames' features as they are segmented; the same objects but where
             `behaviour.tracking_resize` resizes them in another way (as the release does).
         scores: a scorer's judgement of each frame, one value a sentence, by frame number.
+        seen: what the questions about the video share.
     """
 
     length: int
@@ -56,6 +58,7 @@ class View:
     features: dict[int, FrameFeatures]
     tracked: dict[int, FrameFeatures]
     scores: dict[int, list[float]]
+    seen: Seen = field(default_factory=Seen)
 
 
 def clip_tokens(model: Virst, frames: Frames, seed: int = 0) -> list[VisualTokens]:
@@ -277,7 +280,7 @@ def start_track(model: Virst, view: View, query: Query, seed: int = 0) -> VideoT
     behaviour = model.config.behaviour
     wording = draw_wording(query.text, seed) if behaviour.random_templates else (0, 0)
     prompts_TNC = model.ground(
-        view.clips, features, query.text, wording=wording, fused=view.places
+        view.clips, features, query.text, wording=wording, fused=view.places, seen=view.seen
     )
     track = VideoTrack(query, Memory(model.config, capacity=None))
     scores = None

@@ -5,6 +5,7 @@ from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import partial
+import operator
 from threading import Event
 import time
 
@@ -15,6 +16,7 @@ from virst_model.config import CLIP_FRAMES, BehaviourConfig
 from virst_model.errors import InputError
 from virst_model.model.anchors import STRATEGIES, anchor_candidates
 from virst_model.model.features import VisualTokens
+from virst_model.model.seen import Pooled, Seen
 from virst_model.model.virst import Cancelled, Virst
 from virst_model.stream.window import Clip, WindowFrame
 
@@ -47,10 +49,18 @@ class GroundingError(RuntimeError):
 
 @dataclass(frozen=True)
 class Grounding:
-    """One question to the VLM: a query and its own references to the clips it is asked about."""
+    """One question to the VLM: a query and its own references to the clips it is asked about.
+
+    Attributes:
+        query: whose it is.
+        clips: the snapshot, oldest first.
+        followed: other queries wait to be asked, about the same clips if no more come meanwhile.
+        cancelled: nobody wants the answer any more.
+    """
 
     query: Query
     clips: tuple[Clip, ...]
+    followed: bool = False
     cancelled: Event = field(default_factory=Event)
 
     @property
@@ -75,14 +85,14 @@ class GroundingResult:
     ms: float
 
 
-def ground(model: Virst, grounding: Grounding) -> GroundingResult:
+def ground(model: Virst, grounding: Grounding, seen: Seen) -> GroundingResult:
     """Asks the VLM; looks for a cancel between the clips, the prefill and the fusion.
 
     The anchor candidates are those of `behaviour.anchors` among the window's frames, so that each
     is known by now: "first" is the window's oldest frame, and "random3" draws by the time of its
     newest, anew in each window and the same in each run. But a window of 4 frames is padded to 8
     with the newest, and its one anchor is that frame (the released code, which pads a short video
-    the same way, takes two anchors on it).
+    the same way, takes two anchors on it). `seen` is of the grounding's clips.
 
     Raises:
         Cancelled: the grounding was cancelled meanwhile.
@@ -92,11 +102,15 @@ def ground(model: Virst, grounding: Grounding) -> GroundingResult:
     frames = grounding.frames
     try:
         with torch.inference_mode():
+            tokens = _clip_tokens(model, grounding)
+            if seen.pooled is None:
+                seen.pooled = _pooled(model, grounding)
             prompts_TNC = model.ground(
-                _clip_tokens(model, grounding),
+                tokens,
                 [f.features for f in frames] + [frames[-1].features] * _missing(frames),
                 grounding.query.text,
                 grounding.cancelled.is_set,
+                seen=seen,
             )
             # Every comparison with them is false, so that the object would seem to be gone.
             if not prompts_TNC.isfinite().all():
@@ -139,6 +153,41 @@ def _clip_tokens(model: Virst, grounding: Grounding) -> list[VisualTokens]:
     return tokens
 
 
+def _pooled(model: Virst, grounding: Grounding) -> Pooled:
+    """What the fusions look at, computed once a clip and kept with it."""
+    for clip in grounding.clips:
+        if clip.pooled is None:
+            clip.pooled = model.pool([frame.features for frame in clip.frames])
+    parts = [clip.pooled for clip in grounding.clips]
+    missing = _missing(grounding.frames)
+    return Pooled.join(parts + [parts[-1].repeat_last(missing)] * bool(missing))
+
+
+class Asker:
+    """Grounds one question after the other, on one thread.
+
+    Where others follow, what they share is kept until the last of them, or until the window has
+    moved on: one window's, never more.
+    """
+
+    def __init__(self, model: Virst) -> None:
+        self._model = model
+        self._clips: tuple[Clip, ...] = ()
+        self._seen: Seen | None = None
+
+    def ground(self, grounding: Grounding) -> GroundingResult:
+        """As `ground` of this module."""
+        clips = grounding.clips
+        same = len(clips) == len(self._clips) and all(map(operator.is_, clips, self._clips))
+        seen = self._seen if same and self._seen else Seen(apart=grounding.followed)
+        self._clips, self._seen = (clips, seen) if grounding.followed else ((), None)
+        return ground(self._model, grounding, seen)
+
+    def forget(self) -> None:
+        """Lets go of the window."""
+        self._clips, self._seen = (), None
+
+
 # A finished grounding: the question, and how to read its result (which may raise).
 Finished = tuple[Grounding, Callable[[], GroundingResult]]
 
@@ -154,7 +203,7 @@ class InlineGrounder:
     running_s = 0.0  # nobody waits for one
 
     def __init__(self, model: Virst, delay_frames: int) -> None:
-        self._model = model
+        self._asker = Asker(model)
         self._delay_frames = delay_frames
         self._running: deque[tuple[int, Grounding]] = deque()
 
@@ -167,16 +216,17 @@ class InlineGrounder:
         ready: list[Finished] = []
         while self._running and self._running[0][0] <= t:
             _, grounding = self._running.popleft()
-            ready.append((grounding, partial(ground, self._model, grounding)))
+            ready.append((grounding, partial(self._asker.ground, grounding)))
         return ready
 
     def ground(self, grounding: Grounding) -> GroundingResult:
         """The result at once; raises what `ground` of this module raises."""
-        return ground(self._model, grounding)
+        return self._asker.ground(grounding)
 
     def close(self) -> None:
         """Forgets the groundings whose results were not read."""
         self._running.clear()
+        self._asker.forget()
 
 
 class ThreadGrounder:
@@ -185,7 +235,7 @@ class ThreadGrounder:
     def __init__(self, model: Virst, threads: int) -> None:
         """`threads`: torch's intra-op threads of the VLM; few, so that the tracker keeps its
         rate on a CPU."""
-        self._model = model
+        self._asker = Asker(model)
         self._threads = threads
         self._executor: ThreadPoolExecutor | None = None
         self._running: tuple[Grounding, Future] | None = None
@@ -234,11 +284,12 @@ class ThreadGrounder:
         if self._executor is not None:
             self._executor.shutdown(wait=True, cancel_futures=True)
             self._executor = None
+        self._asker.forget()
 
     def _submit(self, grounding: Grounding) -> Future:
         if self._executor is None:
             self._executor = _start_thread(self._threads)
-        return self._executor.submit(ground, self._model, grounding)
+        return self._executor.submit(self._asker.ground, grounding)
 
 
 def _start_thread(threads: int) -> ThreadPoolExecutor:

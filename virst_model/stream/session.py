@@ -274,10 +274,10 @@ class Session:
             if track.is_due(self._window, self.options.reground_every)
         ]
         due.sort(key=lambda x: (x.asked_t is not None, x.asked_t or 0, -x.query.id))
-        for track in due:
+        for place, track in enumerate(due, 1):
             if not self._grounder.free:
                 break
-            self._grounder.start(track.ask(self._window, t), t)
+            self._grounder.start(track.ask(self._window, t, place < len(due)), t)
 
     def _take_results(self, t: int) -> None:
         """Hands finished groundings to their tracks; drops those that nobody wants, unread."""

@@ -90,10 +90,13 @@ class Track:
             return size >= next_size(self._asked_size, self._window_size)
         return window.completed >= self._asked_completed + reground_every
 
-    def ask(self, window: Window, t: int) -> Grounding:
-        """Takes down a question about all complete clips that the window has at frame `t`."""
+    def ask(self, window: Window, t: int, followed: bool = False) -> Grounding:
+        """Takes down a question about all complete clips that the window has at frame `t`.
+
+        `followed`: other tracks are due, too.
+        """
         clips = window.snapshot()
-        self.grounding = Grounding(self.query, clips)
+        self.grounding = Grounding(self.query, clips, followed)
         self.asked_t = t
         self._asked_size = CLIP_FRAMES * len(clips)
         self._asked_completed = window.completed

@@ -8,6 +8,7 @@ import torch
 
 from virst_model.config import CLIP_FRAMES
 from virst_model.model.features import FrameFeatures, VisualTokens
+from virst_model.model.seen import Pooled
 from virst_model.model.virst import Virst
 
 
@@ -47,14 +48,15 @@ class WindowFrame:
 
 @dataclass
 class Clip:
-    """Four sampled frames and, once a grounding has needed them, their tokens.
+    """Four sampled frames and, once a grounding has needed them, what the model makes of them.
 
-    The frames are the tracker's to add, the tokens are the grounder's to fill in: groundings of
-    all queries share them.
+    The frames are the tracker's to add, their tokens and what the fusions look at are the
+    grounder's to fill in: groundings of all queries share them.
     """
 
     frames: list[WindowFrame] = field(default_factory=list)
     tokens: VisualTokens | None = None
+    pooled: Pooled | None = None
 
     @property
     def complete(self) -> bool:
