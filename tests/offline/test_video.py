@@ -532,13 +532,19 @@ def test_a_second_anchor_on_one_frame_takes_the_first_ones_logits(monkeypatch):
 
 
 @pytest.mark.parametrize(
-    ("name", "resizes"),
-    [("paper", {"bilinear": 14}), ("released", {"bilinear": 12, "bicubic": 14})],
+    ("name", "most", "resizes"),
+    [
+        ("paper", 32, {"bilinear": 14}),
+        ("paper", 4, {"bilinear": 14}),
+        ("released", 32, {"bilinear": 12, "bicubic": 14}),
+        ("released", 4, {"bilinear": 4, "bicubic": 14}),  # only what the fusion sees
+    ],
 )
 def test_frames_are_encoded_once_but_where_the_release_resizes_them_twice(
-    monkeypatch, name, resizes
+    monkeypatch, name, most, resizes
 ):
-    model = with_behaviour(real_model(smallest()), **vars(behaviour(name)))
+    switches = vars(behaviour(name)) | {"stf_frames": most}
+    model = with_behaviour(real_model(smallest()), **switches)
     calls, fused, segmented = [], [], []
     encode, ground, decode = model.encode_frame, model.ground, model.decode_anchor
 

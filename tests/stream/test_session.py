@@ -397,6 +397,27 @@ def test_a_pace_that_never_catches_up_is_refused():
         Pace(replays=1)
 
 
+@pytest.mark.parametrize("pace, most", [("cpu", 4), ("cuda", 1), (3, 3)])
+def test_the_first_query_of_an_idle_stream_keeps_frames_on_time(pace, most):
+    model = ColourModel()
+    options = {"pace": Pace(encodes=pace)} if isinstance(pace, int) else {}
+    if isinstance(pace, str):
+        model.device = torch.device(pace)
+    stream = session(model, window_size=16, **options)
+    run(stream, [frame(t, red=1) for t in range(16)])
+    assert model.encoded == []
+
+    stream.set_queries((query(1),))
+    counts, shown = [], []
+    for t in range(16, 32):
+        before = len(model.encoded)
+        shown.append(stream.step(frame(t, red=1), float(t)).results[0].state)
+        counts.append(len(model.encoded) - before)
+
+    assert max(counts) == 1 + most  # its own, and of those that wait
+    assert shown[-1] == TRACKING and shown.index(TRACKING) <= 4
+
+
 def test_a_closed_session_takes_no_frames():
     with session() as stream:
         pass

@@ -208,11 +208,11 @@ def memory(model: Virst) -> dict[str, float]:
     weights = sum(p.numel() * p.element_size() for p in model.parameters()) / 2**20
     mib = {"weights_mib": weights, "process_peak_mib": peak_mib(torch.device("cpu"))}
     if model.device.type == "cuda":
-        mib["gpu_peak_mib"] = torch.cuda.max_memory_allocated() / 2**20
-        mib["gpu_steady_mib"] = torch.cuda.memory_allocated() / 2**20
+        mib["gpu_peak_mib"] = torch.cuda.max_memory_allocated(model.device) / 2**20
+        mib["gpu_steady_mib"] = torch.cuda.memory_allocated(model.device) / 2**20
     return mib
 
 
 def _settle(model: Virst) -> None:
     if model.device.type == "cuda":
-        torch.cuda.synchronize()
+        torch.cuda.synchronize(model.device)

@@ -44,8 +44,8 @@ class View:
         clips: visual tokens of each clip, or of the image.
         fused: frames that the fusion sees, in order, repeats included.
         places: which of the clips' frames each of them is.
-        features: of all sampled frames, B = 1, by frame number, as the fusion sees them.
-        tracked: the same frames' features as they are segmented; the same objects but where
+        features: of the fused frames, B = 1, by frame number, as the fusion sees them.
+        tracked: of all sampled frames, as they are segmented; the same objects but where
             `behaviour.tracking_resize` resizes them in another way (as the release does).
         scores: a scorer's judgement of each frame, one value a sentence, by frame number.
         seen: what the questions about the video share.
@@ -66,9 +66,10 @@ def clip_tokens(model: Virst, frames: Frames, seed: int = 0) -> list[VisualToken
 
     Those of an image are of its one frame. For questions in words, which need no segmenter.
     """
-    return _look(model, frames, seed, lambda index, image_HW3, view: None).clips
+    return _look(model, frames, seed, lambda index, image_HW3, fused, view: None).clips
 
 
+@torch.inference_mode()
 def view_video(
     model: Virst,
     frames: Frames,
@@ -78,21 +79,31 @@ def view_video(
 ) -> View:
     """Reads and encodes the sampled frames; FileError if nothing is readable."""
     resize = model.config.behaviour.tracking_resize
+    newest: dict[int, np.ndarray] = {}
 
-    def keep(index: int, image_HW3: np.ndarray, view: View) -> None:
-        view.features[index] = view.tracked[index] = model.encode_frame(image_HW3)
-        if resize != FUSION_RESIZE:
-            view.tracked[index] = model.encode_frame(image_HW3, resize)
+    def keep(index: int, image_HW3: np.ndarray, fused: bool, view: View) -> None:
+        newest.clear()
+        newest[index] = image_HW3
+        view.tracked[index] = model.encode_frame(image_HW3, resize)
+        if fused:
+            same = resize == FUSION_RESIZE
+            view.features[index] = view.tracked[index] if same else model.encode_frame(image_HW3)
         if scorer is not None:
             view.scores[index] = [scorer(image_HW3, text) for text in texts]
 
-    return _look(model, frames, seed, keep)
+    view = _look(model, frames, seed, keep)
+    # The last readable frame stands for fused ones behind it, whether it is fused itself or not.
+    for index in set(view.fused) - view.features.keys():
+        view.features[index] = model.encode_frame(newest[index])
+    return view
+
+
+# What a view keeps of a frame: its number, its pixels, whether the fusion sees it.
+Keep = Callable[[int, np.ndarray, bool, View], None]
 
 
 @torch.inference_mode()
-def _look(
-    model: Virst, frames: Frames, seed: int, keep: Callable[[int, np.ndarray, View], None]
-) -> View:
+def _look(model: Virst, frames: Frames, seed: int, keep: Keep) -> View:
     """A view of what `keep` puts into it; the sample is drawn again if the file is shorter."""
     while True:
         length = frames.length
@@ -102,11 +113,12 @@ def _look(
         if not isinstance(frames, StillImage):
             sample = sample_frames(length, model.config.behaviour, seed)
         view = View(length, [], [], [], {}, {}, {})
+        fused = set(sample.fused)
         clip_pixels = {}
         stands = {}
         for wanted, index, image_HW3 in _readable(frames, sorted(set(sample.vlm))):
             clip_pixels[index] = model.clip_pixels(image_HW3)
-            keep(index, image_HW3, view)
+            keep(index, image_HW3, not fused.isdisjoint(wanted), view)
             stands |= dict.fromkeys(wanted, index)
         if frames.length >= length:
             break

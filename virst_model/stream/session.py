@@ -29,8 +29,6 @@ from virst_model.stream.pending import NOT_FINITE, decode_anchors
 from virst_model.stream.track import Pace, Track
 from virst_model.stream.window import Clip, Window, WindowFrame
 
-# Images of an idle stream that are encoded beside a camera frame, once somebody asks.
-ENCODES_A_FRAME = 4
 # Anchors kept a query.
 ANCHORS = 8
 # Groundings and frames whose times are kept for the median.
@@ -113,6 +111,7 @@ class Session:
         check_stream(model.config.behaviour)
         self._model = model
         self.options = options = options or SessionOptions()
+        self._encodes = options.pace.encodes or (4 if model.device.type == "cpu" else 1)
         self._config = _with_alpha(model.config, options.alpha)
         self._window = Window(options.window_size, options.window_period_s)
         self._tracks: dict[int, Track] = {}
@@ -210,7 +209,7 @@ class Session:
             sampled.encode(self._model)
         if not self._tracks:
             return None
-        self._window.encode(self._model, ENCODES_A_FRAME)
+        self._window.encode(self._model, self._encodes)
         self._start_groundings(t)
         self._take_results(t)
         self._advance(t)

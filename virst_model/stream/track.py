@@ -32,12 +32,17 @@ class Pace:
         anchors: anchors decoded and encoded.
         replays: cached frames replayed; 2 at least, or a catch-up on a stream of which each frame
             is sampled would never end.
+        encodes: images of an idle stream encoded, once somebody asks; None is 4 on a CPU, whose
+            models are small, and 1 on a device, so that frames stay on time.
     """
 
     anchors: int = 2
     replays: int = 2
+    encodes: int | None = None
 
     def __post_init__(self) -> None:
+        if self.encodes is not None and self.encodes < 1:
+            raise ValueError(f"encodes a frame must be at least 1, not {self.encodes}")
         if self.anchors < 1:
             raise ValueError(f"anchors a frame must be at least 1, not {self.anchors}")
         if self.replays < 2:
