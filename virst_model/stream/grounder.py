@@ -3,7 +3,7 @@
 from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 import operator
 from threading import Event
@@ -18,6 +18,8 @@ from virst_model.model.anchors import STRATEGIES, anchor_candidates
 from virst_model.model.features import VisualTokens
 from virst_model.model.seen import Pooled, Seen
 from virst_model.model.virst import Cancelled, Virst
+from virst_model.stream.host import to_host
+from virst_model.stream.lanes import Lanes, Mark
 from virst_model.stream.window import Clip, WindowFrame
 
 # The VLM never sees fewer frames; what is missing is the newest frame again.
@@ -113,7 +115,8 @@ def ground(model: Virst, grounding: Grounding, seen: Seen) -> GroundingResult:
                 seen=seen,
             )
             # Every comparison with them is false, so that the object would seem to be gone.
-            if not prompts_TNC.isfinite().all():
+            (finite,) = to_host([prompts_TNC.isfinite().all()])
+            if not finite:
                 raise FloatingPointError("the model's prompts are not finite")
     except Cancelled:
         raise
@@ -232,10 +235,11 @@ class InlineGrounder:
 class ThreadGrounder:
     """One thread that runs one grounding at a time; a stream never waits for it."""
 
-    def __init__(self, model: Virst, threads: int) -> None:
+    def __init__(self, model: Virst, threads: int, lanes: Lanes) -> None:
         """`threads`: torch's intra-op threads of the VLM; few, so that the tracker keeps its
-        rate on a CPU."""
+        rate on a CPU. `lanes`: of a device; all methods are called in the tracker's."""
         self._asker = Asker(model)
+        self._lanes = lanes
         self._threads = threads
         self._executor: ThreadPoolExecutor | None = None
         self._running: tuple[Grounding, Future] | None = None
@@ -270,11 +274,11 @@ class ThreadGrounder:
             return []
         grounding, future = self._running
         self._running = None
-        return [(grounding, future.result)]
+        return [(grounding, partial(self._read, future))]
 
     def ground(self, grounding: Grounding) -> GroundingResult:
         """Waits for the thread's result; raises what `ground` of this module raises."""
-        return self._submit(grounding).result()
+        return self._read(self._submit(grounding))
 
     def close(self) -> None:
         """Cancels and joins the thread; waits until a running model call is over."""
@@ -289,7 +293,27 @@ class ThreadGrounder:
     def _submit(self, grounding: Grounding) -> Future:
         if self._executor is None:
             self._executor = _start_thread(self._threads)
-        return self._executor.submit(self._asker.ground, grounding)
+        return self._executor.submit(self._ground, grounding, self._lanes.tracker.mark())
+
+    def _ground(self, grounding: Grounding, frames: Mark) -> tuple[GroundingResult, Mark]:
+        """On the thread: a result that can be used by now; `frames`: the grounding's are there."""
+        start_s = time.perf_counter()
+        lane = self._lanes.grounder
+        with lane.working():
+            lane.follow(frames)
+            try:
+                result = self._asker.ground(grounding)
+            finally:
+                # Where it failed, too: what the device still reads is held by the grounding.
+                done = lane.mark()
+                done.synchronize()
+        return replace(result, ms=1000 * (time.perf_counter() - start_s)), done
+
+    def _read(self, future: Future) -> GroundingResult:
+        result, done = future.result()
+        self._lanes.tracker.follow(done)
+        self._lanes.tracker.keep(prompts_NC for _, prompts_NC in result.anchors)
+        return result
 
 
 def _start_thread(threads: int) -> ThreadPoolExecutor:

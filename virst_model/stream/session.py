@@ -25,6 +25,7 @@ from virst_model.stream.grounder import (
     check_stream,
 )
 from virst_model.stream.host import to_host
+from virst_model.stream.lanes import Lanes, NoLane, lanes_of
 from virst_model.stream.pending import NOT_FINITE, decode_anchors
 from virst_model.stream.track import Pace, Track
 from virst_model.stream.window import Clip, Window, WindowFrame
@@ -106,8 +107,17 @@ class Session:
     session holds the state of the stream, the model only weights, so sessions may share a model.
     """
 
-    def __init__(self, model: Virst, options: SessionOptions | None = None) -> None:
-        """Raises StreamError where the model's config asks for what a stream cannot have."""
+    def __init__(
+        self,
+        model: Virst,
+        options: SessionOptions | None = None,
+        lanes: Lanes | None = None,
+    ) -> None:
+        """`lanes`: by default those of the model's device; in sync mode there is one.
+
+        Raises:
+            StreamError: the model's config asks for what a stream cannot have.
+        """
         check_stream(model.config.behaviour)
         self._model = model
         self.options = options = options or SessionOptions()
@@ -115,10 +125,13 @@ class Session:
         self._config = _with_alpha(model.config, options.alpha)
         self._window = Window(options.window_size, options.window_period_s)
         self._tracks: dict[int, Track] = {}
+        if lanes is None:
+            lanes = Lanes(NoLane(), NoLane()) if options.sync else lanes_of(model.device)
+        self._lane = lanes.tracker
         self._grounder: InlineGrounder | ThreadGrounder = (
             InlineGrounder(model, options.grounding_delay_frames)
             if options.sync
-            else ThreadGrounder(model, options.grounder_threads)
+            else ThreadGrounder(model, options.grounder_threads, lanes)
         )
         self._t = 0
         self._shape: tuple[int, ...] | None = None
@@ -198,6 +211,10 @@ class Session:
         if self._closed:
             raise RuntimeError("the session is closed")
         check_frame(frame_HW3)
+        with self._lane.working():
+            return self._step(frame_HW3, stamp_s)
+
+    def _step(self, frame_HW3: np.ndarray, stamp_s: float) -> StepResult | None:
         self._restart_after_a_cut(frame_HW3, stamp_s)
         t = self._t
         self._take_results(t)
@@ -236,13 +253,14 @@ class Session:
 
         Called before the first `step`; leaves no trace in the stream.
         """
-        frame = WindowFrame(0, 0.0, np.zeros((height, width, 3), np.uint8))
-        frame.encode(self._model)
-        clip = Clip([frame] * CLIP_FRAMES)
-        result = self._grounder.ground(Grounding(Query(0, text, 1), (clip,)))
-        _, prompts_NC = result.anchors[0]
-        memory = Memory(self._config, ANCHORS)
-        rehearse(self._model, frame.features, prompts_NC, memory, queries=1)
+        with self._lane.working():
+            frame = WindowFrame(0, 0.0, np.zeros((height, width, 3), np.uint8))
+            frame.encode(self._model)
+            clip = Clip([frame] * CLIP_FRAMES)
+            result = self._grounder.ground(Grounding(Query(0, text, 1), (clip,)))
+            _, prompts_NC = result.anchors[0]
+            memory = Memory(self._config, ANCHORS)
+            rehearse(self._model, frame.features, prompts_NC, memory, queries=1)
 
     def _new_track(self, query: Query) -> Track:
         return Track(
