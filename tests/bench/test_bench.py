@@ -55,6 +55,22 @@ def test_the_program_writes_what_it_prints(tmp_path, capsys):
     assert "max_fps" in said and "memory attention" in said
 
 
+def test_a_profile_is_a_trace_and_a_table(tmp_path, capsys):
+    trace, path = tmp_path / "trace.json", tmp_path / "profile.json"
+
+    given = ["--random-weights", "--frames", "2", "--queries", "1,2", "--profile", str(trace)]
+    assert main([*given, "--json", str(path)]) == 0
+
+    found = json.loads(path.read_text())["profile"]
+    for count, of_count in found.items():
+        events = json.loads((tmp_path / f"trace_{count}.json").read_text())["traceEvents"]
+        assert any(event.get("name") == "aten::convolution" for event in events)
+        assert of_count["operators"]["aten::convolution"]["calls a frame"] > 1
+        assert of_count["waits a frame"] == {"numpy": 1.0}  # each frame was only tracked
+    said = capsys.readouterr().out
+    assert "| aten::" in said and "waits of the host a frame: numpy 1.00" in said
+
+
 def test_a_program_that_does_not_start_is_no_figure():
     assert start_cpu_s("--help") > 0
     with pytest.raises(subprocess.CalledProcessError):

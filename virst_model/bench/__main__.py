@@ -3,6 +3,7 @@
 virst bench                                  the packaged model
 virst bench --preset 7b --random-weights --device cuda --size 1280x720
 virst bench --growth docs/growth             plots of what grows with what
+virst bench --profile trace.json             a frame, operator by operator
 """
 
 import argparse
@@ -18,6 +19,7 @@ from tqdm import tqdm
 
 from virst_model.arguments import THREADS, Parser, above_0, whole, width_by_height
 from virst_model.bench import growth, measure
+from virst_model.bench.profile import profile_frames, profile_table
 from virst_model.bench.start import start_cpu_s
 from virst_model.checkpoints.load import TINY, empty, settle
 from virst_model.checkpoints.options import (
@@ -160,6 +162,9 @@ def _parser() -> Parser:
     parser.add_argument("--json", type=Path, metavar="FILE", help="writes the figures into FILE")
     parser.add_argument("--growth", type=Path, metavar="DIR", help="sweeps; SVG plots into DIR")
     parser.add_argument(
+        "--profile", type=Path, metavar="FILE", help="a Chrome trace into FILE, and its table"
+    )
+    parser.add_argument(
         "--growth-frames", type=whole(1), default=10_000, help="of the longest stream"
     )
     add_model_options(parser)
@@ -175,6 +180,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         writable(options.json.parent, "--json")
     if options.growth:
         writable(options.growth, "--growth")
+    if options.profile:
+        writable(options.profile.parent, "--profile")
     model = _model(options)
     if options.mode != "offline":
         check_stream(model.config.behaviour)
@@ -184,6 +191,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return _grow(model, options)
     width, height = options.size
     load = measure.Load(height, width, options.frames, options.rate)
+    if options.profile:
+        return _profile(model, load, options)
     modes = (options.mode,) if options.mode else ("streaming", "offline")
     results = bench(model, load, modes, options.queries, options.compile)
     if options.json:
@@ -200,6 +209,22 @@ def _model(options: argparse.Namespace) -> Virst:
     device = chosen_device(options)
     default = torch.bfloat16 if device.startswith("cuda") else torch.float32
     return random_model(options.preset, device, DTYPES.get(options.dtype, default))
+
+
+def _profile(model: Virst, load: measure.Load, options: argparse.Namespace) -> int:
+    if options.compile:
+        compile_frames(model)
+    found = {}
+    for count in options.queries:
+        trace = options.profile
+        if len(options.queries) > 1:
+            trace = trace.with_stem(f"{trace.stem}_{count}")
+        found[str(count)] = profile_frames(model, dataclasses.replace(load, queries=count), trace)
+        sys.stdout.write(f"{count} queries, {trace}\n\n{profile_table(found[str(count)])}\n\n")
+    if options.json:
+        text = json.dumps({"machine": measured_on(model), "profile": found}, indent=1)
+        options.json.write_text(text + "\n", encoding="utf-8")
+    return 0
 
 
 def _grow(model: Virst, options: argparse.Namespace) -> int:
