@@ -397,7 +397,7 @@ def test_a_pace_that_never_catches_up_is_refused():
         Pace(replays=1)
 
 
-@pytest.mark.parametrize("pace, most", [("cpu", 4), ("cuda", 1), (3, 3)])
+@pytest.mark.parametrize("pace, most", [("cpu", 4), ("mps", 1), (3, 3)])
 def test_the_first_query_of_an_idle_stream_keeps_frames_on_time(pace, most):
     model = ColourModel()
     options = {"pace": Pace(encodes=pace)} if isinstance(pace, int) else {}

@@ -6,12 +6,9 @@ What the release does: docs/released.md, facts 1, 4 and 12.
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
-import numpy as np
-from PIL import Image
 from tokenizers import Tokenizer
 import torch
 from torch import nn
-import torch.nn.functional as F
 from torch.nn.utils.rnn import pad_sequence
 
 from virst_model.config import VirstConfig
@@ -23,6 +20,7 @@ from virst_model.model.features import (
     VisualTokens,
 )
 from virst_model.model.fusion import InitialFusion, MlpFusion, SecondFusion
+from virst_model.model.pictures import Picture, resized
 from virst_model.model.pointing import Hint, Pointed, Pointing, token_places
 from virst_model.model.prompt import IGNORE, Prompt, Prompter, plain_sentence
 from virst_model.model.seen import Pooled, Seen
@@ -88,7 +86,7 @@ class Virst(nn.Module):
 
     # One frame.
 
-    def encode_frame(self, frame_HW3: np.ndarray, resize: str = "bilinear") -> FrameFeatures:
+    def encode_frame(self, frame_HW3: Picture, resize: str = "bilinear") -> FrameFeatures:
         """SAM 2 features of a uint8 RGB frame of any size (B = 1); the one encoding of a frame.
 
         Raises:
@@ -96,39 +94,21 @@ class Virst(nn.Module):
         """
         return self.segmenter.encode(self.frame_pixels(frame_HW3, resize)[None])
 
-    def frame_pixels(self, frame_HW3: np.ndarray, resize: str = "bilinear") -> torch.Tensor:
+    def frame_pixels(self, frame_HW3: Picture, resize: str = "bilinear") -> torch.Tensor:
         """The segmenter's input (3, s, s): `resize` with antialiasing, square, normalised.
 
         Raises:
             ValueError: not uint8 RGB, or `resize` is neither "bilinear" nor "bicubic".
         """
-        check_frame(frame_HW3)
-        if resize == "bicubic":
-            return self._bicubic(frame_HW3, self.config.segmenter.side)
-        if resize != "bilinear":
-            raise ValueError(f"unknown resize {resize!r}; known are bilinear, bicubic")
-        if not frame_HW3.flags.writeable:
-            frame_HW3 = frame_HW3.copy()
-        image = torch.from_numpy(frame_HW3).permute(2, 0, 1)[None]
-        side = self.config.segmenter.side
-        # uint8 in, uint8 out: this is Pillow's resampling, to one grey level, and much faster.
-        return self._normalised(
-            F.interpolate(image, (side, side), mode="bilinear", antialias=True)
-        )
+        return self._normalised(resized(frame_HW3, self.config.segmenter.side, resize))
 
-    def clip_pixels(self, frame_HW3: np.ndarray) -> torch.Tensor:
+    def clip_pixels(self, frame_HW3: Picture) -> torch.Tensor:
         """The clip encoder's input (3, u, u): bicubic with antialiasing, square, normalised.
 
         Raises:
             ValueError: not uint8 RGB.
         """
-        check_frame(frame_HW3)
-        return self._bicubic(frame_HW3, self.config.umt.side)
-
-    def _bicubic(self, frame_HW3: np.ndarray, side: int) -> torch.Tensor:
-        # Pillow itself: torch's bicubic on bytes is off by two levels here and there.
-        image = Image.fromarray(frame_HW3).resize((side, side), Image.BICUBIC)
-        return self._normalised(torch.from_numpy(np.array(image)).permute(2, 0, 1)[None])
+        return self._normalised(resized(frame_HW3, self.config.umt.side, "bicubic"))
 
     def decode_anchor(
         self, features: FrameFeatures, prompts_NC: torch.Tensor, before: Decoded | None = None
@@ -364,13 +344,3 @@ class Virst(nn.Module):
     def _normalised(self, image_13HW: torch.Tensor) -> torch.Tensor:
         mean, std = self._pixel_stats
         return ((image_13HW[0].to(self.device).float() / 255 - mean) / std).to(self.dtype)
-
-
-def check_frame(frame_HW3: np.ndarray) -> None:
-    """Raises ValueError for what is not uint8 RGB with pixels."""
-    if frame_HW3.dtype != np.uint8 or frame_HW3.ndim != 3 or frame_HW3.shape[2] != 3:
-        raise ValueError(
-            f"a frame must be uint8 (H, W, 3), not {frame_HW3.dtype} {frame_HW3.shape}"
-        )
-    if 0 in frame_HW3.shape:
-        raise ValueError(f"a frame must have pixels, not the shape {frame_HW3.shape}")

@@ -73,7 +73,7 @@ def read(tracks: Sequence[Followed]) -> list[Shown]:
         Shown(track.query, track.state)
         if decoded is None
         else Shown(
-            track.query, track.state, next(values), *(float(next(values)[0]) for _ in "123")
+            track.query, track.state, next(values), *(float(next(values)[0]) for _ in range(3))
         )
         for track, decoded in zip(tracks, shown, strict=True)
     ]

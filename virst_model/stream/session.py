@@ -14,8 +14,9 @@ import torch
 from virst_model.answer import Query, StepResult
 from virst_model.config import CLIP_FRAMES, VirstConfig
 from virst_model.model.memory import Memory
+from virst_model.model.pictures import bring, check_frame
 from virst_model.model.tracking import rehearse, track_frame
-from virst_model.model.virst import Virst, check_frame
+from virst_model.model.virst import Virst
 from virst_model.stream.compose import Shown, compose, read
 from virst_model.stream.grounder import (
     Grounding,
@@ -260,7 +261,8 @@ class Session:
             result = self._grounder.ground(Grounding(Query(0, text, 1), (clip,)))
             _, prompts_NC = result.anchors[0]
             memory = Memory(self._config, ANCHORS)
-            rehearse(self._model, frame.features, prompts_NC, memory, queries=1)
+            for queries in (1, 2):  # a compiler has a second number for all
+                rehearse(self._model, frame.features, prompts_NC, memory, queries)
 
     def _new_track(self, query: Query) -> Track:
         return Track(
@@ -338,7 +340,10 @@ class Session:
         following = [track for track in self._tracks.values() if track.follows]
         if not following:
             return compose(t, stamp_s, self._read(), height, width)
-        features = sampled.features if sampled else self._model.encode_frame(frame_HW3)
+        if sampled:
+            features = sampled.features
+        else:
+            features = self._model.encode_frame(bring(frame_HW3, self._model.device))
         start_s = time.perf_counter()
         # For all queries that follow their object, as one batch.
         masks = track_frame(self._model, t, features, [track.memory for track in following])

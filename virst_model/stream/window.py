@@ -8,6 +8,7 @@ import torch
 
 from virst_model.config import CLIP_FRAMES
 from virst_model.model.features import FrameFeatures, VisualTokens
+from virst_model.model.pictures import bring
 from virst_model.model.seen import Pooled
 from virst_model.model.virst import Virst
 
@@ -41,8 +42,9 @@ class WindowFrame:
         image_HW3, self.image_HW3 = self.image_HW3, None
         if image_HW3 is None:
             return
-        features = model.encode_frame(image_HW3)
-        self.clip_pixels = model.clip_pixels(image_HW3)
+        picture = bring(image_HW3, model.device)
+        features = model.encode_frame(picture)
+        self.clip_pixels = model.clip_pixels(picture)
         self.features = features
 
 
