@@ -5,7 +5,7 @@ import math
 import torch
 from torch import Tensor
 
-from virst_model.model.tables import table
+from virst_model.model.tables import is_traced, table
 
 # Cosines and sines of rotary positions, float32 (L, width / 2, 2).
 Turn = Tensor
@@ -22,7 +22,7 @@ def rotate_pairs(x: Tensor, turn: Turn) -> Tensor:
         As `x`, in its dtype.
     """
     pairs = x.float().unflatten(-1, (-1, 2))
-    if _is_traced():  # compilers and exporters know no complex numbers
+    if is_traced():  # compilers and exporters know no complex numbers
         (even, odd), (cos, sin) = pairs.unbind(-1), turn.unbind(-1)
         turned = torch.stack((even * cos - odd * sin, even * sin + odd * cos), dim=-1)
     else:
@@ -44,7 +44,3 @@ def axial_turn(cells: int, width: int, device: torch.device) -> Turn:
     place = torch.arange(cells, device=device)
     across, down = place % side, place.div(side, rounding_mode="floor")
     return turn_by(torch.cat([across[:, None] * frequency, down[:, None] * frequency], dim=1))
-
-
-def _is_traced() -> bool:
-    return torch.compiler.is_compiling() or torch.jit.is_tracing()

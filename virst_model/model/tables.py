@@ -29,7 +29,7 @@ def table(make: Callable[..., Any]) -> Callable[..., Any]:
 
     @wraps(make)
     def look_up(*arguments: Any) -> Any:
-        return make(*arguments) if torch.compiler.is_compiling() else kept(*arguments)
+        return make(*arguments) if is_traced() else kept(*arguments)
 
     return look_up
 
@@ -49,7 +49,7 @@ class WeightTable:
 
     def __call__(self, weights: tuple[Tensor, ...], *sizes: Any) -> Tensor:
         """What `make` makes of them; read only."""
-        if torch.compiler.is_compiling() or any(map(_is_moving, weights)):
+        if is_traced() or any(map(_is_moving, weights)):
             return self._make(weights, *sizes)
         marks = [(w.data_ptr(), w._version, w.dtype, w.device, w.shape) for w in weights]
         known = self._kept.get(sizes)
@@ -60,6 +60,11 @@ class WeightTable:
         # The weights' memory is held on to: nothing else can lie where they lay.
         self._kept[sizes] = marks, [w.untyped_storage() for w in weights], made
         return made
+
+
+def is_traced() -> bool:
+    """Whether a compiler or an exporter follows what is computed."""
+    return torch.compiler.is_compiling() or torch.jit.is_tracing()
 
 
 def _is_moving(weight: Tensor) -> bool:

@@ -1,0 +1,261 @@
+"""What runs the work of every frame: torch, or ONNX Runtime on a CPU."""
+
+from collections.abc import Callable, Sequence
+import dataclasses
+import hashlib
+from importlib import metadata
+import inspect
+import json
+import logging
+from pathlib import Path
+import threading
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from virst_model.errors import InputError
+from virst_model.model import features as feature_types
+from virst_model.model.features import Decoded, FrameFeatures, MemoryEntry, MemoryRead
+from virst_model.model.virst import Virst
+from virst_model.stream import graphs
+from virst_model.stream.graphs import Graph, GraphCache, graph_of
+
+ENGINES = ("auto", "torch", "onnx")
+# Of the segmenter.
+PARTS = ("encode", "decode_prompted", "decode_tracked", "encode_memory")
+# What a graph is made with, beside our own code.
+PACKAGES = ("torch", "onnxruntime", "onnx", "sam2")
+INSTALL = "pip install 'virst_ros[onnx]'"
+
+REASON = 300  # characters; exporters tell long stories
+
+_log = logging.getLogger(__name__)
+
+
+class EngineError(InputError, RuntimeError):
+    """The engine that was asked for cannot be used, or has failed; `str()` is one line."""
+
+
+def use_engine(model: Virst, engine: str = "auto", cache: GraphCache | None = None) -> Virst:
+    """Has what runs for every frame run by `engine`, in place; the language model stays torch's.
+
+    A graph is made when a part is first called with tensors of its shapes (a `Session`'s
+    `warm_up` calls all, with the session's alpha), or found in the cache, where an earlier
+    process, or `virst export`, has put it. Its threads are torch's number at that moment.
+
+    Args:
+        engine: "torch", or "onnx", or "auto": onnx for a float32 model on a CPU where the package
+            onnxruntime is installed. Where a graph cannot be made or run, "auto" goes back to
+            torch for good, and a warning says so.
+        cache: where graphs are kept.
+
+    Raises:
+        EngineError: "onnx" cannot be used.
+        ValueError: no such engine.
+    """
+    if engine not in ENGINES:
+        raise ValueError(f"engine must be one of {', '.join(ENGINES)}, not {engine!r}")
+    obstacle = _obstacle(model)
+    if engine == "onnx" and obstacle:
+        raise EngineError(f"engine onnx: {obstacle}")
+    if engine == "torch" or obstacle:
+        if engine == "auto":
+            _log.info("frames are run by torch: %s", obstacle)
+        return model
+    _Engine(model, cache or GraphCache(), strict=engine == "onnx")
+    return model
+
+
+def engine_of(model: Virst) -> str:
+    """Which engine runs the model's frames now: "torch" or "onnx"."""
+    return "onnx" if isinstance(_owner(model.segmenter), _Engine) else "torch"
+
+
+def _owner(segmenter: nn.Module) -> object:
+    return getattr(vars(segmenter).get(PARTS[0]), "__self__", None)
+
+
+def _obstacle(model: Virst) -> str:
+    """Why ONNX Runtime cannot run the model here; empty where it can."""
+    if graphs.installed() is None:
+        return f"the package onnxruntime is not installed: {INSTALL}"
+    if model.device.type != "cpu" or model.dtype != torch.float32:
+        dtype = str(model.dtype).removeprefix("torch.")
+        return f"it runs float32 on a CPU, and the model is {dtype} on {model.device}"
+    return ""
+
+
+class _Engine:
+    """The segmenter's parts as graphs, each of one frame or of one query.
+
+    Queries are run one after the other: the batch of a CPU saves little, and so the mask of one
+    does not depend on how many others there are.
+    """
+
+    def __init__(self, model: Virst, cache: GraphCache, strict: bool) -> None:
+        """Takes the places of the segmenter's methods; `strict`: what fails is an error."""
+        self._segmenter = segmenter = model.segmenter
+        self._cache = cache
+        self._strict = strict
+        self._plain = {name: getattr(segmenter, name) for name in PARTS}
+        self._graphs: dict[tuple, Graph] = {}
+        self._making = threading.Lock()  # sessions may share a model
+        self._made_with: str | None = None
+        self._sizes = json.dumps(dataclasses.asdict(model.config.segmenter))
+        for name in PARTS:
+            setattr(segmenter, name, getattr(self, name))
+
+    def encode(self, images_B3ss: Tensor) -> FrameFeatures:
+        """`Segmenter.encode`."""
+        plain = self._plain["encode"]
+        found = self._run("encode", lambda: plain(images_B3ss), (images_B3ss,))
+        return found if isinstance(found, FrameFeatures) else FrameFeatures(*found)
+
+    def decode_prompted(
+        self,
+        features: FrameFeatures,
+        prompts_BNC: Tensor,
+        previous_logits: Tensor | None = None,
+        multimask: bool | None = None,
+    ) -> Decoded:
+        """`Segmenter.decode_prompted`; torch runs it where there are earlier logits."""
+        arguments = (features, prompts_BNC, previous_logits, multimask)
+        plain = self._plain["decode_prompted"]
+        if previous_logits is not None or multimask is not None:
+            return plain(*arguments)
+        tensors = (*_tensors(features), prompts_BNC)
+        found = self._run("decode_prompted", lambda: plain(*arguments), tensors)
+        return found if isinstance(found, Decoded) else Decoded(*found)
+
+    def decode_tracked(
+        self, features: FrameFeatures, read: MemoryRead, multimask: bool | None = None
+    ) -> Decoded:
+        """`Segmenter.decode_tracked`."""
+        plain = self._plain["decode_tracked"]
+        if multimask is not None:
+            return plain(features, read, multimask)
+        tensors = (*_tensors(features), *_tensors(read))
+        found = self._run("decode_tracked", lambda: plain(features, read), tensors)
+        return found if isinstance(found, Decoded) else Decoded(*found)
+
+    def encode_memory(self, features: FrameFeatures, decoded: Decoded) -> MemoryEntry:
+        """`Segmenter.encode_memory`."""
+        plain = self._plain["encode_memory"]
+        tensors = (features.s2, decoded.logits, decoded.object_score, decoded.pointer)
+        found = self._run("encode_memory", lambda: plain(features, decoded), tensors)
+        return found if isinstance(found, MemoryEntry) else MemoryEntry(*found, decoded.pointer)
+
+    def _run(self, part: str, plain: Callable[[], Any], tensors: Sequence[Tensor]) -> Any:
+        """The graph's tensors, rows of the batch one after the other; or what `plain` returns.
+
+        An input of one row belongs to all rows.
+        """
+        rows = max(len(tensor) for tensor in tensors)
+        try:
+            made = [
+                self._graph(part, row)(row)
+                for row in (_row(tensors, index) for index in range(rows))
+            ]
+        except Exception as error:  # of torch, of onnx and of ONNX Runtime, of all kinds
+            # What is wrong with the arguments is said here, and is no reason to give up.
+            answer = plain()
+            self._give_up(part, error)
+            return answer
+        return made[0] if rows == 1 else [torch.cat(parts) for parts in zip(*made, strict=True)]
+
+    def _graph(self, part: str, row: Sequence[Tensor]) -> Graph:
+        shapes = tuple((tensor.shape, tensor.dtype) for tensor in row)
+        with self._making:
+            graph = self._graphs.get((part, shapes))
+            if graph is None:
+                graph = self._graphs[part, shapes] = self._make(part, shapes)
+        return graph
+
+    def _make(self, part: str, shapes: tuple) -> Graph:
+        self._made_with = self._made_with or _made_with(self._segmenter, self._sizes)
+        module = _Part(self._segmenter, self._plain[part], _CALLS[part])
+        inputs = [torch.ones(shape, dtype=dtype) for shape, dtype in shapes]
+        key = hashlib.sha256(f"{self._made_with} {part} {shapes}".encode()).hexdigest()[:32]
+        return graph_of(
+            f"{part}-{key}",
+            lambda: graphs.export(module, inputs),
+            self._cache,
+            torch.get_num_threads(),
+        )
+
+    def _give_up(self, part: str, error: Exception) -> None:
+        reason = (" ".join(str(error).split()) or type(error).__name__)[:REASON]
+        if self._strict:
+            raise EngineError(f"engine onnx: {part} cannot be run ({reason})") from error
+        if _owner(self._segmenter) is self:
+            for name in PARTS:
+                delattr(self._segmenter, name)  # the class has it
+            _log.warning("%s cannot be run by onnxruntime, torch goes on: %s", part, reason)
+
+
+class _Part(nn.Module):
+    """A method of the segmenter as the exporter takes it: tensors in, tensors out."""
+
+    def __init__(self, segmenter: nn.Module, method: Callable, call: Callable) -> None:
+        super().__init__()
+        self.segmenter = segmenter  # whose weights the graph holds
+        self._method, self._call = method, call
+
+    def forward(self, *tensors: Tensor) -> tuple[Tensor, ...]:
+        """`tensors` in the order of the engine's own methods."""
+        return self._call(self._method, *tensors)
+
+
+def _encode(method: Callable, images_B3ss: Tensor) -> tuple[Tensor, ...]:
+    return _tensors(method(images_B3ss))
+
+
+def _decode_prompted(
+    method: Callable, s0: Tensor, s1: Tensor, s2: Tensor, prompts_BNC: Tensor
+) -> tuple[Tensor, ...]:
+    return _tensors(method(FrameFeatures(s0, s1, s2), prompts_BNC))
+
+
+def _decode_tracked(
+    method: Callable, s0: Tensor, s1: Tensor, s2: Tensor, *read: Tensor
+) -> tuple[Tensor, ...]:
+    return _tensors(method(FrameFeatures(s0, s1, s2), MemoryRead(*read)))
+
+
+def _encode_memory(
+    method: Callable, s2: Tensor, logits: Tensor, object_score: Tensor, pointer: Tensor
+) -> tuple[Tensor, ...]:
+    features = FrameFeatures(s2, s2, s2)  # of which only the last is read
+    return (method(features, Decoded(logits, logits, object_score, object_score, pointer)).maps,)
+
+
+_CALLS = dict(
+    zip(PARTS, (_encode, _decode_prompted, _decode_tracked, _encode_memory), strict=True)
+)
+
+
+def _tensors(parts: FrameFeatures | Decoded | MemoryRead) -> tuple[Tensor, ...]:
+    """A dataclass's tensors, in the order of its fields."""
+    return tuple(value for value in vars(parts).values() if isinstance(value, Tensor))
+
+
+def _row(tensors: Sequence[Tensor], index: int) -> list[Tensor]:
+    return [t if len(t) == 1 else t[index : index + 1] for t in tensors]
+
+
+def _made_with(segmenter: nn.Module, sizes: str) -> str:
+    """All that a graph depends on but its shapes: code, packages, sizes and weights."""
+    ours = Path(feature_types.__file__).parent
+    code = hashlib.sha256()
+    for path in (*sorted(ours.glob("*.py")), Path(__file__), Path(inspect.getfile(graphs))):
+        code.update(path.read_bytes())
+    versions = [f"{package} {_version(package)}" for package in PACKAGES]
+    return " ".join([code.hexdigest(), *versions, sizes, graphs.weights_hash(segmenter)])
+
+
+def _version(package: str) -> str:
+    try:
+        return metadata.version(package)
+    except metadata.PackageNotFoundError:  # installed in another way than pip's
+        return "unknown"
