@@ -9,6 +9,7 @@ from typing import Any
 
 _HOMES = {
     "DeviceError": "checkpoints.device",
+    "EngineError": "stream.engine",
     "PackageError": "model.packages",
     "Query": "answer",
     "Session": "stream.session",
@@ -20,6 +21,7 @@ _HOMES = {
     "compile_frames": "stream.compiled",
     "load": "checkpoints.load",
     "processor_name": "processor",
+    "use_engine": "stream.engine",
 }
 __all__ = sorted(_HOMES)
 

@@ -81,6 +81,12 @@ class Parameters:
         "Compile what runs for every frame, a minute or two more at the first `configure`; "
         "the masks are the same.",
     )
+    engine: str = _parameter(
+        "auto",
+        "What runs for every frame; auto: onnx for float32 on a CPU where the package onnxruntime "
+        "is installed, else torch. Its graphs are made by the first `configure`, or `virst export`.",
+        choices=("auto", "torch", "onnx"),
+    )
     image_transport: str = _parameter(
         "raw",
         "raw: sensor_msgs/Image on `image`; compressed: CompressedImage on `image`/compressed. "

@@ -106,6 +106,7 @@ def open_stream(parameters: Parameters) -> Stream:
         virst_model.WeightsError: the folder of weights cannot be used.
         virst_model.PackageError: sam2, hydra-core or iopath is not installed.
         virst_model.DeviceError: the device is not there.
+        virst_model.EngineError: the engine that was asked for cannot be used.
         virst_model.stream.grounder.StreamError: the model chooses its anchors as no stream can.
         ValueError: options that do not fit together.
     """
@@ -117,6 +118,9 @@ def open_stream(parameters: Parameters) -> Stream:
     torch.set_num_threads(parameters.tracker_threads or torch.get_num_threads())
     dtype = None if parameters.dtype == "auto" else getattr(torch, parameters.dtype)
     model = virst_model.load(parameters.model or None, device=parameters.device, dtype=dtype)
+    if parameters.compile and parameters.engine == "onnx":
+        raise ValueError("compile is for the engine torch, not onnx: leave one of them out")
+    virst_model.use_engine(model, "torch" if parameters.compile else parameters.engine)
     if parameters.compile:
         virst_model.compile_frames(model)
     options = virst_model.SessionOptions(

@@ -54,7 +54,7 @@ SILENT = {"camera", "pictures", "query", "parameters"}
 # What `configure` and images can bring up from below.
 BELOW = (
     *("encodings", "compressed", "checkpoints/device", "checkpoints/folder", "checkpoints/load"),
-    *("model/packages", "stream/compiled", "stream/grounder"),
+    *("model/packages", "stream/compiled", "stream/engine", "stream/graphs", "stream/grounder"),
 )
 SPEAKERS = [
     *(path for path in sorted((ROOT / "virst_ros").glob("*.py")) if path.stem not in SILENT),

@@ -18,7 +18,7 @@ import torch
 from tqdm import tqdm
 
 from virst_model.arguments import THREADS, Parser, above_0, whole, width_by_height
-from virst_model.bench import growth, measure
+from virst_model.bench import engines, growth, measure
 from virst_model.bench.profile import profile_frames, profile_table
 from virst_model.bench.start import start_cpu_s
 from virst_model.checkpoints.load import TINY, empty, settle
@@ -34,6 +34,7 @@ from virst_model.errors import UsageError, program
 from virst_model.model.machine import measured_on, share_of_peak, work
 from virst_model.model.virst import Virst
 from virst_model.stream.compiled import compile_frames
+from virst_model.stream.engine import add_engine_option, engine_of, use_engine
 from virst_model.stream.grounder import check_stream
 from virst_model.stream.session import SessionOptions
 
@@ -68,12 +69,14 @@ def bench(
     load: measure.Load,
     modes: Sequence[str],
     counts: Sequence[int],
-    compiled: bool = False,
+    engine: str = "torch",
+    rounds: int = 0,
 ) -> dict:
     """All that is measured, as JSON has it.
 
-    Parts and their work are those of the model as it is; with `compiled` the rest is measured of
-    the compiled one, which `model` is afterwards.
+    Parts and their work are those of the model as it is; the rest is measured of one whose frames
+    are run by `engine`, as `use_engine` takes it, or "compiled", which `model` is afterwards.
+    `rounds`: of the comparison of engines, on a CPU; 0 is none.
     """
     results: dict = {
         "machine": measured_on(model),
@@ -88,9 +91,16 @@ def bench(
     parts = {}
     for count, queried in tqdm(loads.items() if streaming else (), desc="parts", leave=False):
         parts[count] = measure.parts(model, queried, sync)
-    if compiled:
-        results["machine"]["compiled"] = True
+    if rounds and streaming and model.device.type == "cpu":
+        results["cpu_ms_a_frame"] = {
+            count: engines.cpu_ms(model, queried, rounds)
+            for count, queried in tqdm(loads.items(), desc="engines", leave=False)
+        }
+    if engine == "compiled":
         compile_frames(model)
+    else:
+        use_engine(model, engine)
+    results["machine"]["engine"] = engine if engine == "compiled" else engine_of(model)
     for count, queried in tqdm(loads.items(), desc="queries", leave=False):
         numbers: dict = {}
         if streaming:
@@ -124,6 +134,7 @@ def bench_table(results: dict) -> str:
     for part, times in sorted(parts.items(), key=lambda item: -item[1]["ms a frame"]):
         numbers = (times["ms a call"], times["calls a frame"], times["ms a frame"])
         lines.append(f"| {part} |" + "|".join(f" {number:.2f} " for number in numbers) + "|")
+    lines += _engines_table(results.get("cpu_ms_a_frame", {}))
     lines += ["", *(f"{name}: {value:.0f}" for name, value in results["memory"].items())]
     starts = results["start_cpu_s"].items()
     lines += [f"CPU seconds of `{name}`: {seconds:.2f}" for name, seconds in starts]
@@ -133,6 +144,18 @@ def bench_table(results: dict) -> str:
     if share is not None:
         lines.append(f"percent of the device's peak at the fastest rate: {share:.1f}")
     return "\n".join(lines) + "\n"
+
+
+def _engines_table(costs: dict[str, dict[str, float]]) -> list[str]:
+    """A row for each engine, and one for sam2's own predictor; a column for each count."""
+    if not costs:
+        return []
+    lines = ["", "| CPU-ms a frame |" + "|".join(f" {count} queries " for count in costs) + "|"]
+    lines.append("|---" * (len(costs) + 1) + "|")
+    for name in next(iter(costs.values())):
+        cells = [f" {of[name]:.1f} " for of in costs.values()]
+        lines.append(f"| {name} |" + "|".join(cells) + "|")
+    return lines
 
 
 def _counts(text: str) -> list[int]:
@@ -159,6 +182,12 @@ def _parser() -> Parser:
     parser.add_argument("--mode", choices=("offline", "streaming"), help="default: both")
     parser.add_argument("--threads", type=THREADS, default=1, help="CPU threads of the tracker")
     parser.add_argument("--compile", action="store_true", help="what runs for every frame")
+    parser.add_argument(
+        "--rounds",
+        type=whole(0),
+        default=5,
+        help="of the engines and of sam2's own predictor by turns, on a CPU; 0: none",
+    )
     parser.add_argument("--json", type=Path, metavar="FILE", help="writes the figures into FILE")
     parser.add_argument("--growth", type=Path, metavar="DIR", help="sweeps; SVG plots into DIR")
     parser.add_argument(
@@ -168,6 +197,7 @@ def _parser() -> Parser:
         "--growth-frames", type=whole(1), default=10_000, help="of the longest stream"
     )
     add_model_options(parser)
+    add_engine_option(parser)
     return parser
 
 
@@ -182,19 +212,24 @@ def main(arguments: Sequence[str] | None = None) -> int:
         writable(options.growth, "--growth")
     if options.profile:
         writable(options.profile.parent, "--profile")
+    if options.compile and options.engine == "onnx":
+        raise UsageError("--compile: is for --engine torch")
     model = _model(options)
     if options.mode != "offline":
         check_stream(model.config.behaviour)
     if options.growth:
         if options.compile:
             compile_frames(model)
+        else:
+            use_engine(model, options.engine)
         return _grow(model, options)
     width, height = options.size
     load = measure.Load(height, width, options.frames, options.rate)
     if options.profile:
         return _profile(model, load, options)
     modes = (options.mode,) if options.mode else ("streaming", "offline")
-    results = bench(model, load, modes, options.queries, options.compile)
+    engine = "compiled" if options.compile else options.engine
+    results = bench(model, load, modes, options.queries, engine, options.rounds)
     if options.json:
         options.json.write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
     sys.stdout.write(bench_table(results))

@@ -30,6 +30,7 @@ from virst_model.frames import Frames, open_frames
 from virst_model.offline.guide import load_scorer
 from virst_model.offline.video import MOST_TEXTS, Picture, segment_video
 from virst_model.overlay import draw_overlay
+from virst_model.stream.engine import add_engine_option, use_engine
 from virst_model.video_writer import VideoWriter
 
 SLUG_LENGTH = 60
@@ -154,6 +155,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--overlay", action="store_true", help="also write a video to look at")
     add_switches(parser)
     add_model_options(parser)
+    add_engine_option(parser)
     options = parser.parse_args(arguments)
     set_up_logging()
     if not all(text.strip() for text in options.query):
@@ -161,7 +163,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if len(options.query) > MOST_TEXTS:
         raise UsageError(f"--query: {len(options.query)} queries; at most {MOST_TEXTS}")
     frames = open_frames(options.video)
-    model = load_switched(options)
+    model = use_engine(load_switched(options), options.engine)
     scorer = load_scorer(options, model)
     steps = segment_video(model, frames, options.query, options.seed, scorer)
     with logging_redirect_tqdm():

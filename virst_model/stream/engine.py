@@ -1,5 +1,6 @@
 """What runs the work of every frame: torch, or ONNX Runtime on a CPU."""
 
+import argparse
 from collections.abc import Callable, Sequence
 import dataclasses
 import hashlib
@@ -33,6 +34,16 @@ REASON = 300  # characters; exporters tell long stories
 _log = logging.getLogger(__name__)
 
 
+def add_engine_option(parser: argparse.ArgumentParser) -> None:
+    """Adds --engine, which `use_engine` follows."""
+    parser.add_argument(
+        "--engine",
+        choices=ENGINES,
+        default="auto",
+        help="of what runs for every frame; auto: onnx on a CPU where onnxruntime is installed",
+    )
+
+
 class EngineError(InputError, RuntimeError):
     """The engine that was asked for cannot be used, or has failed; `str()` is one line."""
 
@@ -59,17 +70,24 @@ def use_engine(model: Virst, engine: str = "auto", cache: GraphCache | None = No
     obstacle = _obstacle(model)
     if engine == "onnx" and obstacle:
         raise EngineError(f"engine onnx: {obstacle}")
-    if engine == "torch" or obstacle:
-        if engine == "auto":
-            _log.info("frames are run by torch: %s", obstacle)
-        return model
-    _Engine(model, cache or GraphCache(), strict=engine == "onnx")
+    _leave(model.segmenter)
+    if engine == "auto" and obstacle:
+        _log.info("frames are run by torch: %s", obstacle)
+    elif engine != "torch":
+        _Engine(model, cache or GraphCache(), strict=engine == "onnx")
     return model
 
 
 def engine_of(model: Virst) -> str:
     """Which engine runs the model's frames now: "torch" or "onnx"."""
     return "onnx" if isinstance(_owner(model.segmenter), _Engine) else "torch"
+
+
+def _leave(segmenter: nn.Module) -> None:
+    """Back to the methods of the class, where an engine has taken their places."""
+    if isinstance(_owner(segmenter), _Engine):
+        for name in PARTS:
+            delattr(segmenter, name)
 
 
 def _owner(segmenter: nn.Module) -> object:
@@ -189,8 +207,7 @@ class _Engine:
         if self._strict:
             raise EngineError(f"engine onnx: {part} cannot be run ({reason})") from error
         if _owner(self._segmenter) is self:
-            for name in PARTS:
-                delattr(self._segmenter, name)  # the class has it
+            _leave(self._segmenter)
             _log.warning("%s cannot be run by onnxruntime, torch goes on: %s", part, reason)
 
 

@@ -132,9 +132,7 @@ def weights_hash(module: nn.Module) -> str:
     return found.hexdigest()
 
 
-def graph_of(
-    name: str, make: Callable[[], bytes], cache: GraphCache, threads: int
-) -> Graph:
+def graph_of(name: str, make: Callable[[], bytes], cache: GraphCache, threads: int) -> Graph:
     """The graph that the cache has under `name`, else a new one, kept there.
 
     One that ONNX Runtime does not take is made anew, too. Raises as `export` and `Graph` do.
