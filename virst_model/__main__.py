@@ -38,9 +38,7 @@ VERBS = {
     "import": Verb(
         "virst_model.checkpoints.importer", "released files as a folder of weights", ("import",)
     ),
-    "export": Verb(
-        "virst_model.stream.export", "graphs of the engine onnx, ahead of the node"
-    ),
+    "export": Verb("virst_model.stream.export", "graphs of the engine onnx, ahead of the node"),
     "inspect": Verb(
         "virst_model.checkpoints.importer", "what a file of weights holds", ("inspect",)
     ),

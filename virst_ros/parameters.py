@@ -84,7 +84,7 @@ class Parameters:
     engine: str = _parameter(
         "auto",
         "What runs for every frame; auto: onnx for float32 on a CPU where the package onnxruntime "
-        "is installed, else torch. Its graphs are made by the first `configure`, or `virst export`.",
+        "is installed, else torch. The first `configure` or `virst export` makes its graphs.",
         choices=("auto", "torch", "onnx"),
     )
     image_transport: str = _parameter(
