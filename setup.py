@@ -26,6 +26,8 @@ MODEL = [
 ]
 # Videos that browsers and phones play; without it OpenCV writes them, slowly.
 VIDEO = ["av>=13.0"]
+# What runs for every frame by ONNX Runtime on a CPU; onnx only where graphs are made.
+ONNX = ["onnx>=1.16", "onnxruntime>=1.18"]
 # Training, data sets and evaluation.
 TRAIN = [
     "accelerate>=1.0",
@@ -46,6 +48,7 @@ DEMO = [
     "ros-kilted-diagnostic-msgs>=5.5.1",
 ]
 DEV = [
+    *ONNX,
     "pytest>=9",
     "hypothesis>=6.150",
     "ruff>=0.17",
@@ -77,6 +80,7 @@ setup(
     extras_require={
         "train": TRAIN,
         "video": VIDEO,
+        "onnx": ONNX,
         "demo": DEMO,
         "dev": DEV,
         "deepspeed": [*TRAIN, "deepspeed>=0.17"],

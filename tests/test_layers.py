@@ -139,10 +139,10 @@ def test_the_worker_knows_neither_ros_nor_torch():
     assert not roots & (ROS_PACKAGES - {"virst_ros"} | {"torch"})
 
 
-def test_only_the_segmenter_imports_sam2():
+def test_only_the_segmenter_and_the_peer_of_the_bench_import_sam2():
     for name, path in sources("virst_model").items():
         if any(is_in(found, "sam2") for found in imported(path)):
-            assert name == "virst_model.model.segmenter"
+            assert name in ("virst_model.model.segmenter", "virst_model.bench.peer")
 
 
 def test_model_imports_go_down_or_stay_in_their_room():

@@ -164,16 +164,23 @@ def third_party(*folders: str, leaving_out: tuple[str, ...] = ()) -> set[str]:
 
 def test_the_model_and_the_node_import_what_is_required():
     said = metadata()
-    required = named(said["install_requires"] + said["extras_require"]["video"])
+    extras = said["extras_require"]["video"] + said["extras_require"]["onnx"]
+    required = named(said["install_requires"] + extras)
     taught = ("virst_model/train", "virst_model/evaluate", "virst_model/data")
     assert third_party("virst_model", "virst_ros", leaving_out=taught) <= required.keys()
 
 
 def test_training_and_evaluation_import_what_their_extra_has():
     said = metadata()
-    extras = said["extras_require"]["train"] + said["extras_require"]["video"]
+    extras = [line for name in ("train", "video", "onnx") for line in said["extras_require"][name]]
     declared = named(said["install_requires"] + extras)
     assert third_party("virst_model") <= declared.keys()
+
+
+def test_the_tests_have_the_engine_that_they_test():
+    extras, pinned = metadata()["extras_require"], named(lines_of("dev.txt"))
+    assert set(extras["onnx"]) <= set(extras["dev"])
+    assert named(extras["onnx"]).keys() <= pinned.keys()
 
 
 def test_what_sam2_imports_is_required_and_sam2_is_not():
@@ -198,9 +205,9 @@ def test_every_floor_is_what_make_floors_installs():
 @pytest.mark.parametrize("python", ["3.10", "3.11", "3.12", "3.13", "3.14"])
 def test_ci_pins_are_above_the_floors(python):
     said = metadata()
-    extras = said["extras_require"]["train"] + said["extras_require"]["video"]
+    extras = [line for name in ("train", "video", "dev") for line in said["extras_require"][name]]
     declared = named(said["install_requires"] + extras)
-    for line in lines_of("model.txt") + lines_of("train.txt"):
+    for line in lines_of("model.txt") + lines_of("train.txt") + lines_of("dev.txt"):
         pin = Requirement(line)
         floor = declared.get(canonicalize_name(pin.name))
         if floor and (pin.marker is None or pin.marker.evaluate({"python_version": python})):

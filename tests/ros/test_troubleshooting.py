@@ -69,6 +69,8 @@ NOT_SAID = {
     "SAM2_BUILD_CUDA=0 pip install --no-deps --no-build-isolation sam2==1.1.0",  # within one
     "pip install 'hydra-core>=1.3.2' 'iopath>=0.1.10'",
     "pip install wheel; ...",
+    "pip install 'virst_ros[onnx]'",  # within one
+    "of what runs for every frame; auto: onnx on a CPU where onnxruntime is installed",  # a help
     "No such file or directory",  # the system's words; said as `no such file`
     "... is ... ..., not as laid out",  # of writing weights
     "query ... must wait: query ... is being grounded",  # the session asks one after the other

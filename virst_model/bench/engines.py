@@ -10,7 +10,6 @@ import time
 import numpy as np
 import torch
 
-from virst_model.bench import peer
 from virst_model.bench.measure import Load, fill_window, stream_pictures
 from virst_model.model.virst import Virst
 from virst_model.stream.engine import engine_of, use_engine
@@ -67,6 +66,9 @@ def _stream(
 
 
 def _peer(model: Virst, images: list[np.ndarray], load: Load, frames: int) -> Callable[[], float]:
+    # Here, so that a program without sam2 starts and can say in a line what to install.
+    from virst_model.bench import peer
+
     tracker = peer.predictor(model)
     _, ids = demo_scene().render(0.0, load.height, load.width)
     known = [ids == number for number in np.unique(ids[ids > 0])]

@@ -1,7 +1,7 @@
 """SAM 2.1's own modules, composed: image encoder, memory attention, mask decoder, memory encoder.
 
-Prompted by embeddings ([ST] prompts) instead of points. The one place that imports `sam2`;
-importing it raises PackageError where that cannot be done.
+Prompted by embeddings ([ST] prompts) instead of points. The one place of the model that imports
+`sam2`; importing it raises PackageError where that cannot be done.
 Sources: arXiv 2603.27060 Sec. 3.4, eq. (10)-(12), (17)-(19); arXiv 2408.00714; what
 the release does: docs/released.md, facts 20-22, 26, 27 and 31.
 """
