@@ -42,6 +42,14 @@ def _one_torch_thread() -> None:
     torch.set_num_threads(int(os.environ.get("VIRST_THREADS", "1")))
 
 
+@pytest.fixture(scope="session", autouse=True)
+def _own_cache_folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Graphs of the engine onnx are made anew by each run of the tests, and shared within it."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
+        yield
+
+
 @pytest.fixture(scope="session")
 def ros_log_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("ros_log")

@@ -4,17 +4,23 @@ import json
 from pathlib import Path
 import subprocess
 
+import numpy as np
 import pytest
 from streams import packaged_with, real_model, smallest
 import torch
 
-from virst_model.bench import growth
+from virst_model.bench import growth, peer
 from virst_model.bench.__main__ import main, random_model
+from virst_model.bench.engines import cpu_ms
 from virst_model.bench.measure import Load, parts
 from virst_model.bench.parts import Stopwatch, listening
 from virst_model.bench.start import start_cpu_s
+from virst_model.checkpoints.load import load
+from virst_model.evaluate.metrics import region
 from virst_model.model.machine import attention_flop, peak_mib, reset_peak, share_of_peak, work
+from virst_model.stream.engine import engine_of, use_engine
 from virst_model.stream.session import SessionOptions
+from virst_model.synthetic.scenes import demo_scene
 
 PARTS = {
     "preprocess",
@@ -40,7 +46,7 @@ def threads():
 def test_the_program_writes_what_it_prints(tmp_path, capsys):
     path = tmp_path / "bench.json"
 
-    assert main(["--frames", "8", "--queries", "1,2", "--json", str(path)]) == 0
+    assert main(["--frames", "8", "--queries", "1,2", "--rounds", "0", "--json", str(path)]) == 0
 
     found = json.loads(path.read_text())
     for numbers in found["queries"].values():
@@ -79,9 +85,9 @@ def test_a_program_that_does_not_start_is_no_figure():
 
 def test_random_weights_of_a_preset_are_followed_too(tmp_path):
     path = tmp_path / "bench.json"
-    arguments = ["--random-weights", "--frames", "4", "--mode", "streaming", "--json", str(path)]
+    arguments = ["--random-weights", "--frames", "4", "--mode", "streaming", "--rounds", "0"]
 
-    assert main(arguments) == 0
+    assert main([*arguments, "--json", str(path)]) == 0
 
     found = json.loads(path.read_text())
     assert found["queries"]["1"]["tracked_percent"] == 100
@@ -122,6 +128,28 @@ def test_parts_of_a_frame_are_counted_once_a_frame():
     found = parts(real_model(smallest()), Load(48, 64, frames=6), SessionOptions(sync=True))
     assert set(found) == PARTS
     assert found["memory attention"]["calls a frame"] == pytest.approx(1, abs=0.4)  # anchors
+
+
+def test_engines_and_the_peer_are_measured_by_turns():
+    model = real_model(smallest())
+
+    found = cpu_ms(model, Load(48, 64, queries=2), rounds=1)
+
+    assert found.keys() >= {"torch", "sam2"} and all(ms > 0 for ms in found.values())
+    assert ("onnx" in found) == (engine_of(use_engine(model, "auto")) == "onnx")
+
+
+def test_the_peer_follows_its_objects_with_our_weights():
+    images, ids = zip(*(demo_scene().render(t / 10, 120, 160) for t in range(4)), strict=True)
+    wanted = demo_scene().answer("the red circle")
+    truth = [np.isin(each, wanted) for each in ids]
+
+    found = list(peer.track(peer.predictor(load()), images, [truth[0], ~truth[0]]))
+
+    assert [index for index, _ in found] == [0, 1, 2, 3]
+    for expected, (_, masks_QHW) in zip(truth, found, strict=True):
+        assert masks_QHW.shape == (2, 120, 160)
+        assert region(expected[None], masks_QHW[:1]).mean() > 0.7
 
 
 def test_every_sweep_gives_points_and_a_plot(tmp_path, monkeypatch):

@@ -1,6 +1,6 @@
 """What a frame costs with each engine and with sam2's own predictor, by turns in one run."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 import contextlib
 import copy
 import itertools
@@ -76,7 +76,7 @@ def _peer(model: Virst, images: list[np.ndarray], load: Load, frames: int) -> Ca
     shown = [images[t % len(images)] for t in range(FIRST + frames + 1)]
 
     def run() -> float:
-        steps: Iterator[int] = peer.track(tracker, shown, masks)
+        steps = peer.track(tracker, shown, masks)
         for _ in itertools.islice(steps, FIRST + 1):
             pass
         start_s = time.process_time()

@@ -62,8 +62,8 @@ def predictor(model: Virst) -> SAM2VideoPredictor:
 
 def track(
     peer: SAM2VideoPredictor, images: Sequence[np.ndarray], masks: Sequence[np.ndarray]
-) -> Iterator[int]:
-    """Tracks one object a mask, from the first picture on; yields each frame when it is done.
+) -> Iterator[tuple[int, np.ndarray]]:
+    """Tracks one object a mask, from the first picture on: each frame's index and masks (Q, H, W).
 
     Args:
         images: uint8 RGB (H, W, 3), of one size.
@@ -76,8 +76,7 @@ def track(
         for number, mask in enumerate(masks):
             peer.add_new_mask(state, 0, number, torch.from_numpy(mask))
         for index, _, logits in peer.propagate_in_video(state):
-            (logits > 0).cpu().numpy()  # what somebody would do with them
-            yield index
+            yield index, (logits[:, 0] > 0).cpu().numpy()
 
 
 def _memory_attention(config: SegmenterConfig) -> MemoryAttention:

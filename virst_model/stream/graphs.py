@@ -40,7 +40,9 @@ class Graph:
 
     def __call__(self, tensors: Sequence[Tensor]) -> list[Tensor]:
         """The function's tensors; `tensors` as it was exported with."""
-        feed = {name: tensors[at].contiguous().numpy() for name, at in self._names.items()}
+        feed = {
+            name: tensors[at].detach().contiguous().numpy() for name, at in self._names.items()
+        }
         return [torch.from_numpy(array) for array in self._session.run(None, feed)]
 
 
