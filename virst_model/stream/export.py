@@ -1,5 +1,8 @@
 """virst export: the graphs of the engine onnx, made ahead of the node's first start.
 
+virst export                            of the packaged model
+virst export --model DIR --alpha 1 3    of a folder's, for several numbers of anchors
+
 They lie in the cache folder, $XDG_CACHE_HOME/virst/graphs, where the node, virst segment and virst
 bench look for them, and are of these weights, this version of our code and these packages. What is
 there already is not made again.
