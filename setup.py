@@ -20,6 +20,7 @@ MODEL = [
     "opencv-python-headless>=4.5.4.60",
     "pillow>=9.0.1",
     "tqdm>=4.60",
+    "pyyaml>=6.0",
     # What sam2 imports.
     "hydra-core>=1.3.2",
     "iopath>=0.1.10",
@@ -28,18 +29,20 @@ MODEL = [
 VIDEO = ["av>=13.0"]
 # What runs for every frame by ONNX Runtime on a CPU; onnx only where graphs are made.
 ONNX = ["onnx>=1.16", "onnxruntime>=1.18"]
+# Bags of ROS 2, read without ROS.
+BAGS = ["rosbags>=0.11.0"]
 # Training, data sets and evaluation.
 TRAIN = [
     "accelerate>=1.0",
     "omegaconf>=2.2.2",
     "peft>=0.13",
     "pycocotools>=2.0.7",
-    "pyyaml>=6.0",
     "tensorboard>=2.10.1",
 ]
 # The node on a machine without ROS 2; virst_interfaces has to be built as well (`make setup`).
 DEMO = [
     *VIDEO,
+    *BAGS,
     "rosbags-image>=0.10.2",
     "ros-kilted-rclpy>=9.1.2",
     "ros-kilted-rmw-fastrtps-cpp>=9.3.3",
@@ -81,6 +84,7 @@ setup(
         "train": TRAIN,
         "video": VIDEO,
         "onnx": ONNX,
+        "bags": BAGS,
         "demo": DEMO,
         "dev": DEV,
         "deepspeed": [*TRAIN, "deepspeed>=0.17"],

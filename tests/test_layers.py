@@ -21,7 +21,6 @@ ROS_PACKAGES = {
     "lifecycle_msgs",
     "rcl_interfaces",
     "rclpy",
-    "rosbags",
     "sensor_msgs",
     "std_msgs",
     "virst_interfaces",
@@ -33,6 +32,7 @@ FLOORS = (
     ("answer", "config", "encodings", "errors", "processor"),
     ("arguments", "compressed", "configure", "image_file", "overlay", "text_file", "video_writer"),
     ("frames",),
+    ("sources",),
     ("synthetic",),
     ("model",),
     ("checkpoints",),
@@ -46,7 +46,7 @@ FLOORS = (
 # What virst_ros may import: rooms without a torch of their own, and what stands in a stream.
 OF_ROS = (
     *("answer", "arguments", "compressed", "encodings", "errors", "frames", "image_file"),
-    *("overlay", "synthetic", "stream", "video_writer"),
+    *("overlay", "sources", "synthetic", "stream", "text_file", "video_writer"),
 )
 # Nothing outside of them imports them.
 CLOSED = ("train", "bench", "__main__")

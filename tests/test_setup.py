@@ -141,6 +141,11 @@ def metadata() -> dict:
     return said
 
 
+def read_and_written(said: dict) -> list[str]:
+    """The extras of files: videos and bags."""
+    return said["extras_require"]["video"] + said["extras_require"]["bags"]
+
+
 def named(requirements: Iterable[str]) -> dict[str, Requirement]:
     parsed = [Requirement(line) for line in requirements]
     return {canonicalize_name(requirement.name): requirement for requirement in parsed}
@@ -164,7 +169,7 @@ def third_party(*folders: str, leaving_out: tuple[str, ...] = ()) -> set[str]:
 
 def test_the_model_and_the_node_import_what_is_required():
     said = metadata()
-    extras = said["extras_require"]["video"] + said["extras_require"]["onnx"]
+    extras = read_and_written(said) + said["extras_require"]["onnx"]
     required = named(said["install_requires"] + extras)
     taught = ("virst_model/train", "virst_model/evaluate", "virst_model/data")
     assert third_party("virst_model", "virst_ros", leaving_out=taught) <= required.keys()
@@ -172,8 +177,8 @@ def test_the_model_and_the_node_import_what_is_required():
 
 def test_training_and_evaluation_import_what_their_extra_has():
     said = metadata()
-    extras = [line for name in ("train", "video", "onnx") for line in said["extras_require"][name]]
-    declared = named(said["install_requires"] + extras)
+    extras = [line for name in ("train", "onnx") for line in said["extras_require"][name]]
+    declared = named(said["install_requires"] + extras + read_and_written(said))
     assert third_party("virst_model") <= declared.keys()
 
 
@@ -191,7 +196,7 @@ def test_what_sam2_imports_is_required_and_sam2_is_not():
 
 def test_every_floor_is_what_make_floors_installs():
     said = metadata()
-    extras = said["extras_require"]["train"] + said["extras_require"]["video"]
+    extras = said["extras_require"]["train"] + read_and_written(said)
     declared = named(said["install_requires"] + extras)
     oldest: dict[str, Version] = {}
     for pin in map(Requirement, lines_of("floors.txt")):
@@ -205,7 +210,8 @@ def test_every_floor_is_what_make_floors_installs():
 @pytest.mark.parametrize("python", ["3.10", "3.11", "3.12", "3.13", "3.14"])
 def test_ci_pins_are_above_the_floors(python):
     said = metadata()
-    extras = [line for name in ("train", "video", "dev") for line in said["extras_require"][name]]
+    extras = said["extras_require"]["train"] + said["extras_require"]["dev"]
+    extras += read_and_written(said)
     declared = named(said["install_requires"] + extras)
     for line in lines_of("model.txt") + lines_of("train.txt") + lines_of("dev.txt"):
         pin = Requirement(line)

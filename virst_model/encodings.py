@@ -72,6 +72,8 @@ ENCODINGS = (*_PACKED, *_PLANAR)
 # Grey pictures of infrared cameras have it, and so have millimetres of depth cameras.
 DEPTH_LIKE = "16UC1"
 _NUMBERS = re.compile(r"(8|16|32|64)[USF]C\d+")
+# What anybody takes who is not told otherwise.
+MAX_PIXELS = 100_000_000
 _MOSAIC_SIDE = 3  # OpenCV's least; of a smaller one it makes black
 # Of a 16-bit value its 8-bit one, rounded down as rosbags-image does it.
 _EIGHT_BITS = (np.arange(65536) * (255.0 / 65535.0)).astype(np.uint8)

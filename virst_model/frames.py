@@ -133,7 +133,7 @@ class VideoFile:
             self._count()
 
     def __iter__(self) -> Iterator[Frame]:
-        capture, clock = self._open(), _Clock(self.rate_hz)
+        capture, clock = self._open(), Clock(self.rate_hz)
         index = lost = 0
         try:
             while True:
@@ -185,7 +185,7 @@ class VideoFile:
         return cv2.cvtColor(bgr_HW3, cv2.COLOR_BGR2RGB)
 
 
-class _Clock:
+class Clock:
     """Seconds after the first frame, which increase whatever a file says of them."""
 
     def __init__(self, rate_hz: float) -> None:

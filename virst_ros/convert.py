@@ -16,6 +16,7 @@ from virst_interfaces.msg import Segmentation, SegmentationArray
 from virst_model.answer import StepResult
 from virst_model.compressed import compressed_to_rgb
 from virst_model.encodings import (
+    MAX_PIXELS,
     ImageError,
     bytes_to_rgb,
     check_pixels,
@@ -30,7 +31,6 @@ PACKAGED = {
     *("rgb8", "bgr8", "rgba8", "bgra8", "mono8", "mono16", "yuv422", "yuv422_yuy2"),
     *("bayer_rggb8", "bayer_bggr8", "bayer_gbrg8", "bayer_grbg8"),
 }
-MAX_PIXELS = 100_000_000
 
 
 class BackendError(InputError):

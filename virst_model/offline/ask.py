@@ -6,7 +6,6 @@ answering data.
 """
 
 from collections.abc import Sequence
-from pathlib import Path
 import sys
 
 import torch
@@ -14,11 +13,11 @@ import torch
 from virst_model.arguments import Parser, sentence, whole
 from virst_model.checkpoints.options import add_model_options, load_model, set_up_logging
 from virst_model.errors import UsageError, program
-from virst_model.frames import open_frames
 from virst_model.model.features import VisualTokens
 from virst_model.model.prompt import END, question_ids
 from virst_model.model.virst import Virst
 from virst_model.offline.video import clip_tokens
+from virst_model.sources.named import add_source, open_recorded
 
 # Also ends an answer, where the tokenizer has it (Qwen2).
 END_OF_TEXT = "<|endoftext|>"
@@ -67,7 +66,7 @@ def answer(
 def main(arguments: Sequence[str] | None = None) -> int:
     """The program; 2 where the input or an option cannot be used, said in one line."""
     parser = Parser(prog="virst ask", description=__doc__)
-    parser.add_argument("video", type=Path, help="a video file, a folder of images or an image")
+    add_source(parser)
     parser.add_argument(
         "--question", type=sentence, required=True, help="about the video, in words"
     )
@@ -77,7 +76,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     set_up_logging()
     if not options.question.strip():
         raise UsageError("--question: a question without words")
-    frames = open_frames(options.video)
+    frames = open_recorded(options.video, options.topic)
     model = load_model(options)
     if not model.config.answers:
         raise UsageError(

@@ -1,8 +1,8 @@
 """virst segment VIDEO --query "the red ball": masks of a whole video.
 
-VIDEO is a video file, a folder of images or one image. OUT gets a folder for each query with a
-0/255 PNG for each frame, named as the frame (00000.png, ... for a video file), and with --overlay
-the video with the masks drawn on it.
+VIDEO is a video file, a folder of images, one image or a bag of ROS 2. OUT gets a folder for each
+query with a 0/255 PNG for each frame, named as the frame (00000.png, ... for a video file or a
+bag), and with --overlay the video with the masks drawn on it.
 """
 
 from collections.abc import Iterable, Sequence
@@ -26,10 +26,11 @@ from virst_model.checkpoints.options import (
     set_up_logging,
 )
 from virst_model.errors import FileError, UsageError, program, visible
-from virst_model.frames import Frames, open_frames
+from virst_model.frames import Frames
 from virst_model.offline.guide import load_scorer
 from virst_model.offline.video import MOST_TEXTS, Picture, segment_video
 from virst_model.overlay import draw_overlay
+from virst_model.sources.named import add_source, open_recorded
 from virst_model.stream.engine import add_engine_option, use_engine
 from virst_model.video_writer import VideoWriter
 
@@ -141,7 +142,7 @@ def write_masks(
 def main(arguments: Sequence[str] | None = None) -> int:
     """The program; 2 where the input or an option cannot be used, said in one line."""
     parser = Parser(prog="virst segment", description=__doc__)
-    parser.add_argument("video", type=Path, help="a video file, a folder of images or an image")
+    add_source(parser)
     parser.add_argument(
         "--query",
         action="append",
@@ -162,7 +163,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         raise UsageError("--query: a query without words")
     if len(options.query) > MOST_TEXTS:
         raise UsageError(f"--query: {len(options.query)} queries; at most {MOST_TEXTS}")
-    frames = open_frames(options.video)
+    frames = open_recorded(options.video, options.topic)
     model = use_engine(load_switched(options), options.engine)
     scorer = load_scorer(options, model)
     steps = segment_video(model, frames, options.query, options.seed, scorer)
