@@ -1,7 +1,8 @@
 """`virst-camera`: a camera for those who have none. Films a synthetic scene, with the truth beside
-it, or plays a video, a folder of images or a webcam.
+it, or plays a video, a folder of images, a bag, a webcam or a camera of the network.
 
     virst-camera --ros-args -p source:=video.mp4 -p rate_hz:=30.0
+    virst-camera --ros-args -p source:=/dev/video0 -p width:=640 -p hfov_deg:=70.0
 """
 
 from __future__ import annotations
@@ -11,17 +12,21 @@ import sys
 
 import rclpy
 from rclpy.clock import Clock, ClockType
+from rclpy.duration import Duration
 from rclpy.exceptions import ParameterException
 from rclpy.executors import ExternalShutdownException
 from rclpy.node import Node
 from rclpy.qos import qos_profile_sensor_data
 from rclpy.signals import SignalHandlerOptions
-from sensor_msgs.msg import CompressedImage, Image
+from rclpy.task import Future
+from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 from std_msgs.msg import Header, String
 
 from virst_model.errors import InputError
+from virst_model.sources.live import public
 from virst_ros.convert import array_to_compressed, array_to_image
 from virst_ros.declaration import declare
+from virst_ros.lens import Lens
 from virst_ros.parameters import CameraParameters
 from virst_ros.pictures import SceneSource, open_source
 from virst_ros.qos import LATCHED, TRUTH
@@ -29,12 +34,19 @@ from virst_ros.ros_context import ContextError, open_context
 
 
 class Camera(Node):
-    """Publishes image_raw, image_raw/compressed for those who listen, and the truth of a scene."""
+    """Publishes image_raw, image_raw/compressed for those who listen, and the truth of a scene;
+    where the lens is known, camera_info beside it.
+
+    Attributes:
+        ended: done once a recording has come to its end.
+    """
 
     def __init__(self) -> None:
         """Raises InputError where the source cannot be opened, or ROS's ParameterException."""
         super().__init__("camera", namespace="camera")
         values = declare(self, CameraParameters)
+        self._lens = Lens(values.camera_info_url, values.hfov_deg)
+        self._name = public(values.source)
         self._source = open_source(
             values.source,
             values.split,
@@ -42,13 +54,12 @@ class Camera(Node):
             values.width,
             values.height,
             values.photographs,
+            values.topic,
+            values.loop,
         )
+        self.ended = Future()
         self._frame_id = values.frame_id
-        self._images = self.create_publisher(Image, "image_raw", qos_profile_sensor_data)
-        # Beside the images also where these are remapped, as image_transport has it.
-        self._compressed = self.create_publisher(
-            CompressedImage, self._images.topic_name + "/compressed", qos_profile_sensor_data
-        )
+        self._advertise()
         self._start_ns = self.get_clock().now().nanoseconds
         self._ids = None
         if isinstance(self._source, SceneSource):
@@ -56,13 +67,26 @@ class Camera(Node):
         steady = Clock(clock_type=ClockType.STEADY_TIME)
         self._timer = self.create_timer(1.0 / values.rate_hz, self._take_picture, clock=steady)
         self.get_logger().info(
-            f"filming {values.source} at {values.rate_hz:g} Hz on {self._images.topic_name}"
+            f"filming {self._name} at {values.rate_hz:g} Hz on {self._images.topic_name}"
         )
 
     def close(self) -> None:
         """Gives back the source and destroys the node."""
         self._source.close()
         self.destroy_node()
+
+    def _advertise(self) -> None:
+        self._images = self.create_publisher(Image, "image_raw", qos_profile_sensor_data)
+        # Beside the images also where these are remapped, as image_transport has it.
+        topic = self._images.topic_name
+        self._compressed = self.create_publisher(
+            CompressedImage, f"{topic}/compressed", qos_profile_sensor_data
+        )
+        self._infos = None
+        if self._lens.is_known:
+            self._infos = self.create_publisher(
+                CameraInfo, f"{topic.rpartition('/')[0]}/camera_info", qos_profile_sensor_data
+            )
 
     def _publish_scene(self, source: SceneSource) -> None:
         """Says once, for late listeners too, what the scene is and when it began."""
@@ -74,8 +98,18 @@ class Camera(Node):
     def _take_picture(self) -> None:
         now = self.get_clock().now()
         picture = self._source.read((now.nanoseconds - self._start_ns) * 1e-9)
+        if picture is None:
+            self.get_logger().info(f"{self._name} has come to its end")
+            self._timer.cancel()
+            self.ended.set_result(None)
+            return
+        if picture.age_s:  # it was waited for
+            now = self.get_clock().now() - Duration(seconds=picture.age_s)
         header = Header(stamp=now.to_msg(), frame_id=self._frame_id)
         self._images.publish(array_to_image(picture.frame_HW3, "rgb8", header))
+        if self._infos is not None:
+            height, width = picture.frame_HW3.shape[:2]
+            self._infos.publish(self._lens.info(width, height, header))
         if self._compressed.get_subscription_count():
             self._compressed.publish(array_to_compressed(picture.frame_HW3, header))
         if self._ids is not None:
@@ -83,7 +117,7 @@ class Camera(Node):
 
 
 def main(args: list[str] | None = None) -> int:
-    """`virst-camera`: 0 after a signal, 1 where the source cannot be read."""
+    """`virst-camera`: 0 after a signal or a recording's end, 1 where the source cannot be read."""
     try:
         with open_context(args, SignalHandlerOptions.ALL):
             return _film()
@@ -96,7 +130,7 @@ def _film() -> int:
     camera = None
     try:
         camera = Camera()
-        rclpy.spin(camera)
+        rclpy.spin_until_future_complete(camera, camera.ended)
     except (KeyboardInterrupt, ExternalShutdownException):
         pass
     except (InputError, ParameterException) as error:

@@ -4,7 +4,8 @@ The nodes declare these fields, the launch files have an argument for each, and
 
     python -m virst_ros.parameters --write
 
-writes config/virst.yaml and the README's table from them. Imports neither ROS nor torch.
+writes config/virst.yaml, the README's table and that of docs/camera.md from them. Imports neither
+ROS nor torch.
 """
 
 import argparse
@@ -161,11 +162,22 @@ class CameraParameters:
 
     source: str = _parameter(
         "scene",
-        "scene, a video file, a folder of images, or a webcam's number.",
+        "scene, a video file, a folder of images, a bag (folder, .db3 or .mcap), a webcam (its "
+        "number or /dev/videoN) or an address, rtsp://...",
         read_only=True,
         number_is_text=True,
     )
-    split: str = _parameter("demo", "Which scenes: demo, train, valid or test.", read_only=True)
+    topic: str = _parameter(
+        "", "Of a bag with images on several topics: which of them.", read_only=True
+    )
+    loop: bool = _parameter(
+        True,
+        "A video, a folder or a bag begins anew after its end; otherwise the camera ends there.",
+        read_only=True,
+    )
+    split: str = _parameter(
+        "demo", "Which scenes.", choices=("demo", "train", "valid", "test"), read_only=True
+    )
     seed: int = _parameter(0, "Which scene.", read_only=True)
     photographs: str = _parameter(
         "",
@@ -179,19 +191,33 @@ class CameraParameters:
     )
     width: int = _parameter(
         0,
-        "Width of the pictures; 0: the source's own, 640 for a scene.",
+        "Width of the pictures; 0: as `height` has it, or the source's own, 640 for a scene.",
         within=(0, 8192),
         unit="pixels",
         read_only=True,
     )
     height: int = _parameter(
         0,
-        "Height of the pictures; 0: the source's own, 480 for a scene.",
+        "Height of the pictures; 0: as `width` has it, or the source's own, 480 for a scene.",
         within=(0, 8192),
         unit="pixels",
         read_only=True,
     )
     frame_id: str = _parameter("camera", "frame_id of the headers.", read_only=True)
+    hfov_deg: float = _parameter(
+        0.0,
+        "What the lens sees from left to right; camera_info says so, of square pixels without "
+        "distortion. 0: not known.",
+        within=(0.0, 179.0),
+        unit="degrees",
+        read_only=True,
+    )
+    camera_info_url: str = _parameter(
+        "",
+        "A calibration, YAML as camera_calibration writes it; camera_info has it at the size of "
+        "the pictures. Empty: none.",
+        read_only=True,
+    )
 
 
 @dataclass(frozen=True)
@@ -268,10 +294,10 @@ def yaml_file() -> str:
     return "\n".join(lines) + "\n"
 
 
-def readme_table() -> str:
-    """The node's parameters as the table of the README, without what is around it."""
+def table(declared: type) -> str:
+    """The parameters of `declared` as a table, without what is around it."""
     lines = ["| name | type | default | allowed | what |", "|---|---|---|---|---|"]
-    for field in dataclasses.fields(Parameters):
+    for field in dataclasses.fields(declared):
         default, text = json.dumps(field.default), field.metadata["description"]
         lines.append(
             f"| `{field.name}` | {field.type.__name__} | {default} | {allowed(field)} | {text} |"
@@ -279,19 +305,20 @@ def readme_table() -> str:
     return "\n".join(lines) + "\n"
 
 
-def with_table(readme: str) -> str:
-    """The README with the present table in it. Raises ParameterError where it has no place."""
-    before, start, rest = readme.partition(TABLE_START)
+def with_table(name: str, page: str, declared: type) -> str:
+    """The page with the present table in it. Raises ParameterError where it has no place."""
+    before, start, rest = page.partition(TABLE_START)
     _, end, after = rest.partition(TABLE_END)
     if not start or not end:
-        raise ParameterError(f"README.md has no lines {TABLE_START!r} and {TABLE_END!r}")
-    return before + start + readme_table() + end + after
+        raise ParameterError(f"{name} has no lines {TABLE_START!r} and {TABLE_END!r}")
+    return before + start + table(declared) + end + after
 
 
 # Of the checkout -> what the file holds has to become.
 DOCUMENTS: dict[str, Callable[[str], str]] = {
     "config/virst.yaml": lambda text: yaml_file(),
-    "README.md": with_table,
+    "README.md": lambda text: with_table("README.md", text, Parameters),
+    "docs/camera.md": lambda text: with_table("docs/camera.md", text, CameraParameters),
 }
 
 
@@ -300,7 +327,7 @@ def main(arguments: list[str] | None = None) -> int:
     """The exit status: 0 where the files are current, or are now; 1 where one is not."""
     parser = argparse.ArgumentParser(
         prog="python -m virst_ros.parameters",
-        description="Says whether config/virst.yaml and the README's table are current.",
+        description=f"Says whether {', '.join(DOCUMENTS)} are current.",
     )
     parser.add_argument("--write", action="store_true", help="write those that are not")
     options = parser.parse_args(arguments)

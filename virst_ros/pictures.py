@@ -3,25 +3,31 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-import logging
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 import cv2
 import numpy as np
 
-from virst_model.errors import FileError, InputError
+from virst_model.errors import InputError
 from virst_model.synthetic.camera import Picture
 from virst_model.synthetic.scenes import Scene, demo_scene, make_scene
+from virst_model.synthetic.splits import SPLITS
 
 # What reads files brings Pillow, which a scene does not need: a tenth of the time of a start. So
 # it is imported where a file is read.
 if TYPE_CHECKING:
-    from virst_model.frames import Frame, Frames
+    from virst_model.sources.live import LiveVideo
+    from virst_model.sources.playback import Playback
 
+SCENE = "scene"
 SCENE_SIZE = 640, 480
-
-_log = logging.getLogger(__name__)
+DEMO = "demo"
+KINDS = (
+    "a source is `scene`, a video file, a folder of images, a bag, a webcam (its number or "
+    "/dev/videoN) or an address, rtsp://..."
+)
 
 
 class PictureError(InputError):
@@ -34,17 +40,22 @@ class CameraFrame:
 
     Attributes:
         ids_HW: uint8, the id of the object that is seen there, 0 for none; None without a truth.
+        age_s: how long ago it was seen.
     """
 
     frame_HW3: np.ndarray
     ids_HW: np.ndarray | None = None
+    age_s: float = 0.0
 
 
 class CameraSource(Protocol):
     """Frames by time."""
 
-    def read(self, t_s: float) -> CameraFrame:
-        """The frame at `t_s` seconds, which never decreases. Raises InputError without one."""
+    def read(self, t_s: float) -> CameraFrame | None:
+        """The frame at `t_s` seconds, which never decreases; None behind the end.
+
+        Raises InputError where there is none.
+        """
 
     def close(self) -> None:
         """Gives back files and devices."""
@@ -52,48 +63,49 @@ class CameraSource(Protocol):
 
 def open_source(
     source: str,
-    split: str = "demo",
+    split: str = DEMO,
     seed: int = 0,
     width: int = 0,
     height: int = 0,
     photographs: str = "",
+    topic: str = "",
+    loop: bool = True,
 ) -> CameraSource:
-    """`scene`, a video file, a folder of images or the number of a webcam.
+    """`scene`, or what `virst_model.sources` knows: a recording, or a camera that is there.
 
     Args:
         source: which one.
         split: of a scene: demo, train, valid or test.
         seed: of a scene.
-        width: of the pictures, in pixels; 0 with height 0 is the source's own size.
+        width: of the pictures, in pixels; 0: the source's own, or what the height makes of it.
         height: as width.
         photographs: a folder; a scene is filmed before the one that `choose_photograph` names.
             Empty: before what the scene has.
+        topic: of a bag, the images'.
+        loop: a recording begins anew after its end.
 
     Raises:
         PictureError: it cannot be opened.
         virst_model.frames.FileError: the photograph cannot be read.
     """
-    if bool(width) != bool(height):
-        raise PictureError(f"width {width} and height {height}: give both or none")
-    if source == "scene":
-        try:
-            scene = demo_scene(seed) if split == "demo" else make_scene(seed, split)
-        except ValueError as error:
-            raise PictureError(str(error)) from None
-        size = (width, height) if width else SCENE_SIZE
+    size = width, height
+    if source == SCENE:
+        _check_topic(topic, source)
+        size = fitted(SCENE_SIZE, size)
         behind = _photograph(Path(photographs), seed, size) if photographs else None
-        return SceneSource(scene, *size, behind)
-    if photographs:
-        raise PictureError(f"photographs {photographs}: belong to a scene, not to {source}")
-    if source.isdecimal():
-        return WebcamSource(int(source), width, height)
-    from virst_model.frames import open_frames
+        return SceneSource(_scene(split, seed), *size, behind)
+    from virst_model.sources.live import is_live, public
 
+    if photographs:
+        name = public(source)
+        raise PictureError(f"photographs {photographs}: belong to a scene, not to {name}")
     try:
-        return FileSource(open_frames(source), width, height)
-    except FileError as error:
-        what = "a source is `scene`, a file, a folder or the number of a webcam"
-        raise PictureError(f"{error}; {what}") from None
+        if is_live(source):
+            return _open_camera(source, topic, size)
+        return _open_recording(source, topic, loop, size)
+    except InputError as error:
+        hint = "" if is_live(source) or os.path.exists(source) else f"; {KINDS}"
+        raise PictureError(f"{error}{hint}") from None
 
 
 def choose_photograph(folder: Path, seed: int) -> Path:
@@ -101,13 +113,26 @@ def choose_photograph(folder: Path, seed: int) -> Path:
 
     Raises PictureError where there is none.
     """
-    from virst_model.frames import list_images
+    from virst_model.frames import FileError, list_images
 
     try:
         paths = list_images(folder)
     except FileError as error:
         raise PictureError(str(error)) from None
     return paths[seed % len(paths)]
+
+
+def fitted(own: tuple[int, int], wanted: tuple[int, int]) -> tuple[int, int]:
+    """(width, height) as wanted; where one is 0 the shape of `own` is kept, where both are, `own`.
+
+    At least one pixel each.
+    """
+    width, height = wanted
+    if width and not height:
+        return width, max(1, round(own[1] * width / own[0]))
+    if height and not width:
+        return max(1, round(own[0] * height / own[1])), height
+    return wanted if width else own
 
 
 class SceneSource:
@@ -135,87 +160,67 @@ class SceneSource:
         """Has nothing to give back."""
 
 
-class FileSource:
-    """Plays a video at its own speed, or a folder one picture a frame, again and again.
+class RecordingSource:
+    """Plays a recording, at a size of its own or another."""
 
-    A picture that cannot be read is named once, and the one before it is shown in its place.
-    """
+    def __init__(self, playback: Playback, size: tuple[int, int]) -> None:
+        self._playback, self._size = playback, size
 
-    def __init__(self, frames: Frames, width: int = 0, height: int = 0) -> None:
-        """Raises FileError where no picture can be read."""
-        from virst_model.frames import VideoFile, first_image
-
-        self._frames, self._size = frames, (width, height)
-        # A folder has no speed of its own.
-        self._rate_hz = frames.rate_hz if isinstance(frames, VideoFile) else None
-        self._shown_HW3 = first_image(frames)
-        self._damaged: set[int] = set()
-        self._reads = 0
-        self._count = -1  # the current frame's number, counted through all rounds
-        self._round = iter(frames)
-        self._frame = self._advance()
-
-    def read(self, t_s: float) -> CameraFrame:
-        """The video's frame at `t_s`, or a folder's next. Raises FileError where it is gone."""
-        wanted = self._reads if self._rate_hz is None else int(t_s * self._rate_hz)
-        self._reads += 1
-        while self._count < wanted:
-            self._frame = self._advance()
-        try:
-            self._shown_HW3 = self._frame.read()
-        except FileError as error:
-            if self._frame.index not in self._damaged:
-                self._damaged.add(self._frame.index)
-                _log.warning("%s; the picture before it is shown instead", error)
-        return CameraFrame(_resized(self._shown_HW3, self._size))
+    def read(self, t_s: float) -> CameraFrame | None:
+        """As `Playback.read`."""
+        frame_HW3 = self._playback.read(t_s)
+        return None if frame_HW3 is None else CameraFrame(_resized(frame_HW3, self._size))
 
     def close(self) -> None:
         """Gives back the file."""
-        self._round = iter(())
-
-    def _advance(self) -> Frame:
-        self._count += 1
-        frame = next(self._round, None)
-        if frame is None:
-            # The end. Opening it again works where seeking does not.
-            self._round = iter(self._frames)
-            frame = next(self._round, None)
-        if frame is None:
-            raise FileError(self._frames.path, "cannot be read a second time")
-        return frame
+        self._playback.close()
 
 
-class WebcamSource:
-    """A camera of this machine."""
+class LiveSource:
+    """What a camera sees now, at a size of its own or another."""
 
-    def __init__(self, number: int, width: int = 0, height: int = 0) -> None:
-        self._number = number
-        self._capture = cv2.VideoCapture(number)
-        if not self._capture.isOpened():
-            raise PictureError(f"webcam {number} cannot be opened")
-        if width:
-            self._capture.set(cv2.CAP_PROP_FRAME_WIDTH, width)
-            self._capture.set(cv2.CAP_PROP_FRAME_HEIGHT, height)
-        # The newest picture, not the driver's queue of old ones.
-        self._capture.set(cv2.CAP_PROP_BUFFERSIZE, 1)
+    def __init__(self, video: LiveVideo, size: tuple[int, int]) -> None:
+        self._video, self._size = video, size
 
     def read(self, t_s: float) -> CameraFrame:
-        """What the camera sees now. Raises PictureError where it gives nothing."""
-        decoded, bgr_HW3 = self._capture.read()
-        if not decoded:
-            raise PictureError(f"webcam {self._number} gives no picture")
-        return CameraFrame(cv2.cvtColor(bgr_HW3, cv2.COLOR_BGR2RGB))
+        """The next picture. Raises LiveError."""
+        shot = self._video.read()
+        return CameraFrame(_resized(shot.frame_HW3, self._size), age_s=shot.age_s)
 
     def close(self) -> None:
-        """Gives back the capture."""
-        self._capture.release()
+        """Gives back the camera."""
+        self._video.close()
 
 
-def _resized(frame_HW3: np.ndarray, size: tuple[int, int]) -> np.ndarray:
-    """At (width, height); (0, 0) keeps the size."""
-    if not size[0] or frame_HW3.shape[1::-1] == size:
-        return frame_HW3
-    return cv2.resize(frame_HW3, size, interpolation=cv2.INTER_AREA)
+def _scene(split: str, seed: int) -> Scene:
+    if split != DEMO and split not in SPLITS:
+        raise PictureError(f"split {split!r} is not one of {', '.join((DEMO, *SPLITS))}")
+    return demo_scene(seed) if split == DEMO else make_scene(seed, split)
+
+
+def _check_topic(topic: str, name: str) -> None:
+    if topic:
+        raise PictureError(f"topic {topic}: belongs to a bag, not to {name}")
+
+
+def _open_camera(source: str, topic: str, size: tuple[int, int]) -> LiveSource:
+    from virst_model.sources.live import LiveVideo, public
+
+    _check_topic(topic, public(source))
+    return LiveSource(LiveVideo(source, *size), size)
+
+
+def _open_recording(source: str, topic: str, loop: bool, size: tuple[int, int]) -> RecordingSource:
+    from virst_model.sources.named import open_recorded
+    from virst_model.sources.playback import Playback
+
+    return RecordingSource(Playback(open_recorded(source, topic), loop), size)
+
+
+def _resized(frame_HW3: np.ndarray, wanted: tuple[int, int]) -> np.ndarray:
+    own = frame_HW3.shape[1::-1]
+    size = fitted(own, wanted)
+    return frame_HW3 if size == own else cv2.resize(frame_HW3, size, interpolation=cv2.INTER_AREA)
 
 
 def _photograph(folder: Path, seed: int, size: tuple[int, int]) -> np.ndarray:

@@ -14,11 +14,11 @@ pytest.importorskip("rclpy", reason="needs ROS 2")
 
 from patience import LIMIT_S
 from rclpy.qos import qos_profile_sensor_data
-from sensor_msgs.msg import CompressedImage, Image
+from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 from std_msgs.msg import String
 
 from virst_model.synthetic.scenes import Scene, demo_scene
-from virst_ros.pictures import PictureError, choose_photograph, open_source
+from virst_ros.pictures import PictureError, choose_photograph, fitted, open_source
 from virst_ros.qos import LATCHED, TRUTH
 
 CAMERA = ("-m", "virst_ros.camera", "--ros-args")
@@ -87,7 +87,12 @@ def test_a_video_as_raw_and_compressed_images(start_process, ros_node, spin_unti
 
 @pytest.mark.parametrize(
     "argument, named",
-    [("source:=/no/such/video.mp4", "/no/such/video.mp4"), ("rate_hz:=0.0", "rate_hz")],
+    [
+        ("source:=/no/such/video.mp4", "/no/such/video.mp4"),
+        ("rate_hz:=0.0", "rate_hz"),
+        ("split:=holiday", "split must be one of demo, train, valid, test, not 'holiday'"),
+        ("camera_info_url:=/no/such/lens.yaml", "/no/such/lens.yaml: No such file or directory"),
+    ],
 )
 def test_what_cannot_be_filmed_ends_with_one_clear_line(start_process, argument, named):
     process = start_process(*CAMERA, "-p", argument)
@@ -123,12 +128,110 @@ def test_colours_are_rgb(tmp_path):
     assert open_source(str(tmp_path)).read(0.0).frame_HW3[0, 0].tolist() == [255, 0, 0]
 
 
-def test_scenes_of_a_split_and_a_size():
-    source = open_source("scene", "valid", 5, 320, 240)
+@pytest.mark.parametrize("size", [(320, 240), (320, 0), (0, 240)])
+def test_scenes_of_a_split_and_a_size(size):
+    source = open_source("scene", "valid", 5, *size)
     picture = source.read(1.0)
 
     assert picture.frame_HW3.shape == (240, 320, 3)
     assert picture.ids_HW.max() <= len(source.scene.objects)
+
+
+@pytest.mark.parametrize(
+    ("size", "shape"),
+    [((0, 0), (48, 64)), ((32, 0), (24, 32)), ((0, 96), (96, 128)), ((30, 30), (30, 30))],
+)
+def test_one_length_keeps_the_shape(picture_file, size, shape):
+    assert open_source(str(picture_file), "demo", 0, *size).read(0.0).frame_HW3.shape[:2] == shape
+    assert fitted((4000, 1), (10, 0)) == (10, 1), "no picture without pixels"
+
+
+def test_a_recording_that_is_played_once_has_an_end(picture_file):
+    source = open_source(str(picture_file), loop=False)
+    assert source.read(0.99).frame_HW3.mean() > 200
+    assert source.read(1.01) is None
+
+
+def test_the_camera_ends_with_the_recording(start_process, ros_node, spin_until, picture_file):
+    process = start_process(*CAMERA, "-p", f"source:={picture_file}", "-p", "loop:=false")
+
+    assert process.popen.wait(LIMIT_S) == 0
+    assert f"{picture_file} has come to its end" in process.output
+
+
+@pytest.fixture
+def bag(tmp_path):
+    """Two cameras: the left one grey, 0, 30, 60 ..., at 8 Hz, the right one white."""
+    pytest.importorskip("rosbags", reason="needs the extra bags")
+    from bags import compressed, film, write_bag
+
+    grey = [np.full((48, 64, 3), 30 * index, np.uint8) for index in range(8)]
+    left = film(grey, [index / 8 for index in range(8)], "/left/image_raw")
+    right = ("/right/image_raw/compressed", 0.5, compressed(np.full_like(grey[0], 255), 1.0))
+    return write_bag(tmp_path / "bag", [*left, right])
+
+
+def test_a_bag_is_played_at_its_own_times(bag):
+    source = open_source(str(bag), topic="/left/image_raw")
+    times_s = (0.0, 0.1, 0.25, 0.9, 1.0, 2.13)
+    assert [int(source.read(t_s).frame_HW3.mean()) for t_s in times_s] == [0, 0, 60, 210, 0, 30]
+
+
+def test_a_bag_over_ros(start_process, ros_node, spin_until, bag):
+    images = listen(ros_node, Image, "/camera/image_raw", qos_profile_sensor_data)
+    topic = "topic:=/right/image_raw/compressed"
+    started_ns = time.time_ns()
+    start_process(*CAMERA, "-p", f"source:={bag}", "-p", topic, "-p", "width:=32")
+
+    assert spin_until(lambda: images)
+    assert (images[0].encoding, images[0].width, images[0].height) == ("rgb8", 32, 24)
+    assert pixels(images[0]).min() > 250
+    assert stamp_ns(images[0]) > started_ns, "the node is told the time of today"
+
+
+def test_a_bag_of_two_cameras_ends_with_their_names(start_process, bag):
+    process = start_process(*CAMERA, "-p", f"source:={bag}")
+
+    assert process.popen.wait(LIMIT_S) == 1
+    assert "topic:=) says which: /left/image_raw, /right/image_raw/compressed" in process.output
+    assert "a source is" not in process.output and "Traceback" not in process.output
+
+
+class Webcam:
+    """OpenCV's capture of a camera that counts its pictures, of 64x48 whatever it is asked for."""
+
+    def __init__(self, name) -> None:
+        self.name, self.asked = name, {}
+        self.grabbed = 0
+
+    def isOpened(self):
+        return self.name == 3
+
+    def set(self, what, value):
+        self.asked[what] = value
+
+    def grab(self):
+        self.grabbed += 1
+        return True
+
+    def retrieve(self):
+        return True, np.full((48, 64, 3), (0, 0, 255), np.uint8)
+
+    def release(self):
+        pass
+
+
+@pytest.mark.parametrize("name", ["3", "/dev/video3"])
+def test_a_webcam_by_its_number_or_its_device(monkeypatch, name):
+    monkeypatch.setattr(cv2, "VideoCapture", Webcam)
+    source = open_source(name, width=32)
+    picture = source.read(0.0)
+    source.close()
+
+    assert picture.frame_HW3.shape == (24, 32, 3), "at the size that was asked for"
+    assert picture.frame_HW3[0, 0].tolist() == [255, 0, 0]
+    with pytest.raises(PictureError, match="/dev/video7 cannot be opened; this machine has"):
+        open_source("/dev/video7")
 
 
 @pytest.fixture
@@ -175,14 +278,16 @@ def test_seeds_take_turns_through_the_photographs(photographs):
     "arguments, named",
     [
         (("nowhere.mp4",), "nowhere.mp4"),
-        (("scene", "holiday"), "holiday"),
-        (("scene", "demo", 0, 640, 0), "640"),
+        (("scene", "holiday"), "'holiday' is not one of demo, train, valid, test"),
+        (("scene", "demo", 0, 0, 0, "", "/cam"), "topic /cam: belongs to a bag, not to scene"),
+        (("0", "demo", 0, 0, 0, "", "/cam"), "topic /cam: belongs to a bag, not to 0"),
+        (("nowhere.mp4",), "a source is `scene`, a video file, a folder of images, a bag, a web"),
         (("scene", "demo", 0, 0, 0, "/no/photos"), "/no/photos: "),
         (("scene", "demo", 0, 0, 0, str(Path(__file__).parent)), "no images"),
         (("video.mp4", "demo", 0, 0, 0, "photos"), "photos: belong to a scene, not to video"),
     ],
 )
-def test_sources_that_are_not_there_are_named(arguments, named):
+def test_sources_that_cannot_be_filmed_are_named(arguments, named):
     with pytest.raises(PictureError, match=named):
         open_source(*arguments)
 
@@ -240,3 +345,71 @@ def test_a_folder_that_cannot_be_listed_is_one_line(tmp_path, monkeypatch, fault
     with pytest.raises(PictureError, match=f"{tmp_path}: {fault.strerror}") as caught:
         open_source(str(tmp_path))
     assert "\n" not in str(caught.value)
+
+
+LENS = """
+image_width: 640
+image_height: 480
+camera_name: eye
+camera_matrix: {rows: 3, cols: 3, data: [500.0, 0, 319.5, 0, 510.0, 239.5, 0, 0, 1]}
+distortion_model: plumb_bob
+distortion_coefficients: {rows: 1, cols: 5, data: [0.1, -0.2, 0.001, 0.002, 0]}
+rectification_matrix: {rows: 3, cols: 3, data: [1, 0, 0, 0, 1, 0, 0, 0, 1]}
+projection_matrix:
+  rows: 3
+  cols: 4
+  data: [490.0, 0, 319.5, -49.0, 0, 505.0, 239.5, 0, 0, 0, 1, 0]
+"""
+
+
+def test_camera_info_of_a_calibration_beside_the_images(
+    start_process, ros_node, spin_until, tmp_path
+):
+    (tmp_path / "lens.yaml").write_text(LENS)
+    images = listen(ros_node, Image, "/eye/left", qos_profile_sensor_data)
+    infos = listen(ros_node, CameraInfo, "/eye/camera_info", qos_profile_sensor_data)
+    url = f"camera_info_url:=file://{tmp_path}/lens.yaml"
+    start_process(
+        *CAMERA, "-r", "image_raw:=/eye/left", "-p", url, "-p", "width:=320", "-p", "frame_id:=eye"
+    )
+
+    assert spin_until(lambda: {stamp_ns(m) for m in images} & {stamp_ns(m) for m in infos})
+    info = infos[-1]
+    assert (info.width, info.height, info.header.frame_id) == (320, 240, "eye")
+    assert info.distortion_model == "plumb_bob"
+    assert list(info.d) == [0.1, -0.2, 0.001, 0.002, 0.0]
+    assert list(info.k) == [250.0, 0, 159.5, 0, 255.0, 119.5, 0, 0, 1]
+    assert list(info.p) == [245.0, 0, 159.5, -24.5, 0, 252.5, 119.5, 0, 0, 0, 1, 0]
+
+
+def test_camera_info_of_a_field_of_view(start_process, ros_node, spin_until):
+    infos = listen(ros_node, CameraInfo, "/camera/camera_info", qos_profile_sensor_data)
+    start_process(*CAMERA, "-p", "hfov_deg:=90")
+
+    assert spin_until(lambda: infos)
+    assert (infos[0].width, infos[0].height) == (640, 480)
+    assert list(infos[0].k) == pytest.approx([320, 0, 319.5, 0, 320, 239.5, 0, 0, 1])
+
+
+def test_without_a_lens_there_is_no_camera_info(start_process, ros_node, spin_until):
+    images = listen(ros_node, Image, "/camera/image_raw", qos_profile_sensor_data)
+    start_process(*CAMERA)
+
+    assert spin_until(lambda: images)
+    assert not ros_node.get_publishers_info_by_topic("/camera/camera_info")
+
+
+def test_a_calibration_of_pictures_of_another_shape_is_named(start_process, spin_until, tmp_path):
+    (tmp_path / "lens.yaml").write_text(LENS)
+    sizes = ("-p", "width:=640", "-p", "height:=360")
+    process = start_process(*CAMERA, "-p", f"camera_info_url:={tmp_path}/lens.yaml", *sizes)
+
+    said = "the calibration is of 640x480 pixels, the pictures have 640x360, another shape"
+    assert spin_until(lambda: said in process.output)
+
+
+def test_one_lens_is_enough(start_process):
+    process = start_process(*CAMERA, "-p", "camera_info_url:=lens.yaml", "-p", "hfov_deg:=70.0")
+
+    assert process.popen.wait(LIMIT_S) == 1
+    assert "camera_info_url lens.yaml and hfov_deg 70: give one of them" in process.output

@@ -158,6 +158,7 @@ def checkout(monkeypatch, tmp_path) -> Path:
         ("config/virst.yaml", "alpha: 3", "alpha: 4"),
         ("config/virst.yaml", "    # Anchor frames", "    # Frames"),
         ("README.md", "| `alpha` | int | 3 |", "| `alpha` | int | 4 |"),
+        ("docs/camera.md", "| `loop` | bool | true |", "| `loop` | bool | false |"),
     ],
 )
 def test_an_edited_file_is_named_and_written_anew(checkout, capsys, name, line, edited):
@@ -178,7 +179,8 @@ def test_another_parameter_makes_the_files_stale(checkout, monkeypatch, capsys):
     edited = dataclasses.make_dataclass(
         "Edited", [(name, kind, field) for name, (kind, field) in fields.items()]
     )
-    monkeypatch.setattr(parameters, "Parameters", edited)
+    for name in ("Parameters", "CameraParameters"):
+        monkeypatch.setattr(parameters, name, edited)
 
     assert parameters.main([]) == 1
     assert capsys.readouterr().err.count("is not current") == len(parameters.DOCUMENTS)

@@ -61,10 +61,17 @@ def test_a_program_needs_no_torch_until_its_node_is_there(ros_env, program):
 
 
 def test_a_scene_is_filmed_without_pillow():
-    """Only a folder of images needs it."""
+    """Only a folder of images needs it, and only a bag rosbags."""
     roots = roots_after("from virst_ros.pictures import open_source; open_source('scene')")
 
-    assert "PIL" not in roots
+    assert not roots & {"PIL", "rosbags"}
+
+
+def test_the_camera_films_a_scene_without_pillow_and_rosbags(ros_env):
+    from virst_ros.demo.bench import STARTS
+
+    code = f"import rclpy; rclpy.init(); {STARTS['virst-camera']}; rclpy.shutdown()"
+    assert not roots_after(code, ros_env) & {"rosbags"}
 
 
 def test_the_node_is_a_program_under_its_own_name_too(start_process):
