@@ -18,6 +18,10 @@ COLOURS = (
 )
 # How much of the label's colour a masked pixel takes.
 TINT = 0.5
+# Of a picture's width, what an outline's line has.
+OUTLINE = 1 / 320
+# Beside an outline's line: on an object of the label's own colour this is what shows.
+EDGE = (0, 0, 0)
 FONT = cv2.FONT_HERSHEY_SIMPLEX
 SMALLEST = 0.01  # of letters, of which a picture of some pixels has none
 
@@ -38,13 +42,32 @@ def draw_overlay(frame_HW3: np.ndarray, result: StepResult | None) -> np.ndarray
     return canvas_HW3
 
 
+def draw_outline(
+    canvas_HW3: np.ndarray,
+    mask_HW: np.ndarray,
+    colour: tuple[int, ...],
+    offset: tuple[int, int] = (0, 0),
+) -> None:
+    """Outlines what a mask marks by a line with dark edges, which shows on any colour.
+
+    Args:
+        canvas_HW3: uint8 BGR, drawn on.
+        mask_HW: uint8, not 0 where it marks.
+        colour: BGR.
+        offset: x and y of the mask's first pixel on the canvas.
+    """
+    line = max(1, round(canvas_HW3.shape[1] * OUTLINE))
+    outlines, _ = cv2.findContours(mask_HW, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_SIMPLE)
+    for of_what, width in ((EDGE, 3 * line), (colour, line)):
+        cv2.drawContours(canvas_HW3, outlines, -1, of_what, width, cv2.LINE_8, offset=offset)
+
+
 def _tint(canvas_HW3: np.ndarray, answer: QueryResult, colour: tuple[int, ...]) -> None:
     x, y, width, height = answer.box
     part = canvas_HW3[y : y + height, x : x + width]
     mask = np.ascontiguousarray(answer.mask_HW[y : y + height, x : x + width]).view(np.uint8)
     cv2.copyTo(cv2.addWeighted(part, 1 - TINT, np.full_like(part, colour), TINT, 0), mask, part)
-    outlines, _ = cv2.findContours(mask, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_SIMPLE)
-    cv2.drawContours(canvas_HW3, outlines, -1, colour, 2, cv2.LINE_AA, offset=(x, y))
+    draw_outline(canvas_HW3, mask, colour, (x, y))
 
 
 def _words(answer: QueryResult) -> str:

@@ -21,7 +21,7 @@ from virst_model.checkpoints.options import load_model
 from virst_model.errors import FileError
 from virst_model.frames import open_frames
 from virst_model.offline import segment
-from virst_model.overlay import draw_overlay
+from virst_model.overlay import COLOURS, draw_overlay
 from virst_model.video_writer import VideoWriter
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -85,6 +85,45 @@ def test_masks_are_named_as_the_images_of_a_folder(run, tmp_path):
     assert files(tmp_path / "out") == sorted(f"it/{name}.png" for name in names)
 
 
+def test_masks_of_a_bag_are_numbered(run, tmp_path, capsys):
+    pytest.importorskip("rosbags", reason="needs the extra bags")
+    from bags import film, write_bag
+
+    times_s = [0.1 * index for index in range(3)]
+    left, right = (film(FRAMES[:3], times_s, topic) for topic in ("/left", "/right"))
+    bag = write_bag(tmp_path / "bag", [*left, *right])
+
+    assert run(bag, "--query", "it") == 2
+    assert capsys.readouterr().err == (
+        f"error: {bag}: has images on 2 topics; --topic (of virst-camera: topic:=) says which: "
+        "/left, /right\n"
+    )
+    assert run(bag, "--topic", "/right", "--query", "it", "--overlay") == 0
+    masks = [f"it/{index:05d}.png" for index in range(3)]
+    assert files(tmp_path / "out") == [*masks, "overlay.mp4"]
+
+
+def test_a_damaged_message_of_a_bag_repeats_the_picture_before_it(run, tmp_path, caplog):
+    pytest.importorskip("rosbags", reason="needs the extra bags")
+    from bags import film, write_bag
+
+    messages = film(FRAMES[:4], [0.0, 0.1, 0.2, 0.3])
+    messages[2] = (messages[2][0], 0.2, b"damaged")
+    bag = write_bag(tmp_path / "bag", messages)
+
+    assert run(bag, "--query", "it") == 0
+    assert files(tmp_path / "out") == [f"it/{index:05d}.png" for index in range(4)]
+    assert "frame 2 cannot be decoded" in caplog.text
+    assert "its mask is propagated from memory" in caplog.text
+
+
+def test_a_camera_is_not_segmented_offline(run, capsys):
+    assert run("rtsp://me:secret@10.0.0.7/eye", "--query", "it") == 2
+    said = capsys.readouterr().err
+    assert said.startswith("error: rtsp://10.0.0.7/eye: a camera has no end; record it first")
+    assert "secret" not in said and len(said.splitlines()) == 1
+
+
 def test_an_image_gives_one_mask_and_one_overlay_picture(run, tmp_path):
     Image.fromarray(FRAMES[0]).save(tmp_path / "photo.png")
 
@@ -124,6 +163,22 @@ def test_the_overlay_tints_the_mask_and_nothing_else():
     assert changed[60:100, 40:80].all()
     changed[58:102, 38:82] = False  # the outline is two pixels wide
     assert not changed[20:].any()  # above is the caption
+
+
+@pytest.mark.parametrize("colour", [*COLOURS[:2], (0, 0, 0), (255, 255, 255), (128, 128, 128)])
+def test_the_outline_shows_on_every_colour_and_on_its_own(colour):
+    """Of object and ground in one colour the outline is all that can be seen."""
+    mask = np.zeros((240, 320), bool)
+    mask[100:200, 100:200] = True
+    image = np.full((240, 320, 3), colour, np.uint8)
+    answer = QueryResult(1, 1, "it", TRACKING, 0.9, 0.9, mask, (100, 100, 100, 100), 10000)
+    result = StepResult(0, 0.0, (answer,), mask.view(np.uint8) * 255, mask.view(np.uint8))
+
+    drawn = draw_overlay(image, result)[..., ::-1].astype(int)
+
+    for edge in (drawn[150, 95:105], drawn[150, 195:205], drawn[195:205, 150]):
+        away = [np.abs(edge - other).sum(axis=1) for other in (drawn[150, 150], np.array(colour))]
+        assert np.min(away, axis=0).max() > 200
 
 
 @pytest.mark.parametrize("size", [(1, 1), (3, 2), (1, 40), (40, 1)])
