@@ -1,4 +1,4 @@
-"""segment.launch.py and a camera for those who have none: a synthetic scene, a video or a webcam.
+"""segment.launch.py and a camera for those who have none: a scene, a recording or a webcam.
 
     ros2 launch virst_ros demo.launch.py query:="the red circle"
     ros2 launch virst_ros demo.launch.py source:=video.mp4

@@ -109,8 +109,8 @@ def _matrix(
     rows, columns = _MATRICES[key]
     numbers = _numbers(content.get(key))
     if numbers is None or len(numbers) != rows * columns:
-        wanted = f"data of {rows * columns} numbers"
-        raise FileError(file, f"{key} must have {wanted}, not {content.get(key)!r}")
+        found, count = content.get(key), rows * columns
+        raise FileError(file, f"{key} must have data of {count} numbers, not {found!r}")
     return numbers
 
 

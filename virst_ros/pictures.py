@@ -25,7 +25,7 @@ SCENE = "scene"
 SCENE_SIZE = 640, 480
 DEMO = "demo"
 KINDS = (
-    "a source is `scene`, a video file, a folder of images, a bag, a webcam (its number or "
+    "a source is scene, a video file, a folder of images, a bag, a webcam (its number or "
     "/dev/videoN) or an address, rtsp://..."
 )
 

@@ -281,7 +281,7 @@ def test_seeds_take_turns_through_the_photographs(photographs):
         (("scene", "holiday"), "'holiday' is not one of demo, train, valid, test"),
         (("scene", "demo", 0, 0, 0, "", "/cam"), "topic /cam: belongs to a bag, not to scene"),
         (("0", "demo", 0, 0, 0, "", "/cam"), "topic /cam: belongs to a bag, not to 0"),
-        (("nowhere.mp4",), "a source is `scene`, a video file, a folder of images, a bag, a web"),
+        (("nowhere.mp4",), "a source is scene, a video file, a folder of images, a bag, a web"),
         (("scene", "demo", 0, 0, 0, "/no/photos"), "/no/photos: "),
         (("scene", "demo", 0, 0, 0, str(Path(__file__).parent)), "no images"),
         (("video.mp4", "demo", 0, 0, 0, "photos"), "photos: belong to a scene, not to video"),

@@ -50,11 +50,12 @@ def test_every_fault_that_is_counted_has_a_row(fault):
 
 
 # Of the node's own files those that say nothing: programs of their own, and descriptions.
-SILENT = {"camera", "pictures", "query", "parameters"}
+SILENT = {"query", "parameters"}
 # What `configure` and images can bring up from below.
 BELOW = (
     *("encodings", "compressed", "checkpoints/device", "checkpoints/folder", "checkpoints/load"),
     *("model/packages", "stream/compiled", "stream/engine", "stream/graphs", "stream/grounder"),
+    *(f"sources/{name}" for name in ("bag", "live", "named", "playback")),
 )
 SPEAKERS = [
     *(path for path in sorted((ROOT / "virst_ros").glob("*.py")) if path.stem not in SILENT),
@@ -72,6 +73,9 @@ NOT_SAID = {
     "pip install 'virst_ros[onnx]'",  # within one
     "of what runs for every frame; auto: onnx on a CPU where onnxruntime is installed",  # a help
     "No such file or directory",  # the system's words; said as `no such file`
+    "no /dev/video*",  # within a message
+    "a video file, a folder of images, an image, or a bag (folder, .db3, .mcap)",  # of --help
+    "of a bag with images on several",
     "... is ... ..., not as laid out",  # of writing weights
     "query ... must wait: query ... is being grounded",  # the session asks one after the other
 }
