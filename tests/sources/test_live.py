@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import os
+import socket
 import threading
 from typing import ClassVar
 
 import cv2
 import numpy as np
+from patience import LIMIT_S, wait_until
 import pytest
 
 from virst_model.sources.live import LiveError, LiveVideo, is_live, public
@@ -96,8 +98,7 @@ def test_what_nobody_waits_for_is_not_decoded(capture):
     video = LiveVideo("0")
     made = Capture.made[0]
     before = made.grabbed
-    while made.grabbed < before + 20:
-        threading.Event().wait(0.001)
+    assert wait_until(lambda: made.grabbed > before + 20)
     shot = video.read()
     video.close()
 
@@ -121,6 +122,46 @@ def test_a_camera_that_is_not_there_is_named(capture, name):
         LiveVideo(name)
     assert "secret" not in str(e.value)
     assert name.startswith("rtsp") or "this machine has " in str(e.value)
+
+
+def send(url: str, ended: threading.Event) -> None:
+    """A red picture at 20 Hz, by RTSP, as a camera that dials in."""
+    av = pytest.importorskip("av")
+    red = np.full((48, 64, 3), (200, 30, 10), np.uint8)
+    while not ended.wait(0.05):
+        try:
+            with av.open(url, "w", format="rtsp", options={"rtsp_transport": "tcp"}) as out:
+                stream = out.add_stream("libx264", rate=20, options={"tune": "zerolatency"})
+                stream.width, stream.height, stream.pix_fmt = 64, 48, "yuv420p"
+                while not ended.wait(0.05):
+                    out.mux(stream.encode(av.VideoFrame.from_ndarray(red, format="rgb24")))
+        except OSError:
+            continue  # nobody listens yet, or no longer
+
+
+def test_a_camera_of_the_network(monkeypatch):
+    """By a real stream: OpenCV's FFmpeg is told to wait for the camera, which PyAV plays."""
+    pytest.importorskip("av", reason="needs the extra video")
+    options = "rtsp_flags;listen|listen_timeout;60"
+    monkeypatch.setenv("OPENCV_FFMPEG_CAPTURE_OPTIONS", options)
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        url = f"rtsp://127.0.0.1:{free.getsockname()[1]}/eye"
+    ended = threading.Event()
+    camera = threading.Thread(target=send, args=(url, ended), daemon=True)
+    camera.start()
+    try:
+        video = LiveVideo(url)
+        shot = video.read()
+        video.close()
+    finally:
+        ended.set()
+        camera.join(LIMIT_S)
+    assert shot.frame_HW3.shape == (48, 64, 3)
+    assert np.abs(shot.frame_HW3.astype(int) - (200, 30, 10)).max() < 12
+    with pytest.raises(LiveError, match="cannot be opened"):
+        monkeypatch.delenv("OPENCV_FFMPEG_CAPTURE_OPTIONS")
+        LiveVideo(url)
 
 
 @pytest.mark.parametrize("pictures", [0, 1, 5])
