@@ -5,10 +5,11 @@ SHELL := /bin/bash
 
 PYTHON ?= python3.11
 VENV ?= .venv
-# Arguments of `make demo`, empty for the demo's own: QUERY="the blue square" VIDEO=path.mp4 SECONDS=20,
-# SCENE=photo for objects before photographs, PHOTOS=folder of your own, SEED=1 another of them.
+# Arguments of `make demo`, empty for the demo's own: QUERY="the blue square" SECONDS=20, VIDEO=path.mp4,
+# a folder, a bag (TOPIC=/cam/image_raw), a webcam (VIDEO=0) or rtsp://..., SCENE=photo for objects before photographs, PHOTOS=folder of your own, SEED=1 another of them.
 QUERY ?=
 VIDEO ?=
+TOPIC ?=
 SCENE ?=
 PHOTOS ?=
 SEED ?=
@@ -40,7 +41,8 @@ RUN := AMENT_PREFIX_PATH="$(abspath $(VENV))" PATH="$(abspath $(BIN)):$$PATH"
 help:
 	@echo 'make setup    .venv with torch, ROS 2 and virst_interfaces in it (PYTHON=/path/to/python3.11)'
 	@echo 'make demo     camera, node and client for 20 s; pictures and report in out/demo'
-	@echo '              (QUERY="the blue square", VIDEO=path.mp4, SECONDS=20; SCENE=photo, PHOTOS=folder, SEED=1)'
+	@echo '              (QUERY="the blue square", SECONDS=20; VIDEO=path.mp4, folder, bag or webcam, TOPIC=/of/a/bag;'
+	@echo '              SCENE=photo, PHOTOS=folder, SEED=1)'
 	@echo 'make bench    rates, latencies and parts of the model here (bench-ros: camera to mask over DDS)'
 	@echo 'make train-tiny   every stage of training for a few steps on synthetic scenes (STEPS=20)'
 	@echo 'make test     ruff and all tests (FAST=1: without the slow ones; TESTS="tests/ros/test_node.py")'
@@ -56,10 +58,11 @@ setup: $(STAMPS)/package
 
 demo: setup
 	@$(RUN) "$(BIN)/python" -m virst_ros.demo --out out/demo \
-	  $(if $(QUERY),--query "$$QUERY") $(if $(VIDEO),--video "$$VIDEO") $(if $(SECONDS),--seconds $(SECONDS)) \
+	  $(if $(QUERY),--query "$$QUERY") $(if $(VIDEO),--video "$$VIDEO") $(if $(TOPIC),--topic "$$TOPIC") $(if $(SECONDS),--seconds $(SECONDS)) \
 	  $(if $(SCENE),--scene "$$SCENE") $(if $(PHOTOS),--photographs "$$PHOTOS") $(if $(SEED),--seed "$$SEED")
 demo: export QUERY := $(QUERY)
 demo: export VIDEO := $(VIDEO)
+demo: export TOPIC := $(TOPIC)
 demo: export SCENE := $(SCENE)
 demo: export PHOTOS := $(PHOTOS)
 demo: export SEED := $(SEED)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+import re
 
 import cv2
 import numpy as np
@@ -18,8 +19,7 @@ from virst_model.frames import open_frames
 from virst_model.synthetic.scenes import DEMO_QUERIES, demo_scene
 from virst_ros.demo import report
 from virst_ros.demo.__main__ import PHOTOGRAPHS, main
-from virst_ros.demo.director import choose_queries
-from virst_ros.demo.recorder import FrameRecord, SheetFrame, StampedVideo, true_ids
+from virst_ros.demo.recorder import FrameRecord, SheetFrame, StampedVideo
 from virst_ros.demo.report import STRIP, Span
 
 SCRIPTED = str(Path(__file__).parents[1] / "fixtures" / "scripted_segment.py")
@@ -59,22 +59,61 @@ def run_demo(start_process, out: Path, *arguments: str):
 
 @pytest.mark.slow
 def test_demo_writes_video_sheet_and_report(start_process, random_weights, tmp_path):
-    arguments = ("--model", str(random_weights), "--query", "the green zebra")
+    arguments = ("--model", str(random_weights))
     process, written = run_demo(start_process, tmp_path, *arguments)
 
     first, second = written["queries"]
-    assert (first["query"], second["query"]) == ("the green zebra", DEMO_QUERIES[0])
+    assert (first["query"], second["query"]) == DEMO_QUERIES
     for query in (first, second):
         assert set(query) >= KEYS
         assert set(query["latency_ms"]) == {"p50", "p95", "p99"}
         assert 0 < query["masks_received"] <= query["frames_published"]
-    assert (first["answerable"], first["mean_iou"]) == (False, None)
     # Random weights follow nothing: the demo says so and fails.
     assert second["answerable"] and not written["passed"]
     assert process.popen.returncode == 1
     assert DEMO_QUERIES[0] in written["faults"][0]
+    for column in report.COLUMNS:
+        (line,) = [line for line in process.output.splitlines() if line.endswith(column.meaning)]
+        assert line.startswith(column.name)
+    assert report.BAR in process.output
     assert cv2.VideoCapture(str(tmp_path / "overlay.mp4")).read()[0]
     assert cv2.imread(str(tmp_path / "contact_sheet.png")).shape[1] > 1000
+
+
+@pytest.mark.slow
+def test_a_query_of_ones_own_has_all_the_time(start_process, random_weights, tmp_path):
+    arguments = ("--model", str(random_weights), "--query", "the green zebra")
+    process, written = run_demo(start_process, tmp_path, *arguments)
+
+    (query,) = written["queries"]
+    assert (query["query"], query["answerable"]) == ("the green zebra", False)
+    assert query["mean_iou"] is None and query["seconds"] >= 4
+    assert process.popen.returncode == 0, process.output
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", ["bag", "folder"])
+def test_demo_of_what_the_camera_plays(start_process, random_weights, tmp_path, kind):
+    pictures = [demo_scene(1).render(index / 5, 240, 320)[0] for index in range(10)]
+    source = tmp_path / "007"  # as a number it would be another folder
+    more: tuple[str, ...] = ()
+    if kind == "bag":
+        pytest.importorskip("rosbags", reason="needs the extra bags")
+        from bags import film, write_bag
+
+        times_s = [index / 5 for index in range(10)]
+        whole = [m for topic in ("/eye", "/other") for m in film(pictures, times_s, topic)]
+        write_bag(source, whole)
+        more = ("--topic", "/eye")
+    else:
+        source.mkdir()
+        for index, picture in enumerate(pictures):
+            cv2.imwrite(str(source / f"{index}.png"), picture[..., ::-1])
+    arguments = ("--model", str(random_weights), "--query", "the cup", "--video", str(source))
+    process, written = run_demo(start_process, tmp_path / "out", *arguments, *more)
+
+    assert process.popen.returncode == 0, process.output
+    assert written["source"] == str(source) and written["queries"][0]["masks_received"]
 
 
 @pytest.mark.slow
@@ -116,10 +155,15 @@ def test_demo_before_a_photograph_knows_the_truth(start_process, random_weights,
         (["--scene", "photo", "--photographs", "/no/photos"], "/no/photos: "),
         (["--scene", "photo", "--photographs", str(Path(__file__).parent)], "no images"),
         (["--scene", "photo", "--video", __file__], "has no scene to be photo"),
+        (["--video", "/no/video.mp4"], "--video /no/video.mp4: no such file or folder"),
+        (["--video", str(Path(__file__).parent)], "holds no images"),
+        (["--video", str(Path(__file__).parent), "--topic", "/eye"], "/eye: belongs to a bag"),
+        (["--topic", "/eye"], "--topic /eye: belongs to a bag; --video names it"),
+        (["--query", " "], "--query: a query without words"),
         (["--scene", "beach"], "invalid choice: 'beach'"),
     ],
 )
-def test_a_scene_that_cannot_be_filmed_is_one_line(capsys, arguments, said):
+def test_what_cannot_be_filmed_is_one_line(capsys, arguments, said):
     with pytest.raises(SystemExit) as ended:
         main(arguments)
 
@@ -290,12 +334,22 @@ def test_the_overlay_keeps_its_own_time(tmp_path):
     assert not StampedVideo(tmp_path / "none.mp4", 10.0).close()
 
 
-def test_the_second_query_means_something_else():
-    scene = demo_scene(0)
+def test_every_figure_of_the_table_is_explained_in_a_line_below():
+    measured = report.measure(Span("red", 7, 100.0, 101.0, True), records())
+    head = report.text_table([measured]).splitlines()[0]
+    lines = report.legend().splitlines()
 
-    assert choose_queries(None, scene) == DEMO_QUERIES
-    assert choose_queries(DEMO_QUERIES[1], scene) == (DEMO_QUERIES[1], DEMO_QUERIES[0])
-    assert choose_queries("a dog", None)[0] == "a dog"
-    colour = DEMO_QUERIES[0].split()[1]
-    first, second = choose_queries(f"the {colour} object", scene)
-    assert true_ids(scene, first, 0.0) != true_ids(scene, second, 0.0)
+    names = re.split(r" {2,}", head)
+    explained = [re.split(r" {2,}", line)[0] for line in lines[:-1]]
+    assert names == explained and len(names) == len(report.COLUMNS)
+    assert all(len(line) < 140 for line in lines)
+
+
+def test_a_camera_that_is_not_there_ends_the_demo_with_its_line(start_process, tmp_path):
+    """/dev/video99, which the camera's process opens and no other."""
+    arguments = ("-m", "virst_ros.demo", "--out", str(tmp_path / "out"), "--video", "/dev/video99")
+    process = start_process(*arguments)
+
+    assert process.popen.wait(LIMIT_S) == 1
+    assert "/dev/video99 cannot be opened; this machine has" in process.output
+    assert "Traceback" not in process.output

@@ -3,6 +3,7 @@ a report.
 
     python -m virst_ros.demo --query "the blue square" --seconds 20 --out out/demo
     python -m virst_ros.demo --scene photo --photographs DIR
+    python -m virst_ros.demo --video RECORDING --topic /cam/image_raw --query "the cup"
 """
 
 from __future__ import annotations
@@ -18,11 +19,14 @@ import cv2
 from tqdm import tqdm
 
 from virst_model.errors import InputError
+from virst_model.sources.live import is_live, public
+from virst_model.sources.named import open_recorded
+from virst_model.synthetic.scenes import DEMO_QUERIES
 from virst_ros.demo import report
-from virst_ros.demo.director import ANSWER_LIMIT_S, Director, choose_queries, stage
+from virst_ros.demo.director import ANSWER_LIMIT_S, Director, stage
 from virst_ros.demo.processes import DemoError, Interrupts, set_environment
 from virst_ros.demo.recorder import Recorder, StampedVideo
-from virst_ros.pictures import PictureError, choose_photograph
+from virst_ros.pictures import SCENE, PictureError, choose_photograph
 from virst_ros.ros_context import ContextError, own_arguments
 
 RATE_HZ = 15.0
@@ -51,7 +55,8 @@ def main(args: list[str] | None = None) -> int:
     except KeyboardInterrupt:
         sys.stderr.write("demo: interrupted\n")
         return 130
-    sys.stdout.write(f"\n{report.text_table(measured)}\n\n{options.out}: overlay.mp4 ")
+    sys.stdout.write(f"\n{report.text_table(measured)}\n\n{report.legend()}\n")
+    sys.stdout.write(f"\n{options.out}: overlay.mp4 ")
     sys.stdout.write("contact_sheet.png report.json\n")
     for fault in faults:
         sys.stderr.write(f"demo: {fault}\n")
@@ -60,8 +65,15 @@ def main(args: list[str] | None = None) -> int:
 
 def _parse(arguments: list[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="virst-demo", description=__doc__.split("\n\n")[0])
-    parser.add_argument("--query", help="what to look for first")
-    parser.add_argument("--video", type=Path, help="a video file instead of the synthetic scene")
+    parser.add_argument(
+        "--query", help="what to look for, all the time; default: two things, one after the other"
+    )
+    parser.add_argument(
+        "--video",
+        help="what to film instead of the synthetic scene: a video file, a folder of images, a "
+        "bag, a webcam (its number or /dev/videoN), rtsp://...",
+    )
+    parser.add_argument("--topic", default="", help="of a bag with images on several")
     parser.add_argument(
         "--scene",
         choices=(DRAWN, PHOTO),
@@ -81,10 +93,26 @@ def _parse(arguments: list[str]) -> argparse.Namespace:
     parsed = parser.parse_args(arguments)
     if parsed.seconds < 4:
         parser.error("--seconds must be at least 4")
-    if parsed.video and not parsed.video.is_file():
-        parser.error(f"--video {parsed.video}: no such file")
     _check_photographs(parser, parsed)
+    _check_video(parser, parsed)
     return parsed
+
+
+def _check_video(parser: argparse.ArgumentParser, parsed: argparse.Namespace) -> None:
+    """Ends the program, as `parser.error` does, where a recording cannot be played.
+
+    A camera is left to the process that films it: it can be opened once.
+    """
+    if parsed.topic and not parsed.video:
+        parser.error(f"--topic {parsed.topic}: belongs to a bag; --video names it")
+    if parsed.query is not None and not parsed.query.strip():
+        parser.error("--query: a query without words")
+    if not parsed.video or is_live(parsed.video):
+        return
+    try:
+        open_recorded(parsed.video, parsed.topic)
+    except InputError as error:
+        parser.error(f"--video {error}")
 
 
 def _check_photographs(parser: argparse.ArgumentParser, parsed: argparse.Namespace) -> None:
@@ -94,7 +122,8 @@ def _check_photographs(parser: argparse.ArgumentParser, parsed: argparse.Namespa
             parser.error(f"--photographs {parsed.photographs}: belong to --scene {PHOTO}")
         return
     if parsed.video:
-        parser.error(f"--video {parsed.video}: has no scene to be {PHOTO}; leave one of them out")
+        name = public(parsed.video)
+        parser.error(f"--video {name}: has no scene to be {PHOTO}; leave one of them out")
     parsed.photographs = parsed.photographs or PHOTOGRAPHS
     try:
         choose_photograph(parsed.photographs, parsed.seed)
@@ -104,12 +133,12 @@ def _check_photographs(parser: argparse.ArgumentParser, parsed: argparse.Namespa
 
 def _source(options: argparse.Namespace) -> tuple[str, dict[str, Any]]:
     """What is filmed, for people, and the camera's parameters."""
-    source = str(options.video or "scene")
-    camera = {"source": source, "rate_hz": RATE_HZ, "seed": options.seed}
+    source = options.video or SCENE
+    camera = {"source": source, "rate_hz": RATE_HZ, "seed": options.seed, "topic": options.topic}
     if options.scene != PHOTO:
-        return source, camera
+        return public(source), camera
     photograph = choose_photograph(options.photographs, options.seed)
-    return f"scene before {photograph}", camera | {"photographs": options.photographs}
+    return f"scene before {photograph}", camera | {"photographs": str(options.photographs)}
 
 
 def _run(
@@ -126,7 +155,8 @@ def _run(
         if not options.video:
             known = lambda: recorder.scene is not None  # noqa: E731
             director.spin_until(known, ANSWER_LIMIT_S, "/camera/truth/scene")
-        queries = choose_queries(options.query, recorder.scene)
+        # A person's own query has all the time.
+        queries = DEMO_QUERIES if options.query is None else (options.query,)
         spans = [_follow(director, query, options.seconds / len(queries)) for query in queries]
         director.spin_for(TAIL_S)
     records = list(recorder.records.values())

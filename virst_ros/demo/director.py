@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+import json
 from pathlib import Path
 import time
 from typing import Any, Protocol
@@ -17,7 +18,6 @@ from rclpy.signals import SignalHandlerOptions
 from tqdm import tqdm
 
 from virst_interfaces.srv import SetQuery
-from virst_model.synthetic.scenes import DEMO_QUERIES, Scene
 from virst_ros.demo.processes import DemoError, Interrupts, Processes
 from virst_ros.meter import Meter
 
@@ -135,7 +135,7 @@ def stage(
         director = Director(make_listener(), processes)
         weights = ["-p", f"model:={model}"] if model else []
         processes.start("virst-segment", "-r", "image:=/camera/image_raw", *weights)
-        values = [("-p", f"{name}:={value}") for name, value in camera.items()]
+        values = [("-p", f"{name}:={_as_yaml(value)}") for name, value in camera.items()]
         processes.start("virst-camera", *(word for value in values for word in value))
         yield director
         director.close()
@@ -144,18 +144,6 @@ def stage(
         rclpy.try_shutdown()
 
 
-def choose_queries(first: str | None, scene: Scene | None) -> tuple[str, str]:
-    """`first`, or the demo's own, and then another one; one that the scene can answer, if any.
-
-    Raises DemoError where the scene has nothing else.
-    """
-    if first is None:
-        return DEMO_QUERIES[0], DEMO_QUERIES[1]
-    if scene is None:
-        return first, next(query for query in DEMO_QUERIES if query != first)
-    others = [*DEMO_QUERIES, *(sentence.text for sentence in scene.sentences())]
-    wanted = scene.answer(first)
-    for other in others:
-        if scene.answer(other) and scene.answer(other) != wanted:
-            return first, other
-    raise DemoError(f"the scene has nothing else to look for than {first!r}")
+def _as_yaml(value: object) -> str:
+    """As a parameter on the command line, which is YAML: a folder `007` is a text."""
+    return json.dumps(value, ensure_ascii=False)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 import importlib.metadata
 import os
@@ -14,6 +14,7 @@ import numpy as np
 
 from virst_model import processor_name
 from virst_model.answer import FAILED, LOST, SEARCHING, TRACKING
+from virst_model.overlay import draw_outline
 from virst_ros.demo.recorder import FrameRecord, SheetFrame
 
 # A query that the scene can answer has to be followed at least so well.
@@ -115,26 +116,73 @@ def machine() -> dict[str, Any]:
     }
 
 
-def text_table(measured: Sequence[dict[str, Any]]) -> str:
-    """A few lines for a terminal, a row a query; `measured` as `measure` returns it."""
-    columns = {
-        "query": lambda m: m["query"][:32],
-        "frames": lambda m: str(m["frames_published"]),
-        "masks": lambda m: str(m["masks_received"]),
-        "fps": lambda m: f"{m['mask_fps']:.1f}",
-        "tracking fps": lambda m: f"{m['tracking_fps']:.1f}",
-        "latency p50/p95 ms": lambda m: (
+@dataclass(frozen=True)
+class Column:
+    """A figure of the table.
+
+    Attributes:
+        cell: what stands there, from a report of `measure`.
+        meaning: a line for people.
+    """
+
+    name: str
+    cell: Callable[[dict[str, Any]], str]
+    meaning: str
+
+
+COLUMNS = (
+    Column("query", lambda m: m["query"][:32], "what was asked for"),
+    Column(
+        "frames",
+        lambda m: str(m["frames_published"]),
+        "camera frames while the query stood, as the recorder saw them",
+    ),
+    Column("masks", lambda m: str(m["masks_received"]), "those of them that a mask came for"),
+    Column("fps", lambda m: f"{m['mask_fps']:.1f}", "masks a second, empty ones too"),
+    Column(
+        "tracking fps",
+        lambda m: f"{m['tracking_fps']:.1f}",
+        "masks a second with the state `tracking`, from the first one on",
+    ),
+    Column(
+        "latency p50/p95 ms",
+        lambda m: (
             "{p50:.0f} / {p95:.0f}".format(**m["latency_ms"]) if m["masks_received"] else "-"
         ),
-        "first mask s": lambda m: _or_dash(m["first_mask_s"]),
-        "mean IoU": lambda m: _or_dash(m["mean_iou"]),
-        "dropped": lambda m: str(m["dropped_frames"]),
-    }
-    rows = [list(columns), *([cell(m) for cell in columns.values()] for m in measured)]
-    widths = [max(len(row[i]) for row in rows) for i in range(len(columns))]
+        "from the frame's stamp to its mask: half of them, and 19 of 20, are faster",
+    ),
+    Column(
+        "first mask s",
+        lambda m: _or_dash(m["first_mask_s"]),
+        "from the service's answer to the first mask with the state `tracking`",
+    ),
+    Column(
+        "mean IoU",
+        lambda m: _or_dash(m["mean_iou"]),
+        "overlap of those masks with the scene's truth, 0 to 1; - where there is none: of a "
+        "video, and of what the scene has not",
+    ),
+    Column("dropped", lambda m: str(m["dropped_frames"]), "camera frames without a mask"),
+)
+# What the bar shows while a query stands.
+BAR = "in the bar: seconds, the newest mask's state, and masks a second of the last five seconds"
+
+
+def text_table(measured: Sequence[dict[str, Any]]) -> str:
+    """A few lines for a terminal, a row a query; `measured` as `measure` returns it."""
+    names = [column.name for column in COLUMNS]
+    rows = [names, *([column.cell(m) for column in COLUMNS] for m in measured)]
+    widths = [max(len(row[i]) for row in rows) for i in range(len(COLUMNS))]
     return "\n".join(
         "  ".join(text.ljust(width) for text, width in zip(row, widths)).rstrip() for row in rows
     )
+
+
+def legend() -> str:
+    """A line for each figure of the table, and one for those of the bar."""
+    width = max(len(column.name) for column in COLUMNS)
+    lines = [f"{column.name:{width}}  {column.meaning}" for column in COLUMNS]
+    return "\n".join([*lines, BAR])
 
 
 def contact_sheet(spans: Sequence[Span], samples: Sequence[Sequence[SheetFrame]]) -> np.ndarray:
@@ -168,8 +216,7 @@ def _cell(span: Span, sample: SheetFrame) -> np.ndarray:
     mask = sample.mask_HW.astype(np.uint8)
     size = CELL_WIDTH, round(CELL_WIDTH * mask.shape[0] / mask.shape[1])
     tinted_HW3 = np.where(mask[..., None] > 0, frame_HW3 // 2 + np.uint8(TINT) // 2, frame_HW3)
-    outlines, _ = cv2.findContours(mask, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_SIMPLE)
-    cv2.drawContours(tinted_HW3, outlines, -1, TINT, 2)
+    draw_outline(tinted_HW3, mask, TINT)
     white_HW3 = cv2.cvtColor(mask * np.uint8(255), cv2.COLOR_GRAY2BGR)
     panels = [
         cv2.resize(panel, size, interpolation=cv2.INTER_AREA)
