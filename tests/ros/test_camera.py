@@ -16,11 +16,13 @@ from patience import LIMIT_S
 from rclpy.qos import qos_profile_sensor_data
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 from std_msgs.msg import String
+from webcam_camera import Webcam
 
 from virst_model.synthetic.scenes import Scene, demo_scene
 from virst_ros.pictures import PictureError, choose_photograph, fitted, open_source
 from virst_ros.qos import LATCHED, TRUTH
 
+WEBCAM = str(Path(__file__).parents[1] / "fixtures" / "webcam_camera.py")
 CAMERA = ("-m", "virst_ros.camera", "--ros-args")
 
 
@@ -197,30 +199,6 @@ def test_a_bag_of_two_cameras_ends_with_their_names(start_process, bag):
     assert "a source is" not in process.output and "Traceback" not in process.output
 
 
-class Webcam:
-    """OpenCV's capture of a camera that counts its pictures, of 64x48 whatever it is asked for."""
-
-    def __init__(self, name) -> None:
-        self.name, self.asked = name, {}
-        self.grabbed = 0
-
-    def isOpened(self):
-        return self.name == 3
-
-    def set(self, what, value):
-        self.asked[what] = value
-
-    def grab(self):
-        self.grabbed += 1
-        return True
-
-    def retrieve(self):
-        return True, np.full((48, 64, 3), (0, 0, 255), np.uint8)
-
-    def release(self):
-        pass
-
-
 @pytest.mark.parametrize("name", ["3", "/dev/video3"])
 def test_a_webcam_by_its_number_or_its_device(monkeypatch, name):
     monkeypatch.setattr(cv2, "VideoCapture", Webcam)
@@ -232,6 +210,23 @@ def test_a_webcam_by_its_number_or_its_device(monkeypatch, name):
     assert picture.frame_HW3[0, 0].tolist() == [255, 0, 0]
     with pytest.raises(PictureError, match="/dev/video7 cannot be opened; this machine has"):
         open_source("/dev/video7")
+
+
+@pytest.mark.parametrize("name", ["3", "/dev/video3"])
+def test_a_webcam_over_ros(start_process, ros_node, spin_until, name):
+    images = listen(ros_node, Image, "/camera/image_raw", qos_profile_sensor_data)
+    infos = listen(ros_node, CameraInfo, "/camera/camera_info", qos_profile_sensor_data)
+    started_ns = time.time_ns()
+    values = (f"source:={name}", "width:=32", "hfov_deg:=90.0")
+    process = start_process(WEBCAM, "--ros-args", *(x for v in values for x in ("-p", v)))
+
+    assert spin_until(lambda: len(images) >= 3 and infos)
+    assert pixels(images[0]).shape == (24, 32, 3)
+    assert pixels(images[0])[0, 0].tolist() == [255, 0, 0]
+    stamps = [stamp_ns(message) for message in images]
+    assert started_ns < stamps[0] and stamps == sorted(set(stamps))
+    assert infos[0].k[0] == pytest.approx(16)
+    assert process.stop() == 0 and "Traceback" not in process.output
 
 
 @pytest.fixture
