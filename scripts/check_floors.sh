@@ -1,7 +1,7 @@
 #!/bin/sh
 # Usage: check_floors.sh PYTHON VENV. Proves setup.py's floors: a virtual environment with the oldest
 # version of each (requirements/floors.txt), torch apart, and in it the tests of the packaged model's
-# masks, of the reference's vectors, of a video's masks, of ROS images, data sets, training, CLIP's
+# masks, of the reference's vectors, of a video's masks, of ROS images, bags, data sets, training, CLIP's
 # scores and evaluation.
 set -eu
 cd "$(dirname "$0")/.."
@@ -23,5 +23,5 @@ export SAM2_BUILD_CUDA=0
 quietly "$venv/bin/python" -m pip install --no-deps --no-build-isolation "$sam2"
 quietly scripts/build_interfaces.sh "$venv"
 "$venv/bin/python" -m pytest -p no:cacheprovider -m 'not slow' tests/checkpoints/test_weights.py \
-  tests/model/test_parity.py tests/offline/test_video.py tests/offline/test_segment.py tests/ros/test_convert.py \
+  tests/model/test_parity.py tests/offline/test_video.py tests/offline/test_segment.py tests/ros/test_convert.py tests/sources \
   tests/data/test_rvos.py tests/train/test_train.py tests/offline/test_scorers.py tests/evaluate/test_evaluate_program.py

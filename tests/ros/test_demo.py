@@ -342,7 +342,7 @@ def test_every_figure_of_the_table_is_explained_in_a_line_below():
     names = re.split(r" {2,}", head)
     explained = [re.split(r" {2,}", line)[0] for line in lines[:-1]]
     assert names == explained and len(names) == len(report.COLUMNS)
-    assert all(len(line) < 140 for line in lines)
+    assert all(len(line) < 110 for line in lines)
 
 
 def test_a_camera_that_is_not_there_ends_the_demo_with_its_line(start_process, tmp_path):

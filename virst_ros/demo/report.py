@@ -149,7 +149,7 @@ COLUMNS = (
         lambda m: (
             "{p50:.0f} / {p95:.0f}".format(**m["latency_ms"]) if m["masks_received"] else "-"
         ),
-        "from the frame's stamp to its mask: half of them, and 19 of 20, are faster",
+        "from a frame's stamp to its mask: half of them, and 19 of 20, are faster",
     ),
     Column(
         "first mask s",
@@ -159,8 +159,7 @@ COLUMNS = (
     Column(
         "mean IoU",
         lambda m: _or_dash(m["mean_iou"]),
-        "overlap of those masks with the scene's truth, 0 to 1; - where there is none: of a "
-        "video, and of what the scene has not",
+        "overlap of those masks with the truth, 0 to 1; - where there is none, as of a video",
     ),
     Column("dropped", lambda m: str(m["dropped_frames"]), "camera frames without a mask"),
 )
