@@ -272,6 +272,23 @@ def test_metadata_that_is_damaged_is_one_line(tmp_path):
         assert one_line(lambda: open_recorded(str(path)), FileError).startswith(f"{path}: cannot")
 
 
+@pytest.mark.parametrize("name", ["a b", "100%", "it's", "ü", "a\nb"])
+def test_a_path_may_have_any_letters(tmp_path, name):
+    path = write_bag(tmp_path / name, film(colours(), TIMES_S))
+    assert seen(open_recorded(str(path))) == WANTED
+
+
+@pytest.mark.parametrize("name", ["what?", "take#2", "a%20b"])
+def test_a_path_that_sqlite_takes_for_another_is_refused(tmp_path, name):
+    write_bag(tmp_path / "a b", film(colours()[:1], TIMES_S[:1]))
+    # The writer of rosbags, too, would write elsewhere.
+    path = write_bag(tmp_path / "plain", film(colours(), TIMES_S)).rename(tmp_path / name)
+    for given in (path, path / "plain.db3"):
+        assert "rename it" in one_line(lambda given=given: open_recorded(str(given)), FileError)
+    mcap = write_bag(tmp_path / f"{name}.m", film(colours(), TIMES_S), MCAP)
+    assert seen(open_recorded(str(mcap))) == WANTED
+
+
 def test_without_rosbags_the_way_out_is_named(tmp_path, monkeypatch):
     path = write_bag(tmp_path / "bag", film(colours(), TIMES_S))
     monkeypatch.setitem(sys.modules, "rosbags.rosbag2", None)

@@ -9,6 +9,7 @@ import logging
 import math
 import os
 from pathlib import Path
+import re
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -27,6 +28,8 @@ RAW, COMPRESSED = "sensor_msgs/msg/Image", "sensor_msgs/msg/CompressedImage"
 _STORAGES, _PACKED = (".db3", ".mcap"), ".zstd"
 _METADATA, _ITS_KEY = "metadata.yaml", "rosbag2_bagfile_information"
 _NS = 1e-9
+# rosbags hands sqlite a path as an address, in which these are no letters.
+_NO_LETTERS = re.compile(r"[?#]|%[0-9a-fA-F]{2}")
 
 _log = logging.getLogger(__name__)
 
@@ -204,10 +207,13 @@ def _storages(path: Path) -> list[Path]:
         raise FileError(path, reason)
     if path.name.endswith(_PACKED):
         raise FileError(path, f"is compressed as a whole; give its folder, with {_METADATA}")
+    files = list_folder(path) if path.is_dir() else [path]
+    if _NO_LETTERS.search(str(path)) and any(file.suffix == ".db3" for file in files):
+        raise FileError(path, "has ?, # or % in its path, which sqlite cannot open; rename it")
     if not path.is_dir() or _has_metadata(path):
         return [path]
     # A recorder that was killed writes no metadata.
-    return [file for file in list_folder(path) if file.name.endswith(_STORAGES)]
+    return [file for file in files if file.name.endswith(_STORAGES)]
 
 
 @contextmanager
