@@ -18,6 +18,8 @@ override SECONDS := $(if $(filter command line,$(origin SECONDS)),$(SECONDS))
 # `make test FAST=1` leaves the slow tests out; TESTS="tests/ros/test_node.py -k header" picks some.
 FAST ?=
 TESTS ?=
+# Processes that share the tests out among them; 0 is one, in which breakpoints and -s work.
+WORKERS ?= logical
 # `make train-tiny STEPS=20`: steps of each stage.
 STEPS ?= 20
 
@@ -45,7 +47,7 @@ help:
 	@echo '              SCENE=photo, PHOTOS=folder, SEED=1)'
 	@echo 'make bench    rates, latencies and parts of the model here (bench-ros: camera to mask over DDS)'
 	@echo 'make train-tiny   every stage of training for a few steps on synthetic scenes (STEPS=20)'
-	@echo 'make test     ruff and all tests (FAST=1: without the slow ones; TESTS="tests/ros/test_node.py")'
+	@echo 'make test     ruff and all tests (FAST=1: without the slow ones; TESTS="tests/ros/test_node.py", WORKERS=0)'
 	@echo 'make long     hundreds of transitions of the node on a busy machine (half an hour)'
 	@echo 'make settings parity, restarts and masks with the kernels of other CPUs (an hour)'
 	@echo 'make lint     ruff check and ruff format --check'
@@ -79,8 +81,10 @@ train-tiny: setup
 	@"$(BIN)/python" -m virst_model train trunks alignment few_image propagation preset=tiny \
 	  data=synthetic steps=$(STEPS) warmup=2 log_every=1 out=out/train-tiny
 
+# A worker takes neighbours one after the other, so that most of what a file shares is made once.
 test: setup lint
-	@$(RUN) "$(BIN)/python" -m pytest $(if $(FAST),-m "not slow and not long") $(TESTS)
+	@$(RUN) "$(BIN)/python" -m pytest --numprocesses=$(WORKERS) --maxprocesses=4 --dist=worksteal \
+	  $(if $(FAST),-m "not slow and not long") $(TESTS)
 
 # Hundreds of transitions of the node on a busy machine.
 long: setup

@@ -53,6 +53,7 @@ DEMO = [
 DEV = [
     *ONNX,
     "pytest>=9",
+    "pytest-xdist>=3.8",
     "hypothesis>=6.150",
     "ruff>=0.17",
     "scikit-image>=0.24",

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 import fcntl
+import itertools
 import os
 from pathlib import Path
 import random
@@ -27,6 +28,19 @@ LAST_DOMAIN = 101
 def pytest_configure() -> None:
     # Fast DDS reads the profile once a process, before the first participant.
     os.environ.update(profile_environment(os.environ))
+    # In the processes of tests, too.
+    os.environ.setdefault("OMP_NUM_THREADS", os.environ.get("VIRST_THREADS", "1"))
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """The worst difference of each kind that `golden.Near` kept, of all workers."""
+    worst: dict[str, float] = {}
+    for report in itertools.chain(*terminalreporter.stats.values()):
+        for name, value in getattr(report, "user_properties", ()):
+            if name.startswith("parity, "):
+                worst[name] = max(worst.get(name, 0.0), value)
+    for name, value in sorted(worst.items()):
+        terminalreporter.write_line(f"{name}: worst difference {value:.1e}")
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -35,6 +35,7 @@ def run(setting: str, *arguments: str, threads: int = 1) -> subprocess.Completed
     if setting == "avx512" and torch.backends.cpu.get_cpu_capability() != "AVX512":
         pytest.skip("a CPU without AVX-512")
     own = {"OMP_NUM_THREADS": str(threads), "VIRST_THREADS": str(threads)}
+    own["OMP_WAIT_POLICY"] = "PASSIVE"  # a thread that waits leaves its core to other tests
     own["PYTHONPATH"] = os.pathsep.join([str(TESTS.parent), os.environ.get("PYTHONPATH", "")])
     return subprocess.run(
         [sys.executable, *arguments],

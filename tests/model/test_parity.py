@@ -52,11 +52,14 @@ def _inference() -> Iterator[None]:
         yield
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture
 def near(request: pytest.FixtureRequest) -> Iterator[Near]:
+    """Its worst differences go into the test's report, which a worker hands on."""
     near = Near()
     yield near
-    near.report(request.config)
+    request.node.user_properties += [
+        (f"parity, {kind}", worst) for kind, worst in near.worst.items()
+    ]
 
 
 @pytest.mark.parametrize("part", PARTS)
