@@ -3,10 +3,14 @@
 import io
 
 import cv2
+from fuzzing import FUZZ
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
 import numpy as np
 from PIL import Image
 import pytest
 
+from virst_model.data.picture import read_labels
 from virst_model.encodings import eight_bits
 from virst_model.errors import FileError
 from virst_model.image_file import picture_size, read_image, read_mask
@@ -23,6 +27,18 @@ FORMATS = {
     "TIFF": ("RGB", "P", "F"),
 }
 TIFFS = ({}, {"compression": "tiff_lzw"}, {"compression": "tiff_adobe_deflate"})
+# What Pillow writes without a choice of its own, and how long a pixel is that is no byte.
+WRITTEN = {
+    "PNG": ("1", "L", "LA", "P", "RGB", "RGBA", "I;16"),
+    "JPEG": ("L", "RGB", "CMYK", "YCbCr"),
+    "TIFF": ("1", "L", "LA", "P", "RGB", "RGBA", "CMYK", "YCbCr", "I;16", "I", "F"),
+    "BMP": ("1", "L", "P", "RGB"),
+    "WEBP": ("RGB", "RGBA"),
+    "GIF": ("L", "P"),
+    "PPM": ("L", "RGB", "I;16"),
+    "TGA": ("L", "LA", "P", "RGB", "RGBA"),
+}
+BYTES_A_PIXEL = {"LA": 2, "RGB": 3, "YCbCr": 3, "RGBA": 4, "CMYK": 4, "I;16": 2, "I": 4, "F": 4}
 
 
 def corner(picture, *place):
@@ -188,21 +204,65 @@ def files_of_all_kinds():
                 yield data.getvalue()
 
 
-@pytest.mark.filterwarnings("ignore::UserWarning", "ignore::RuntimeWarning")
-def test_whatever_is_damaged_a_picture_is_read_or_refused_in_one_line(tmp_path):
-    draw = np.random.default_rng(7)
-    path = tmp_path / "a.png"
+@pytest.fixture(scope="module")
+def path(tmp_path_factory):
+    """Of a file that each example writes."""
+    return tmp_path_factory.mktemp("pictures") / "a.png"
+
+
+def read_in_every_way(path):
+    """How many of the readers refuse it; each in one line."""
     refused = 0
-    for data in files_of_all_kinds():
-        for _ in range(20):
-            damaged = np.frombuffer(data, np.uint8).copy()
-            places = draw.integers(0, len(damaged), draw.integers(1, 6))
-            damaged[places] = draw.integers(0, 256, len(places))
-            path.write_bytes(damaged.tobytes()[: draw.integers(len(data) // 2, len(data) + 1)])
-            for read in (read_image, read_mask, picture_size):
-                try:
-                    read(path)
-                except FileError as error:
-                    refused += 1
-                    assert str(error).startswith(f"{path}: ") and "\n" not in str(error)
-    assert refused > 100
+    for read in (read_image, read_mask, picture_size, read_labels):
+        try:
+            read(path)
+        except FileError as error:
+            refused += 1
+            assert str(error).startswith(f"{path}: ") and "\n" not in str(error)
+    return refused
+
+
+@pytest.mark.filterwarnings("ignore::UserWarning", "ignore::RuntimeWarning")
+def test_whatever_is_damaged_a_picture_is_read_or_refused_in_one_line(path):
+    refused = []
+    places = st.lists(st.tuples(st.floats(0, 1), st.integers(0, 255)), max_size=6)
+    shares = st.just(1.0) | st.floats(0, 1)
+
+    @settings(FUZZ, max_examples=400)
+    @given(st.sampled_from(list(files_of_all_kinds())), places, shares)
+    @example(b"", [], 0.0)
+    def fuzz(data, others, kept):
+        damaged = bytearray(data)
+        for place, byte in others:
+            damaged[int(place * (len(data) - 1))] = byte
+        path.write_bytes(damaged[: round(kept * len(data))])
+        refused.append(read_in_every_way(path))
+
+    fuzz()
+    assert sum(refused) > 100 and refused.count(0) > 10
+
+
+@pytest.mark.filterwarnings("ignore::UserWarning", "ignore::RuntimeWarning")
+def test_a_picture_of_any_kind_and_size_is_read_in_that_size(path):
+    kinds = [(format, mode) for format, modes in WRITTEN.items() for mode in modes]
+
+    @settings(FUZZ, max_examples=300)
+    @given(
+        st.sampled_from(kinds),
+        st.tuples(st.integers(1, 40), st.integers(1, 40)),
+        st.integers(0, 9),
+    )
+    def fuzz(kind, size, seed):
+        format, mode = kind
+        bytes_a_row = -(-size[0] // 8) if mode == "1" else size[0] * BYTES_A_PIXEL.get(mode, 1)
+        noise = np.random.default_rng(seed).bytes(bytes_a_row * size[1])
+        Image.frombytes(mode, size, noise).save(path, format)
+
+        picture, mask = read_image(path), read_mask(path)
+
+        assert picture.dtype == np.uint8 and picture.shape == (*size[::-1], 3)
+        assert mask.dtype == bool and mask.shape == size[::-1] == picture_size(path)
+        if mode in ("1", "L", "P", "I;16"):
+            assert read_labels(path).shape == size[::-1]
+
+    fuzz()

@@ -24,7 +24,7 @@ def form_of(path: Path) -> Iterator[None]:
         yield
     except KeyError as error:
         raise FileError(path, f"has an entry without {error}; get the file again") from None
-    except (TypeError, AttributeError, ValueError, IndexError) as error:
+    except (TypeError, AttributeError, ValueError, IndexError, OverflowError) as error:
         raise FileError(path, f"is not of its data set's form ({error})") from None
 
 

@@ -31,7 +31,7 @@ def cached_frames(video: Path, folder: Path) -> list[Path]:
         if not folder.is_dir():
             _extract(video, folder)
         size = folder / _SIZE
-        if size.exists() and size.read_text() != str(video.stat().st_size):
+        if size.exists() and size.read_bytes() != str(video.stat().st_size).encode():
             raise FileError(folder, f"{video} was another when it was made; delete the folder")
     except OSError as error:
         raise FileError(
