@@ -42,11 +42,17 @@ OTHERS = {
 
 
 def declared() -> list[DeclareLaunchArgument]:
-    """An argument for each parameter of the node, and the launcher's own."""
-    ours = [
-        DeclareLaunchArgument(argument.name, default_value="", description=argument.description)
-        for argument in launch_arguments(Parameters)
-    ]
+    """An argument for each parameter of the node, and the launcher's own.
+
+    The node's are empty, so that `params_file` counts; what it and the node have is described.
+    """
+    ours = []
+    for argument in launch_arguments(Parameters):
+        otherwise = f"Empty: as in params_file, or {argument.default!r}."
+        description = f"{argument.description} {otherwise}"
+        ours.append(
+            DeclareLaunchArgument(argument.name, default_value="", description=description)
+        )
     return ours + [
         DeclareLaunchArgument(name, default_value=default, description=description)
         for name, (default, description) in OTHERS.items()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 from dataclasses import fields as fields_of
+import json
 import os
 from pathlib import Path
 import re
@@ -13,6 +14,7 @@ import sys
 
 from patience import LIMIT_S
 import pytest
+import yaml
 
 from virst_ros.parameters import CameraParameters, Parameters, launch_arguments
 
@@ -123,8 +125,19 @@ def test_segment_has_an_argument_for_every_parameter_of_the_node(described):
 
     assert arguments.keys() - written.keys() == LAUNCHER_ARGUMENTS
     for name, argument in written.items():
-        assert arguments[name].description == argument.description
+        assert arguments[name].description.startswith(argument.description)
         assert text(arguments[name].default_value) == ""  # keeps that of `params_file`
+
+
+def test_the_arguments_of_segment_are_shown_with_the_defaults_of_the_node(described):
+    """`--show-args` shows descriptions, and a default that is always ''."""
+    arguments = described("segment.launch.py")
+    (values,) = yaml.safe_load((ROOT / "config" / "virst.yaml").read_text()).values()
+
+    for name, default in values["ros__parameters"].items():
+        shown = default if isinstance(default, str) else json.dumps(default)
+        said = f"Empty: as in params_file, or {shown!r}."
+        assert arguments[name].description.endswith(said), name
 
 
 def test_demo_has_an_argument_for_every_parameter_of_the_camera(described):
