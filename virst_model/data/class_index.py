@@ -5,6 +5,7 @@ To know it, a picture has to be decoded: minutes for the 118 000 of COCO-Stuff. 
 it lacks are looked at when it is read; delete it after label pictures were changed in place.
 """
 
+from concurrent.futures import ThreadPoolExecutor
 import json
 import logging
 import os
@@ -20,6 +21,8 @@ from virst_model.errors import FileError
 from virst_model.text_file import read_json
 
 Index = dict[str, list[int]]
+
+THREADS = 4
 
 _log = logging.getLogger(__name__)
 
@@ -37,15 +40,27 @@ def index_classes(folder: Path) -> tuple[Index, list[str]]:
     known = _read(path) if path.exists() else {}
     new = [stem for stem in stems if stem not in known]
     looked_at = dict(known)
-    for stem in tqdm(new, f"classes of {folder}", disable=None if new else True):
-        try:
-            looked_at[stem] = np.unique(read_labels(folder / f"{stem}.png")).tolist()
-        except FileError as error:
-            _log.warning("%s", error)
+    with ThreadPoolExecutor(THREADS) as pool:
+        found = pool.map(_values, (folder / f"{stem}.png" for stem in new))
+        title, hidden = f"classes of {folder}", None if new else True
+        bar = tqdm(found, title, len(new), unit="picture", disable=hidden)
+        looked_at |= {stem: values for stem, values in zip(new, bar) if values is not None}
     index = {stem: looked_at[stem] for stem in stems if stem in looked_at}
     if index != known:
         _write(path, index)
     return index, [stem for stem in stems if stem not in index]
+
+
+def _values(path: Path) -> list[int] | None:
+    """What is in a label picture, ascending; None, with a warning, where it is damaged."""
+    try:
+        labels_HW = read_labels(path)
+    except FileError as error:
+        _log.warning("%s", error)
+        return None
+    if labels_HW.dtype == np.uint8:  # counted, which takes a third of the time of sorting
+        return np.flatnonzero(np.bincount(labels_HW.ravel())).tolist()
+    return np.unique(labels_HW).tolist()
 
 
 def _read(path: Path) -> Index:
