@@ -16,6 +16,7 @@ from training import (
     finish,
     logged,
     run,
+    run_here,
     smallest_weights,
 )
 
@@ -83,6 +84,22 @@ def test_a_run_that_is_asked_to_end_saves_and_says_success(start, whole, tmp_pat
 
     assert run(arguments)[0] == 0
     assert logged(tmp_path) == logged(whole)
+
+
+@pytest.mark.parametrize("asked", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_in_the_last_step_lets_it_finish_and_begins_no_other_stage(
+    start, tmp_path, asked
+):
+    arguments = command("alignment", tmp_path, start, steps=1, accumulate=1)
+    process = begin_held(["alignment", "few_image", *arguments[1:]], tmp_path / "gate", step=1)
+    wait_for_step(process, tmp_path / "alignment", step=1)
+    process.send_signal(asked)
+    (tmp_path / "gate").touch()
+    status, said = finish(process)
+
+    assert status == 0, said
+    assert (tmp_path / "alignment" / "weights" / "model.safetensors").is_file()
+    assert not (tmp_path / "few_image").exists()
 
 
 def test_the_newest_two_checkpoints_are_kept(whole):
@@ -169,48 +186,54 @@ def test_a_checkpoint_that_was_not_finished_is_none(tmp_path):
     assert newest(tmp_path).name == "step-00000002"
 
 
-def test_a_damaged_checkpoint_is_one_clear_line(start, whole, tmp_path):
+def test_a_damaged_checkpoint_is_one_clear_line(start, whole, tmp_path, capfd):
     shutil.copytree(whole, tmp_path, dirs_exist_ok=True)
     broken = tmp_path / "checkpoints" / "step-00000006" / "weights.safetensors"
     broken.write_bytes(broken.read_bytes()[:1000])
 
-    status, said = run(command("propagation", tmp_path, start, steps=8))
+    status, said = run_here(command("propagation", tmp_path, start, steps=8), capfd)
 
     assert status == 1
     assert said.startswith(f"error: {broken.parent}: ") and "delete it" in said
 
 
-def test_another_stage_does_not_go_on_from_the_checkpoint(start, whole, tmp_path):
+def test_another_stage_does_not_go_on_from_the_checkpoint(start, whole, tmp_path, capfd):
     shutil.copytree(whole, tmp_path, dirs_exist_ok=True)
 
-    status, said = run(command("alignment", tmp_path, start))
+    status, said = run_here(command("alignment", tmp_path, start), capfd)
 
     assert status == 1
     assert "is of the stage propagation, not alignment" in said
 
 
-def test_a_run_does_not_go_on_from_another_start(whole, tmp_path):
+def test_a_run_does_not_go_on_from_another_start(whole, tmp_path, capfd):
     shutil.copytree(whole, tmp_path / "run")
 
     shutil.rmtree(newest(tmp_path / "run"))
 
-    status, said = run(command("propagation", tmp_path / "run", whole / "weights"))
+    status, said = run_here(command("propagation", tmp_path / "run", whole / "weights"), capfd)
 
     assert status == 1
     assert "is of a run with another start" in said
 
 
-def test_a_folder_with_a_run_is_refused_where_nothing_is_to_be_resumed(start, whole, tmp_path):
+def test_a_folder_with_a_run_is_refused_where_nothing_is_to_be_resumed(
+    start, whole, tmp_path, capfd
+):
     shutil.copytree(whole, tmp_path, dirs_exist_ok=True)
 
-    status, said = run(command("propagation", tmp_path, start, resume="never"))
+    status, said = run_here(command("propagation", tmp_path, start, resume="never"), capfd)
 
     assert status == 1
     assert "holds a run already" in said
 
 
-def test_a_loss_that_is_no_number_ends_the_run_and_leaves_the_last_checkpoint(start, tmp_path):
-    status, said = run(command("alignment", tmp_path, start, lr=1e30, warmup=0, save_every=1))
+def test_a_loss_that_is_no_number_ends_the_run_and_leaves_the_last_checkpoint(
+    start, tmp_path, capfd
+):
+    status, said = run_here(
+        command("alignment", tmp_path, start, lr=1e30, warmup=0, save_every=1), capfd
+    )
 
     assert status == 1
     assert "the loss is nan" in said and "newest checkpoint is step-" in said
@@ -218,7 +241,7 @@ def test_a_loss_that_is_no_number_ends_the_run_and_leaves_the_last_checkpoint(st
 
 
 def test_a_full_disk_ends_the_run_and_leaves_the_last_checkpoint(start, tmp_path):
-    assert run(command("alignment", tmp_path, start, steps=2))[0] == 0
+    assert train(command("alignment", tmp_path, start, steps=2)) == 0
     before = newest(tmp_path)
     size = max(path.stat().st_size for path in before.iterdir())
 
@@ -232,7 +255,7 @@ def test_a_full_disk_ends_the_run_and_leaves_the_last_checkpoint(start, tmp_path
     assert f"{tmp_path}: cannot be written" in said
     assert f"newest checkpoint is {before.name}" in said
     assert checkpoints(tmp_path) == [before.name]
-    assert run(command("alignment", tmp_path, start, steps=4))[0] == 0  # there is room again
+    assert train(command("alignment", tmp_path, start, steps=4)) == 0  # there is room again
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 from streams import real_model, smallest
 import torch
-from training import command, logged, run, smallest_weights
+from training import command, logged, run, run_here, smallest_weights
 
 from virst_model.checkpoints.load import empty, load, save
 from virst_model.config import behaviour, full
@@ -24,6 +24,7 @@ from virst_model.train.__main__ import main
 from virst_model.train.chain import read_chain
 from virst_model.train.criterion import Terms, criterion
 from virst_model.train.forward import predict
+from virst_model.train.loop import Ending
 from virst_model.train.order import segment_window
 from virst_model.train.schedule import learning_rate
 from virst_model.train.settings import RECIPES, Run, SettingsError, read_settings, recipes
@@ -202,7 +203,7 @@ def test_several_stages_are_trained_by_one_command(start, tmp_path, monkeypatch,
 
     def train(run, stage, *rest):
         started.append((stage.name, run.start, Path(run.start).is_dir()))
-        return True
+        return Ending(finished=True, asked=False)
 
     monkeypatch.setattr("virst_model.train.__main__.train", train)
     arguments = command("alignment", tmp_path, start)
@@ -214,8 +215,28 @@ def test_several_stages_are_trained_by_one_command(start, tmp_path, monkeypatch,
     assert f"the weights are in {tmp_path}/few_image/weights" in capsys.readouterr().out
 
 
-def test_a_wrong_setting_ends_the_program_with_one_line(tmp_path):
-    status, said = run(command("alignment", tmp_path, tmp_path / "nowhere"))
+def test_a_stage_is_not_begun_after_one_whose_last_step_was_asked_to_be_the_last(
+    start, tmp_path, monkeypatch, capsys
+):
+    started = []
+
+    def train(run, stage, *rest):
+        started.append(stage.name)
+        return Ending(finished=True, asked=True)
+
+    monkeypatch.setattr("virst_model.train.__main__.train", train)
+    arguments = command("alignment", tmp_path, start)
+
+    assert main([arguments[0], "few_image", *arguments[1:]]) == 0
+
+    said = capsys.readouterr().out
+    assert started == ["alignment"]
+    assert f"alignment: finished; the weights are in {tmp_path}/alignment/weights" in said
+    assert said.endswith("few_image: not begun, as asked; the same command goes on with it\n")
+
+
+def test_a_wrong_setting_ends_the_program_with_one_line(tmp_path, capfd):
+    status, said = run_here(command("alignment", tmp_path, tmp_path / "nowhere"), capfd)
 
     assert status == 2
     assert said.startswith("error: ") and "nowhere: no such folder" in said
@@ -276,7 +297,7 @@ def test_a_finished_run_says_where_its_weights_are_and_what_comes_next(start, tm
 
 
 def test_a_run_that_was_asked_to_end_says_how_it_goes_on(start, tmp_path, capsys, monkeypatch):
-    monkeypatch.setattr("virst_model.train.__main__.train", lambda *given: False)
+    monkeypatch.setattr("virst_model.train.__main__.train", lambda *_: Ending(False, True))
 
     assert main(command("alignment", tmp_path, start)) == 0
 
@@ -387,7 +408,7 @@ def test_every_trained_parameter_has_a_gradient_after_one_step(name, start):
 
 
 def test_of_the_embeddings_only_the_row_of_the_st_token_changes(start, tmp_path):
-    assert run(command("alignment", tmp_path, start, steps=2, weight_decay=0.1))[0] == 0
+    assert main(command("alignment", tmp_path, start, steps=2, weight_decay=0.1)) == 0
 
     before, after = load(start), load(tmp_path / "weights")
 
@@ -693,8 +714,10 @@ def test_the_rate_rises_and_then_follows_its_schedule():
 # Whole runs.
 
 
-def test_a_run_leaves_a_log_pictures_and_weights(start, tmp_path):
-    status, said = run(command("propagation", tmp_path, start, steps=2, picture_every=1))
+def test_a_run_leaves_a_log_pictures_and_weights(start, tmp_path, capfd):
+    status, said = run_here(
+        command("propagation", tmp_path, start, steps=2, picture_every=1), capfd
+    )
 
     assert status == 0, said
     lines = logged(tmp_path)
@@ -705,13 +728,15 @@ def test_a_run_leaves_a_log_pictures_and_weights(start, tmp_path):
     assert load(tmp_path / "weights").config == load(start).config
 
 
-def test_data_sets_on_disk_train(start, tmp_path):
+def test_data_sets_on_disk_train(start, tmp_path, capfd):
     root = tmp_path / "root"
     for make in (make_mevis, make_video_qa, make_reason_seg):
         make(root)
     out = tmp_path / "out"
 
-    status, said = run(command("propagation", out, start, data=root, steps=2, accumulate=6))
+    status, said = run_here(
+        command("propagation", out, start, data=root, steps=2, accumulate=6), capfd
+    )
 
     assert status == 0, said
     seen = {name for line in logged(out) for name in line}
@@ -720,8 +745,8 @@ def test_data_sets_on_disk_train(start, tmp_path):
     assert load(out / "weights").config.answers and not load(start).config.answers
 
 
-def test_a_folder_without_data_is_one_clear_line(start, tmp_path):
-    status, said = run(command("propagation", tmp_path / "out", start, data=tmp_path))
+def test_a_folder_without_data_is_one_clear_line(start, tmp_path, capfd):
+    status, said = run_here(command("propagation", tmp_path / "out", start, data=tmp_path), capfd)
 
     assert status == 2
     assert said.startswith(f"error: {tmp_path}: ")
@@ -730,10 +755,11 @@ def test_a_folder_without_data_is_one_clear_line(start, tmp_path):
 @pytest.mark.slow
 def test_the_loss_falls_in_a_few_steps_of_each_stage(tmp_path):
     short = {"steps": 20, "warmup": 2, "draws.windows": "[4]", "sentences": 3}
-    first = command("trunks", tmp_path, "", only="[trunks,encoder]", **short)
-    assert run([c for c in first if not c.startswith("draws.")])[0] == 0
+    fewer = short | {"accumulate": 1, "draws.scenes": 4}
+    first = command("trunks", tmp_path, "", only="[trunks,encoder]", **fewer)
+    assert main([c for c in first if not c.startswith("draws.windows")]) == 0
     out = tmp_path / "alignment"
-    assert run(command("alignment", out, tmp_path / "encoder" / "weights", **short))[0] == 0
+    assert main(command("alignment", out, tmp_path / "encoder" / "weights", **short)) == 0
 
     for folder in (tmp_path / "trunks", tmp_path / "encoder", out):
         loss = [line["loss"] for line in logged(folder)]
@@ -744,7 +770,7 @@ def test_the_loss_falls_in_a_few_steps_of_each_stage(tmp_path):
 def test_two_processes_do_what_one_does_with_twice_the_batches(start, tmp_path):
     one, two = tmp_path / "one", tmp_path / "two"
 
-    assert run(command("propagation", one, start, steps=4, accumulate=4))[0] == 0
+    assert main(command("propagation", one, start, steps=4, accumulate=4)) == 0
     status, said = run(command("propagation", two, start, steps=4, accumulate=2), processes=2)
 
     assert status == 0, said

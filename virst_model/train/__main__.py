@@ -36,7 +36,7 @@ from virst_model.train.cache import CachedBatches, CachedWindows, WindowMaker
 from virst_model.train.chain import read_chain, weights_of
 from virst_model.train.guide import guide
 from virst_model.train.history import check_history, steps_done
-from virst_model.train.loop import Batches, train
+from virst_model.train.loop import Batches, Ending, train
 from virst_model.train.settings import Run, recipes
 from virst_model.train.snapshots import TrainingError, unwritable
 from virst_model.train.stages import CachedDraws, SceneDraws, Stage
@@ -51,6 +51,8 @@ FINISHED = """{stage}: finished; the weights are in {weights}. Next:
     virst segment VIDEO --query "the red circle" --model {weights}
 """
 ALREADY = "{stage}: already finished, {steps} steps; the weights are in {weights}\n"
+EARLY = "{stage}: ended early; the same command goes on from {out}\n"
+NOT_BEGUN = "{stage}: not begun, as asked; the same command goes on with it\n"
 
 
 @program
@@ -96,13 +98,18 @@ def _train_all(chain: Sequence[tuple[Run, Stage]]) -> str:
     on_cpu, precision = _on_cpu(), chain[0][0].precision
     bf16 = precision == "bf16" or (precision == "auto" and not on_cpu)
     accelerator = Accelerator(mixed_precision="bf16" if bf16 else "no", cpu=on_cpu)
-    message = ""
+    message, asked = "", False
     for run, stage in chain:
+        if asked:
+            message += NOT_BEGUN.format(stage=stage.name)
+            break
         torch.set_num_threads(run.threads)
         was_finished = steps_done(Path(run.out)) == stage.steps
-        if not _train_one(run, stage, accelerator):
-            message += f"{stage.name}: ended early; the same command goes on from {run.out}\n"
+        ending = _train_one(run, stage, accelerator)
+        if not ending.finished:
+            message += EARLY.format(stage=stage.name, out=run.out)
             break
+        asked = ending.asked
         said = ALREADY if was_finished else FINISHED
         message += said.format(stage=stage.name, steps=stage.steps, weights=weights_of(run))
     return message if accelerator.is_main_process else ""
@@ -125,8 +132,8 @@ def _on_cpu() -> bool:
         raise UsageError(f"{error}, which is ACCELERATE_USE_CPU=true") from None
 
 
-def _train_one(run: Run, stage: Stage, accelerator: Accelerator) -> bool:
-    """Trains a stage and leaves its weights; False where it was asked to end early."""
+def _train_one(run: Run, stage: Stage, accelerator: Accelerator) -> Ending:
+    """Trains a stage and, where it is finished, leaves its weights."""
     out = Path(run.out)
     writable(out, "out")
     remark = check_history(run, stage)
@@ -136,15 +143,15 @@ def _train_one(run: Run, stage: Stage, accelerator: Accelerator) -> bool:
     dtype = torch.bfloat16 if bf16 else torch.float32
     trainee = make_trainee(run, stage, dtype)
     batches = _open_batches(run, stage, trainee)
-    finished = train(run, stage, trainee, batches, accelerator)
-    if finished and accelerator.is_main_process:
+    ending = train(run, stage, trainee, batches, accelerator)
+    if ending.finished and accelerator.is_main_process:
         try:
             save_weights(trainee, weights_of(run))
         except (OSError, SafetensorError) as error:
             raise unwritable(out, error) from None
     accelerator.free_memory()
     accelerator.wait_for_everyone()
-    return finished
+    return ending
 
 
 def _open_batches(run: Run, stage: Stage, trainee: Trainee) -> Batches:

@@ -4,6 +4,7 @@ from collections import deque
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 import contextlib
+from dataclasses import dataclass
 import itertools
 import math
 from pathlib import Path
@@ -30,6 +31,20 @@ from virst_model.train.trainee import Trainee
 Report = dict[str, float]
 
 
+@dataclass(frozen=True)
+class Ending:
+    """How a stage ended.
+
+    Attributes:
+        finished: all its steps are done.
+        asked: SIGTERM or SIGINT came, to any of the processes, be it in the last step: nothing
+            more is to be begun.
+    """
+
+    finished: bool
+    asked: bool
+
+
 class Batches(Protocol):
     """An endless row of batches, by number."""
 
@@ -40,15 +55,14 @@ class Batches(Protocol):
 
 def train(
     run: Run, stage: Stage, trainee: Trainee, batches: Batches, accelerator: Accelerator
-) -> bool:
+) -> Ending:
     """Trains a stage to its end, from its beginning or from the newest checkpoint.
 
     Step, draw and dropout follow from (seed, number of the batch) alone. Process r of W takes the
     numbers r, r + W, ..., so that W processes with `accumulate` batches each do what one does
     with W times as many.
 
-    Returns:
-        False where SIGTERM or SIGINT ended it early; a checkpoint was saved.
+    SIGTERM or SIGINT ends it after the step that it is at, with a checkpoint.
 
     Raises:
         TrainingError: the loss is not a number, or a checkpoint cannot be written or read.
@@ -97,7 +111,8 @@ def train(
                     journal.write(step, look(trainee.model))
             if step % run.save_every == 0 or step == stage.steps or ended:
                 state.save(step, drawn)
-    return step == stage.steps
+        asked = ended or any(gather_object([stop.requested]))  # while it was saved, too
+    return Ending(step == stage.steps, asked)
 
 
 class Stop:
