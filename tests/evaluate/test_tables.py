@@ -18,7 +18,7 @@ import torch
 from virst_model.checkpoints.folder import read
 from virst_model.checkpoints.load import load, save
 from virst_model.evaluate import rows, tables
-from virst_model.evaluate.slots import LEFT_OUT, SLOTS, Training
+from virst_model.evaluate.slots import LEFT_OUT, SLOTS, Training, TrainingFailed
 from virst_model.train.settings import read_settings
 from virst_model.train.stages import STAGES
 
@@ -329,6 +329,30 @@ def test_rows_of_table_4_start_from_what_the_start_holds_to_the_last_bit(
         kept = [n for n in before if n in after and not n.startswith("second_fusion.")]
         assert len(kept) > len(before) / 2
         assert [n for n in kept if not torch.equal(after[n].float(), before[n].float())] == []
+
+
+def test_a_training_that_was_asked_to_end_early_is_no_row_though_its_status_is_0(
+    tmp_path, monkeypatch
+):
+    stages, started = LEFT_OUT["stages 1, 2, 3"], []
+    old = tmp_path / "alignment_few_image" / "weights"
+    old.mkdir(parents=True)
+    (old / "model.safetensors").write_bytes(b"of fewer steps")
+
+    def run(command, **options):
+        (out,) = (word.removeprefix("out=") for word in command if word.startswith("out="))
+        started.append(Path(out).name)
+        if len(started) == 1:  # the only one that comes to its end
+            (Path(out) / "weights").mkdir(parents=True)
+            (Path(out) / "weights" / "model.safetensors").write_bytes(b"")
+        return subprocess.CompletedProcess(command, 0)
+
+    monkeypatch.setattr("virst_model.evaluate.slots.subprocess.run", run)
+    training = Training(Path("start"), "tiny", "synthetic", (1, 1, 1), tmp_path, "cpu")
+
+    with pytest.raises(TrainingFailed, match=r"few_image: .*asked to end early, in .*few_image;"):
+        training.run(stages)
+    assert started == ["alignment", "alignment_few_image"]
 
 
 @pytest.mark.slow

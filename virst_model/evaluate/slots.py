@@ -61,11 +61,10 @@ class Training:
     def settings(self, stages: Sequence[str]) -> list[list[str]]:
         """What `virst train` is told of each slot that a row's stages fill, in order."""
         settings, start = [], self.start
-        for number, (slot, stage) in enumerate(zip(SLOTS, stages, strict=False)):
-            folder = self.out / "_".join(stages[: number + 1])
+        for slot, stage, folder in zip(SLOTS, stages, self._folders(stages), strict=False):
             changes = [f"preset={self.preset}", f"data={self.data}", f"slot={slot}"]
             if self.steps:
-                steps = self.steps[number]
+                steps = self.steps[SLOTS.index(slot)]
                 changes += [f"steps={steps}", f"warmup={steps // 10}"]
             changes += [f"start={start}", f"out={folder}"]
             settings.append([stage, *changes])
@@ -76,13 +75,31 @@ class Training:
         """Trains the slots, one from the other, as programs of their own; the last one's weights.
 
         Raises:
-            TrainingFailed: one of them ended with an error, which it has said.
+            TrainingFailed: one of them ended with an error, which it has said, or was asked to
+                end before its time.
         """
         on_cpu = {"ACCELERATE_USE_CPU": "true"} if self.device == "cpu" else {}
-        for stage, settings in zip(stages, self.settings(stages), strict=True):
+        slots = zip(stages, self.settings(stages), self._folders(stages), strict=True)
+        for stage, settings, folder in slots:
+            before = _written(folder / "weights")
             command = [sys.executable, "-m", "virst_model", "train", *settings]
             env = {**os.environ, **on_cpu}
             ended = subprocess.run(command, env=env, stdout=subprocess.DEVNULL)
             if ended.returncode:
                 raise TrainingFailed(f"{stage}: training ended with status {ended.returncode}")
-        return self.out / "_".join(stages) / "weights"
+            # A finished training writes its weights, also where it was finished before.
+            if _written(folder / "weights") == before:
+                raise TrainingFailed(
+                    f"{stage}: training was asked to end early, in {folder}; the same command "
+                    "goes on with it"
+                )
+        return folder / "weights"
+
+    def _folders(self, stages: Sequence[str]) -> list[Path]:
+        """Of each slot, named after all that its weights were trained by."""
+        return [self.out / "_".join(stages[: number + 1]) for number in range(len(stages))]
+
+
+def _written(folder: Path) -> int:
+    """When a file in a folder was written last, in ns; 0 where there is none."""
+    return max((path.stat().st_mtime_ns for path in folder.glob("*")), default=0)
