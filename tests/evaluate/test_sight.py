@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 import pytest
 import torch
+from tqdm import tqdm
 
 from virst_model.evaluate.sight import (
     SightRun,
@@ -206,6 +207,30 @@ def test_backwards_a_model_that_sees_goes_over_and_a_blind_one_does_not():
             found = measure_reversed(watcher, run)
         assert found["number"] >= 6
         assert (found["share"], found["own"]) == (share, 100.0)
+
+
+def test_the_bar_counts_frames():
+    moves = []
+
+    class Slow(Model):
+        def encode_frame(self, frame_HW3):
+            moves.append(bars[-1].n)
+            return super().encode_frame(frame_HW3)
+
+    bars = []
+
+    class Bar(tqdm):
+        def __init__(self, *given, **said):
+            super().__init__(*given, **said)
+            bars.append(self)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("virst_model.evaluate.sight.tqdm", Bar)
+        measure(Slow(RUN, blind), RUN)
+
+    (bar,) = bars
+    assert (bar.total, bar.n, bar.unit) == (RUN.videos * RUN.window, bar.total, "frame")
+    assert moves == list(range(bar.total))
 
 
 def test_the_table_has_a_row_a_kind():

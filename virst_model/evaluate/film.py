@@ -35,22 +35,32 @@ class Film(ImageArrays):
 
 
 def whole(
-    model: Virst, film: Film, texts: Sequence[str], scorer: Scorer | None = None
+    model: Virst,
+    film: Film,
+    texts: Sequence[str],
+    scorer: Scorer | None = None,
+    seen: Callable[[], object] = lambda: None,
 ) -> np.ndarray:
-    """Masks (Q, T, H, W) bool of a film that is looked at whole."""
+    """Masks (Q, T, H, W) bool of a film that is looked at whole; `seen` is called every frame."""
     masks = np.zeros((len(texts), *film.ids_THW.shape), bool)
     for picture, result in segment_video(model, film, texts, scorer=scorer):
         for place, answer in enumerate(result.results):
             masks[place, picture.index] = answer.mask_HW
+        seen()
     return masks
 
 
 def follow(
-    model: Virst, film: Film, texts: Sequence[str], delay: int
+    model: Virst,
+    film: Film,
+    texts: Sequence[str],
+    delay: int,
+    seen: Callable[[], object] = lambda: None,
 ) -> tuple[np.ndarray, list[int | None]]:
     """Masks (Q, T, H, W) bool of a stream, and the first answered frame of each text or None.
 
-    `delay`: frames that a grounding takes.
+    `delay`: frames that a grounding takes. `seen` is called for every frame that has the answers
+    to all texts: they are asked a few at a time.
     """
     masks = np.zeros((len(texts), *film.ids_THW.shape), bool)
     first: list[int | None] = [None] * len(texts)
@@ -64,6 +74,8 @@ def follow(
                     masks[place, t] = answer.mask_HW
                     if first[place] is None and answer.state != SEARCHING:
                         first[place] = t
+                if start + most >= len(texts):
+                    seen()
     return masks, first
 
 

@@ -6,7 +6,7 @@ import time
 from virst_model.data.record import Record
 from virst_model.evaluate.predict import frames_of
 from virst_model.evaluate.score import Row
-from virst_model.evaluate.synthetic import SyntheticRun, films
+from virst_model.evaluate.synthetic import SyntheticRun, films, frame_bar
 from virst_model.frames import Frames
 from virst_model.model.machine import peak_mib, reset_peak
 from virst_model.model.virst import Virst
@@ -18,8 +18,10 @@ Task = tuple[Frames, str]
 
 def story_tasks(run: SyntheticRun) -> Iterator[Task]:
     """A task for every sentence about every story, story by story, filmed as it is asked for."""
-    for film, sentences in films(run):
-        yield from ((film, sentence.text) for sentence in sentences)
+    with frame_bar(run) as bar:
+        for film, sentences in films(run, bar):
+            yield from ((film, sentence.text) for sentence in sentences)
+            bar.update(film.length)
 
 
 def record_tasks(records: Iterable[Record]) -> Iterator[Task]:

@@ -8,7 +8,7 @@ foreign video looks as if it saw, but for the raw logits.
 """
 
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 import itertools
 from typing import Protocol
@@ -242,18 +242,29 @@ def describe_reversed(shares: dict[str, float]) -> str:
 
 
 def _windows(model: Sighted, run: SightRun) -> Iterator[Window]:
-    for seed in tqdm(range(run.first, run.first + run.videos), unit="video", desc=run.worlds):
-        duration_s = run.window * run.period_s
-        world = MAKERS[run.worlds](seed, run.split, duration_s=duration_s)
-        yield _look(model, world, run, backwards=False)
+    duration_s = run.window * run.period_s
+    with tqdm(total=run.videos * run.window, unit="frame", desc=run.worlds) as bar:
+        for seed in range(run.first, run.first + run.videos):
+            world = MAKERS[run.worlds](seed, run.split, duration_s=duration_s)
+            yield _look(model, world, run, seen=bar.update)
 
 
 @torch.inference_mode()
-def _look(model: Sighted, world: World, run: SightRun, backwards: bool) -> Window:
+def _look(
+    model: Sighted,
+    world: World,
+    run: SightRun,
+    backwards: bool = False,
+    seen: Callable[[], object] = lambda: None,
+) -> Window:
+    """A window of a world; `seen` is called for each of its frames."""
     times_s = tuple(i * run.period_s for i in range(run.window))
     pictures, ids_THW = render_all(world, times_s, run.height, run.width)
     pad = max(0, LEAST_FRAMES - run.window)
-    features = [model.encode_frame(picture) for picture in pictures]
+    features = []
+    for picture in pictures:
+        features.append(model.encode_frame(picture))
+        seen()
     pixels = [model.clip_pixels(picture) for picture in pictures]
     return Window(
         world=world,

@@ -121,18 +121,19 @@ def evaluate(model: Virst, run: SyntheticRun, scorer: Scorer | None = None) -> d
 def count(model: Virst, run: SyntheticRun, scorer: Scorer | None = None) -> Tally:
     """What `evaluate` sums up, sentence by sentence and event by event."""
     tally = Tally()
-    for film, sentences in films(run):
-        texts = [sentence.text for sentence in sentences]
-        if run.mode == "offline":
-            masks, first = whole(model, film, texts, scorer), [0] * len(texts)
-        else:
-            masks, first = follow(model, film, texts, run.delay)
-        for sentence, mask_THW, start in zip(sentences, masks, first, strict=True):
-            _count(tally, sentence, mask_THW, film, start, run)
-        pair = _different(sentences)
-        if pair and run.mode == "streaming":
-            queries = ((s.text, s.masks(film.ids_THW, film.times)) for s in pair)
-            tally.swaps.append(swap(model, film, *queries, run.delay))
+    with frame_bar(run) as bar:
+        for film, sentences in films(run, bar):
+            texts = [sentence.text for sentence in sentences]
+            if run.mode == "offline":
+                masks, first = whole(model, film, texts, scorer, bar.update), [0] * len(texts)
+            else:
+                masks, first = follow(model, film, texts, run.delay, bar.update)
+            for sentence, mask_THW, start in zip(sentences, masks, first, strict=True):
+                _count(tally, sentence, mask_THW, film, start, run)
+            pair = _different(sentences)
+            if pair and run.mode == "streaming":
+                queries = ((s.text, s.masks(film.ids_THW, film.times)) for s in pair)
+                tally.swaps.append(swap(model, film, *queries, run.delay))
     return tally
 
 
@@ -146,13 +147,21 @@ def events(tally: Tally) -> dict[str, list]:
     }
 
 
-def films(run: SyntheticRun) -> Iterator[tuple[Film, list[Sentence]]]:
-    """Each world as it is filmed, with the sentences that are asked of it, if there are any."""
-    with tqdm(total=run.videos * run.frames, unit="frame", desc=run.worlds) as bar:
-        for seed in range(run.first, run.first + run.videos):
-            world, sentences = _asked(run, seed)
-            if sentences:
-                yield Film(world.render, run.frames, run.fps, (run.height, run.width)), sentences
+def frame_bar(run: SyntheticRun) -> tqdm:
+    """For the frames of all worlds."""
+    return tqdm(total=run.videos * run.frames, unit="frame", desc=run.worlds)
+
+
+def films(run: SyntheticRun, bar: tqdm) -> Iterator[tuple[Film, list[Sentence]]]:
+    """Each world as it is filmed, with the sentences that are asked of it, if there are any.
+
+    Who looks at a film moves the `bar` by its frames; here it moves by those of the other worlds.
+    """
+    for seed in range(run.first, run.first + run.videos):
+        world, sentences = _asked(run, seed)
+        if sentences:
+            yield Film(world.render, run.frames, run.fps, (run.height, run.width)), sentences
+        else:
             bar.update(run.frames)
 
 

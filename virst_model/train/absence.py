@@ -8,7 +8,6 @@ from collections.abc import Sequence
 import itertools
 
 import torch
-from tqdm import tqdm
 
 from virst_model.evaluate.sight import SightRun, score_objects
 from virst_model.model.virst import Virst
@@ -27,7 +26,7 @@ def settle_absence(model: Virst, runs: Sequence[SightRun] = _RUNS) -> float:
     those that do not.
     """
     model.eval()
-    pairs = [pair for run in tqdm(runs, desc="absence") for pair in score_objects(model, run)]
+    pairs = [pair for run in runs for pair in score_objects(model, run)]
     threshold = best_threshold([s for s, there in pairs if there],
                                [s for s, there in pairs if not there])  # fmt: skip
     with torch.no_grad():
