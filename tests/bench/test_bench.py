@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+import re
 import subprocess
 
 import numpy as np
@@ -158,11 +159,16 @@ def test_every_sweep_gives_points_and_a_plot(tmp_path, monkeypatch):
     monkeypatch.setattr(growth, "sweeps", lambda most: small)
 
     found = growth.measure(real_model(smallest()))
+    units = {"window size": ", frames", "alpha": ", anchors", "image width": ", pixels"}
 
     assert set(found) == {"frames of the stream", "window size", "alpha", "queries", "image width"}
     for name, points in found.items():
         growth.plot(tmp_path / "plot.svg", name, points)
-        assert (tmp_path / "plot.svg").read_text().count("<polyline") == 2
+        drawn = (tmp_path / "plot.svg").read_text()
+        assert drawn.count("<polyline") == 2
+        said = re.findall(">([^<]+)</text>", drawn)
+        assert {*map(str, small[name][0]), "0", "ms a frame", "ms a grounding"} <= {*said}
+        assert said[-2:] == [name + units.get(name, ""), "ms"]  # along, and upwards
 
 
 def test_the_share_of_the_peak_is_known_for_known_devices_only():

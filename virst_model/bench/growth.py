@@ -15,6 +15,8 @@ from virst_model.stream.session import Session, SessionOptions
 
 # Camera frames that are measured at each point, on a full window.
 MEASURED = 60
+# What a sweep counts, where its name does not say it; all that is measured is in ms.
+UNITS = {"window size": "frames", "alpha": "anchors", "image width": "pixels"}
 
 Point = dict[str, float]
 
@@ -68,7 +70,7 @@ def measure(model: Virst, most_frames: int = 10_000) -> dict[str, list[tuple[int
 
 
 def plot(path: Path, name: str, points: Sequence[tuple[int, Point]]) -> None:
-    """An SVG with one line for each measure, from 0 up."""
+    """An SVG with one line for each measure, from 0 up, in ms; `name` is that of the sweep."""
     width, height, left, low = 420, 260, 50, 40
     xs = [x for x, _ in points]
     most = max(max(point.values()) for _, point in points) or 1.0
@@ -98,7 +100,7 @@ def plot(path: Path, name: str, points: Sequence[tuple[int, Point]]) -> None:
             f'<text x="{left + 8}" y="{16 + 14 * number}" fill="{colour}">'
             f"{html.escape(measure_name)}</text>"
         )
-    parts.append(
-        f'<text x="{width / 2}" y="{height - 6}" text-anchor="middle">{html.escape(name)}</text>'
-    )
+    title = html.escape(f"{name}, {UNITS[name]}" if name in UNITS else name)
+    parts.append(f'<text x="{width / 2}" y="{height - 6}" text-anchor="middle">{title}</text>')
+    parts.append(f'<text x="{left - 6}" y="11" text-anchor="end">ms</text>')
     path.write_text("".join(parts) + "</svg>\n", encoding="utf-8")
