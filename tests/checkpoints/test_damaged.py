@@ -18,9 +18,16 @@ from safetensors.torch import load_file, save_file
 from streams import smallest
 import torch
 
-from virst_model.checkpoints.folder import CONFIG_FILE, WEIGHTS_FILE, WeightsError
+from virst_model.checkpoints.folder import (
+    CONFIG_FILE,
+    INDEX_FILE,
+    WEIGHTS_FILE,
+    WeightsError,
+    read_weights,
+    weight_files,
+)
 from virst_model.checkpoints.importer import main, tensor_table
-from virst_model.checkpoints.load import build, load, save, stored_config
+from virst_model.checkpoints.load import TINY, build, load, save, stored_config
 from virst_model.checkpoints.released import ReleaseError
 from virst_model.config import VirstConfig
 from virst_model.configure import LIMITS, parse_config
@@ -145,6 +152,56 @@ def test_a_damaged_file_of_weights_is_refused_in_one_line_or_loads(fuzzed, whole
         load(fuzzed)
     except WeightsError as error:
         assert "\n" not in str(error)
+
+
+TOKENIZER = json.loads((TINY / "tokenizer.json").read_text(encoding="utf-8"))
+# All but each of its words and merges, which are as many as all else.
+OF_TOKENIZER = [
+    place
+    for place in places(TOKENIZER)
+    if len(place) == 2 or place[:2] not in (("model", "vocab"), ("model", "merges"))
+]
+
+
+@settings(FUZZ, max_examples=60)
+@given(st.sampled_from(OF_TOKENIZER), JSON)
+@example(("added_tokens",), [])
+@example(("model", "vocab"), {"the": 0})
+@example(("model", "vocab"), {})
+def test_a_changed_tokenizer_is_refused_in_one_line_or_loads(fuzzed, whole, place, value):
+    shutil.copy(whole / CONFIG_FILE, fuzzed)
+    shutil.copy(whole / WEIGHTS_FILE, fuzzed)
+    path = fuzzed / "tokenizer.json"
+    path.write_text(json.dumps(with_value(TOKENIZER, place, value)))
+    try:
+        load(fuzzed)
+    except WeightsError as error:
+        assert str(fuzzed) in str(error) and "\n" not in str(error)
+    finally:
+        shutil.copy(whole / "tokenizer.json", fuzzed)
+
+
+INDEX = {"metadata": {}, "weight_map": {"a": WEIGHTS_FILE, "b": WEIGHTS_FILE}}
+
+
+@settings(FUZZ, max_examples=100)
+@given(st.sampled_from(places(INDEX)), JSON | st.text(max_size=3))
+@example(("weight_map", "a"), "")
+@example(("weight_map", "a"), "\0")
+@example(("weight_map", "a"), "x" * 300)
+def test_a_changed_index_is_refused_in_one_line_or_names_what_is_there(
+    fuzzed, whole, place, value
+):
+    shutil.copy(whole / WEIGHTS_FILE, fuzzed)
+    path = fuzzed / INDEX_FILE
+    path.write_text(json.dumps(with_value(INDEX, place, value)))
+    try:
+        for file in weight_files(fuzzed):
+            read_weights(file)
+    except WeightsError as error:
+        assert str(fuzzed) in str(error) and "\n" not in str(error)
+    finally:
+        path.unlink()
 
 
 def saved(content: object) -> bytes:
