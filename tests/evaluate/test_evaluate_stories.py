@@ -2,6 +2,7 @@
 
 import json
 
+from bars import watch_bars
 import numpy as np
 import pytest
 from streams import real_model, smallest
@@ -15,7 +16,8 @@ SMALL = {"videos": 2, "frames": 24, "height": 48, "width": 64}
 
 
 @pytest.mark.parametrize("mode", ["offline", "streaming"])
-def test_every_kind_of_sentence_has_a_row(mode):
+def test_every_kind_of_sentence_has_a_row(mode, monkeypatch):
+    bars = watch_bars(monkeypatch, "virst_model.evaluate.synthetic")
     run = SyntheticRun(**SMALL, mode=mode)
 
     found = evaluate(real_model(smallest()), run)
@@ -27,6 +29,8 @@ def test_every_kind_of_sentence_has_a_row(mode):
     assert 0 <= percent <= 100 and number == found["rows"]["none"]["sentences"]
     assert ("swaps followed" in found["events"]) == (mode == "streaming")
     assert "| overall |" in synthetic_table(found, run)
+    (bar,) = bars  # of frames, one by one, and not of whole videos
+    assert bar.unit == "frame" and bar.moves == [1] * run.videos * run.frames
 
 
 def test_a_mask_that_comes_back_within_five_frames_counts():

@@ -2,10 +2,10 @@
 
 from dataclasses import dataclass
 
+from bars import watch_bars
 import numpy as np
 import pytest
 import torch
-from tqdm import tqdm
 
 from virst_model.evaluate.sight import (
     SightRun,
@@ -209,28 +209,20 @@ def test_backwards_a_model_that_sees_goes_over_and_a_blind_one_does_not():
         assert (found["share"], found["own"]) == (share, 100.0)
 
 
-def test_the_bar_counts_frames():
-    moves = []
+def test_the_bar_counts_frames_as_they_are_encoded(monkeypatch):
+    bars = watch_bars(monkeypatch, "virst_model.evaluate.sight")
+    seen = []
 
-    class Slow(Model):
+    class Watched(Model):
         def encode_frame(self, frame_HW3):
-            moves.append(bars[-1].n)
+            seen.append(bars[-1].n)
             return super().encode_frame(frame_HW3)
 
-    bars = []
-
-    class Bar(tqdm):
-        def __init__(self, *given, **said):
-            super().__init__(*given, **said)
-            bars.append(self)
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("virst_model.evaluate.sight.tqdm", Bar)
-        measure(Slow(RUN, blind), RUN)
+    measure(Watched(RUN, blind), RUN)
 
     (bar,) = bars
-    assert (bar.total, bar.n, bar.unit) == (RUN.videos * RUN.window, bar.total, "frame")
-    assert moves == list(range(bar.total))
+    assert bar.unit == "frame" and bar.total == RUN.videos * RUN.window
+    assert seen == list(range(bar.total))
 
 
 def test_the_table_has_a_row_a_kind():
