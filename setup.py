@@ -99,5 +99,10 @@ setup(
             "virst-query = virst_ros.query:main",
             "virst-demo = virst_ros.demo.__main__:main",
         ],
+        # Behind the front door, from outside of virst_model.
+        "virst.verbs": [
+            "camera = virst_ros.verbs:CAMERA",
+            "query = virst_ros.verbs:QUERY",
+        ],
     },
 )

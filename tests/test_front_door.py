@@ -2,15 +2,21 @@
 
 import argparse
 import importlib
+from importlib.metadata import EntryPoint
+import importlib.util
+from pathlib import Path
 import re
+import runpy
 import shlex
 import subprocess
 import sys
 
 import pytest
 
-from virst_model.__main__ import VERBS, main
+from virst_model.__main__ import GROUP, VERBS, main
 from virst_model.arguments import Parser
+
+ROOT = Path(__file__).resolve().parents[1]
 
 COMMANDS = [(verb,) for verb in VERBS] + [("data", "check"), ("data", "synthetic")]
 
@@ -102,3 +108,81 @@ def test_other_verbs_are_not_imported():
 @pytest.mark.parametrize("verb", VERBS.values(), ids=VERBS)
 def test_every_verb_has_a_program(verb):
     assert callable(importlib.import_module(verb.module).main)
+
+
+@pytest.fixture
+def offer(tmp_path, monkeypatch):
+    """offer("greet = other:GREET", code) -> another package is installed, with a verb."""
+
+    def install(entry_point: str, code: str = "") -> None:
+        folder = tmp_path / "other-1.0.dist-info"
+        folder.mkdir()
+        (folder / "METADATA").write_text("Metadata-Version: 2.1\nName: other\nVersion: 1.0\n")
+        (folder / "entry_points.txt").write_text(f"[{GROUP}]\n{entry_point}\n")
+        (tmp_path / "other.py").write_text(code)
+        monkeypatch.syspath_prepend(tmp_path)
+        monkeypatch.delitem(sys.modules, "other", raising=False)
+
+    return install
+
+
+GREET = """
+import sys
+from virst_model.verb import Verb
+
+GREET = Verb("other", "greets", ("hello",))
+FAR = Verb("not_there", "is far", needs="what is not there")
+
+
+def main(words):
+    sys.stdout.write(" ".join(words))
+    return 7
+"""
+
+
+def test_another_packages_verb_is_shown_and_run(offer, capsys):
+    offer("greet = other:GREET", GREET)
+    assert main(["--help"]) == 0
+    assert "  greet     greets" in capsys.readouterr().out.splitlines()
+
+    assert main(["greet", "you"]) == 7
+    assert capsys.readouterr().out == "hello you"
+
+
+def test_another_packages_verb_does_not_take_the_place_of_ours(offer, capsys):
+    offer("ask = other:GREET", GREET)
+    assert main(["--help"]) == 0
+    assert "greets" not in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("where", ["other:NOTHING", "not_there:GREET", "other:main"])
+def test_a_verb_that_does_not_load_is_named_and_the_others_are_there(offer, capsys, where):
+    offer(f"greet = {where}", GREET)
+    assert main(["--help"]) == 0
+    assert "segment" in capsys.readouterr().out
+
+    assert main(["greet"]) == 2
+    said = capsys.readouterr().err
+    assert said.startswith(f"error: virst greet cannot be used: its package's {where} does not")
+    assert said.count("\n") == 1
+
+
+def test_a_verb_whose_needs_are_not_there_names_them(offer, capsys):
+    offer("far = other:FAR", GREET)
+    assert main(["far"]) == 2
+    said = capsys.readouterr().err
+    assert said == "error: virst far needs what is not there (No module named 'not_there')\n"
+
+
+def test_the_verbs_of_the_node_are_entry_points(monkeypatch):
+    described: dict = {}
+    monkeypatch.chdir(ROOT)
+    monkeypatch.setattr("setuptools.setup", described.update)
+    runpy.run_path("setup.py")
+    points = [EntryPoint(*line.split(" = "), GROUP) for line in described["entry_points"][GROUP]]
+
+    assert {"camera", "query"} <= {point.name for point in points}
+    for point in points:
+        verb = point.load()
+        assert importlib.util.find_spec(verb.module) and verb.needs
+        assert point.name not in VERBS

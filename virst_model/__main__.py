@@ -1,30 +1,18 @@
 """virst VERB ...: one front door to every program, `python -m virst_model VERB ...` as well.
 
-A verb's own module is imported when it is called, so that none pays for what another needs.
+A verb's own module is imported when it is called, so that none pays for what another needs. Other
+packages' verbs, those that need ROS among them, come by entry points of the group `virst.verbs`.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 import importlib
+from importlib.metadata import EntryPoint, entry_points
 import sys
 
 from virst_model.errors import UsageError, program
+from virst_model.verb import Verb
 
-
-@dataclass(frozen=True)
-class Verb:
-    """A program behind the front door.
-
-    Attributes:
-        module: which has `main(arguments) -> exit status`.
-        summary: what it does, in a line.
-        first: arguments before the user's.
-    """
-
-    module: str
-    summary: str
-    first: tuple[str, ...] = ()
-
+GROUP = "virst.verbs"
 
 VERBS = {
     "segment": Verb("virst_model.offline.segment", "masks of a video, an image or a folder"),
@@ -45,9 +33,16 @@ VERBS = {
 }
 
 
+def offered() -> dict[str, EntryPoint]:
+    """Other packages' verbs by name; a name of ours stays ours. None is loaded."""
+    return {point.name: point for point in entry_points(group=GROUP) if point.name not in VERBS}
+
+
 def usage() -> str:
     """What `virst --help` writes: each verb in a line."""
-    lines = [f"  {name:<9} {verb.summary}" for name, verb in VERBS.items()]
+    summaries = {name: verb.summary for name, verb in VERBS.items()}
+    summaries |= {name: _summary(point) for name, point in offered().items()}
+    lines = [f"  {name:<9} {summary}" for name, summary in summaries.items()]
     return "\n".join(["usage: virst VERB ...", "", *lines, "", "More: virst VERB --help", ""])
 
 
@@ -58,10 +53,46 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if not arguments or arguments[0] in ("-h", "--help"):
         sys.stdout.write(usage())
         return 0
-    verb = VERBS.get(arguments[0])
-    if verb is None:
-        raise UsageError(f"no verb {arguments[0]!r}; there are {', '.join(VERBS)}")
-    return importlib.import_module(verb.module).main([*verb.first, *arguments[1:]])
+    verb = _find(arguments[0])
+    try:
+        module = importlib.import_module(verb.module)
+    except ModuleNotFoundError as error:
+        if not verb.needs:
+            raise
+        raise UsageError(f"virst {arguments[0]} needs {verb.needs} ({error})") from error
+    return module.main([*verb.first, *arguments[1:]])
+
+
+def _find(name: str) -> Verb:
+    """Raises UsageError where there is no such verb, or its package cannot be loaded."""
+    if name in VERBS:
+        return VERBS[name]
+    points = offered()
+    if name not in points:
+        raise UsageError(f"no verb {name!r}; there are {', '.join((*VERBS, *points))}")
+    try:
+        return _load(points[name])
+    except Exception as error:
+        raise UsageError(f"virst {name} {_unusable(points[name], error)}") from error
+
+
+def _summary(point: EntryPoint) -> str:
+    try:
+        return _load(point).summary
+    except Exception as error:  # another package's: the other verbs are there
+        return _unusable(point, error)
+
+
+def _load(point: EntryPoint) -> Verb:
+    verb = point.load()
+    if not isinstance(verb, Verb):
+        raise TypeError(f"a {type(verb).__name__}, no virst_model.verb.Verb")
+    return verb
+
+
+def _unusable(point: EntryPoint, error: Exception) -> str:
+    said = " ".join(f"{type(error).__name__}: {error}".split())
+    return f"cannot be used: its package's {point.value} does not load ({said})"
 
 
 if __name__ == "__main__":
