@@ -18,11 +18,15 @@ class Query:
         id: counts from 1, never reused.
         text: as the person wrote it.
         label: its value in `StepResult.labels_HW`, 1..255; no other query of the time has it.
+        name: what others call it.
+        enabled: it is followed; else it rests (docs/stream.md, rule 19).
     """
 
     id: int
     text: str
     label: int
+    name: str = ""
+    enabled: bool = True
 
 
 @dataclass(frozen=True)
@@ -30,7 +34,7 @@ class QueryResult:
     """One query's answer for one frame.
 
     Attributes:
-        id, label, text: the query's.
+        id, label, text, name: the query's.
         state: SEARCHING, TRACKING, LOST or FAILED; the mask is empty unless TRACKING.
         score: predicted IoU, 0..1.
         presence: sigmoid of the object score, 0..1.
@@ -48,6 +52,7 @@ class QueryResult:
     mask_HW: np.ndarray
     box: tuple[int, int, int, int]
     area: int
+    name: str = ""
 
 
 @dataclass(frozen=True)
@@ -57,9 +62,10 @@ class StepResult:
     Attributes:
         t: number of the frame among those processed since the start; of a video, its index.
         stamp_s: the camera's; of a video, seconds from its start.
-        results: one of each query, in their order.
+        results: one of each query that is enabled, in their order.
         mask_HW: uint8 0/255, the union of the queries' masks.
         labels_HW: uint8, 0 or the label whose logit is the highest there.
+        logits_HW: float32, where a pixel has a label that label's logit; None where none has.
     """
 
     t: int
@@ -67,3 +73,16 @@ class StepResult:
     results: tuple[QueryResult, ...]
     mask_HW: np.ndarray
     labels_HW: np.ndarray
+    logits_HW: np.ndarray | None = None
+
+    def confidence_HW(self) -> np.ndarray:
+        """uint8: 255 times the probability of the pixel's own label, 0 where it has no label.
+
+        Made at each call: what nobody asks for costs nothing.
+        """
+        confidence_HW = np.zeros_like(self.labels_HW)
+        if self.logits_HW is not None:
+            labelled_HW = self.labels_HW > 0
+            probabilities = 1 / (1 + np.exp(-self.logits_HW[labelled_HW]))
+            confidence_HW[labelled_HW] = np.rint(255 * probabilities)
+        return confidence_HW

@@ -104,7 +104,7 @@ def compose(
                 best_HW = np.maximum(best_HW, logits_HW)
         results.append(_result(shown, mask_HW))
     union_HW = (labels_HW > 0).astype(np.uint8) * 255
-    return StepResult(t, stamp_s, tuple(results), union_HW, labels_HW)
+    return StepResult(t, stamp_s, tuple(results), union_HW, labels_HW, best_HW)
 
 
 def _logits(shown: Shown, height: int, width: int) -> np.ndarray | None:
@@ -127,4 +127,5 @@ def _result(shown: Shown, mask_HW: np.ndarray) -> QueryResult:
         mask_HW=mask_HW,
         box=tuple(cv2.boundingRect(bytes_HW)),
         area=cv2.countNonZero(bytes_HW),
+        name=shown.query.name,
     )

@@ -1,7 +1,7 @@
 """VIRST on a stream: frames and sentences in, masks out."""
 
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 import dataclasses
 from dataclasses import dataclass
@@ -35,6 +35,8 @@ from virst_model.stream.window import Clip, Window, WindowFrame
 ANCHORS = 8
 # Groundings and frames whose times are kept for the median.
 TIMED = 64
+# Options that may change while a stream is followed.
+ADJUSTABLE = ("window_period_s", "reset_after_s", "grounding_limit_s")
 COUNTERS = (
     "frames",  # processed
     "sampled",  # of these, kept in the window
@@ -154,6 +156,11 @@ class Session:
         """The queries' tracks, in the order of `set_queries`; to look at."""
         return tuple(self._tracks.values())
 
+    @property
+    def _active(self) -> list[Track]:
+        """The tracks of queries that do not rest."""
+        return [track for track in self._tracks.values() if track.query.enabled]
+
     def close(self) -> None:
         """Cancels the grounding in flight, joins the thread and forgets the stream."""
         self._closed = True
@@ -165,6 +172,8 @@ class Session:
 
     def set_queries(self, queries: tuple[Query, ...]) -> None:
         """Replaces the queries; one that stays (same id and text) keeps its track.
+
+        One that is not enabled rests: its track is kept, and nothing is computed for it.
 
         Raises:
             ValueError: more than `max_queries`, or an id or a label given twice.
@@ -180,7 +189,7 @@ class Session:
             track = old.get(query.id)
             if track is None or track.query.text != query.text:
                 track = self._new_track(query)
-            track.query = query
+            track.change(query)
             self._tracks[query.id] = track
         for track in old.values():
             if track is not self._tracks.get(track.query.id):
@@ -198,7 +207,7 @@ class Session:
             stamp_s: the camera's stamp.
 
         Returns:
-            Every query's answer, or None while there is no query.
+            The answer of every query that is enabled, or None while there is none.
 
         Raises:
             GroundingError: a grounding has failed. This frame gets no answer; the stream can go
@@ -223,18 +232,31 @@ class Session:
         self._counts["frames"] += 1
         sampled = self._window.offer(t, stamp_s, frame_HW3)
         self._counts["sampled"] += sampled is not None
-        if sampled is not None and (self._tracks or self.options.encode_when_idle):
+        active = self._active
+        if sampled is not None and (active or self.options.encode_when_idle):
             sampled.encode(self._model)
-        if not self._tracks:
+        if not active:
             return None
         self._window.encode(self._model, self._encodes)
         self._start_groundings(t)
         self._take_results(t)
         self._advance(t)
         if self._grounder.running_s > self.options.grounding_limit_s:
-            for track in self._tracks.values():  # one is asked, the others wait for it
+            for track in active:  # one is asked, the others wait for it
                 track.fail()
         return self._answer(t, stamp_s, frame_HW3, sampled)
+
+    def change_options(self, **changes: float) -> None:
+        """Changes some of ADJUSTABLE in the middle of the stream; the others are fixed.
+
+        Raises:
+            ValueError: another option, or a value that `SessionOptions` does not allow.
+        """
+        fixed = changes.keys() - set(ADJUSTABLE)
+        if fixed:
+            raise ValueError(f"{', '.join(sorted(fixed))}: cannot change in a stream")
+        self.options = dataclasses.replace(self.options, **changes)
+        self._window.period_s = self.options.window_period_s
 
     def stats(self) -> dict[str, float]:
         """Counters since the start and medians of the last times: of a grounding, and of what a
@@ -289,7 +311,7 @@ class Session:
         """Starts what is due: a query never asked first, the newest; then the longest waiting."""
         due = [
             track
-            for track in self._tracks.values()
+            for track in self._active
             if track.is_due(self._window, self.options.reground_every)
         ]
         due.sort(key=lambda x: (x.asked_t is not None, x.asked_t or 0, -x.query.id))
@@ -319,7 +341,7 @@ class Session:
 
     def _advance(self, t: int) -> None:
         """The work beside frame `t`; all answers' anchors are decoded, and known, at once."""
-        taking = [track for track in self._tracks.values() if track.takes_in]
+        taking = [track for track in self._active if track.takes_in]
         facts = {}
         with _starting_anew(*taking):
             todo = [track.next_anchors() for track in taking]
@@ -327,7 +349,7 @@ class Session:
             for track, each in zip(taking, todo, strict=True):
                 facts[track] = track.judge([next(masks) for _ in each])
             known = iter(to_host([fact for each in facts.values() for fact in each]))
-        for track in self._tracks.values():
+        for track in self._active:
             mine = [next(known) for _ in facts.get(track, ())]
             with _starting_anew(track):
                 self._counts["contradictions"] += track.advance(t, self._window, mine)
@@ -336,10 +358,11 @@ class Session:
         self, t: int, stamp_s: float, frame_HW3: np.ndarray, sampled: WindowFrame | None
     ) -> StepResult:
         """Follows what is followed, and puts all masks together."""
+        active = self._active
         height, width = frame_HW3.shape[:2]
-        following = [track for track in self._tracks.values() if track.follows]
+        following = [track for track in active if track.follows]
         if not following:
-            return compose(t, stamp_s, self._read(), height, width)
+            return compose(t, stamp_s, self._read(active), height, width)
         if sampled:
             features = sampled.features
         else:
@@ -349,15 +372,15 @@ class Session:
         masks = track_frame(self._model, t, features, [track.memory for track in following])
         for track, decoded in zip(following, masks, strict=True):
             track.show(t, decoded, sampled is not None)
-        result = compose(t, stamp_s, self._read(), height, width)
+        result = compose(t, stamp_s, self._read(active), height, width)
         self._query_ms.append(1000 * (time.perf_counter() - start_s) / len(following))
         self._query_ms_p50 = statistics.median(self._query_ms)
         return result
 
-    def _read(self) -> list[Shown]:
+    def _read(self, tracks: Sequence[Track]) -> list[Shown]:
         """What the host knows of the current masks; FloatingPointError if one is not finite."""
-        shown = read(self.tracks)
-        broken = [track for track, seen in zip(self.tracks, shown) if not seen.is_finite]
+        shown = read(tracks)
+        broken = [track for track, seen in zip(tracks, shown, strict=True) if not seen.is_finite]
         for track in broken:
             track.reset()  # the frame is in its memory
         if broken:

@@ -55,6 +55,7 @@ class Track:
     searching -> tracking once an answer shows the object and the cached frames are replayed;
     any -> lost after two answers in a row without it; lost -> searching when one shows it.
     searching -> failed where the question fails; failed -> searching with the next answer.
+    While its query is disabled it rests: it is not asked and not advanced, and keeps its anchors.
     """
 
     def __init__(
@@ -82,7 +83,30 @@ class Track:
         self._absent_groundings = 0
         self._replayed_t: int | None = None  # None: no catch-up
         self._past_masks: dict[int, torch.Tensor] = {}  # (h, w) of sampled frames, by time
+        self._woken = False  # since the last frame
         self.memory.reset()
+
+    def change(self, query: Query) -> None:
+        """Takes its query as it is now, of the same id and text; it may rest, or go on."""
+        was_enabled, self.query = self.query.enabled, query
+        if was_enabled and not query.enabled:
+            self._rest()
+        elif query.enabled and not was_enabled:
+            self._woken = True
+
+    def _rest(self) -> None:
+        """Forgets the stream but for the anchors, and for whether the object was lost."""
+        self.cancel()
+        self.state = LOST if self.state == LOST else SEARCHING
+        self.decoded = None
+        self._woken = False
+        self.asked_t = None  # woken, it is asked as a new query is
+        self._asked_size = 0
+        self._asked_completed = 0
+        self._pending = None
+        self._replayed_t = None
+        self._past_masks.clear()
+        self.memory.reset_fifo()
 
     # Asking the VLM.
 
@@ -153,6 +177,8 @@ class Track:
         """
         self.decoded = None
         contradicted = False
+        if self._woken:
+            self._wake(t, window)
         if self._pending is not None:
             contradicted = self._bring_in(self._pending, known, t, window)
         if self._replayed_t is not None:
@@ -221,6 +247,12 @@ class Track:
         if self._absent_groundings >= ABSENT_GROUNDINGS:
             self.state = LOST
             self._replayed_t = None
+
+    def _wake(self, t: int, window: Window) -> None:
+        """Goes on from the anchors that it has, unless its object was lost."""
+        self._woken = False
+        if self.state != LOST and self.memory.anchor_times:
+            self._start_catch_up(self.memory.anchor_times[-1], t, window)
 
     def _start_catch_up(self, anchor_t: int, t: int, window: Window) -> None:
         self.state = SEARCHING

@@ -78,9 +78,10 @@ class Window:
     """
 
     def __init__(self, size: int, period_s: float) -> None:
-        """`size`: frames, a multiple of 4; `period_s`: between samples, in the stamps' time."""
+        """`size`: frames, a multiple of 4; `period_s`: between samples, in the stamps' time, which
+        may be changed."""
         self._size = size
-        self._period_s = period_s
+        self.period_s = period_s
         self._clips: deque[Clip] = deque()
         self.reset()
 
@@ -110,10 +111,10 @@ class Window:
             return None
         gap_s = 0.0 if self.newest_s is None else stamp_s - self.newest_s
         self.newest_s = stamp_s
-        if self._due_s is not None and stamp_s < self._due_s - min(gap_s, self._period_s) / 2:
+        if self._due_s is not None and stamp_s < self._due_s - min(gap_s, self.period_s) / 2:
             return None
-        on_grid = self._due_s is not None and stamp_s < self._due_s + self._period_s / 2
-        self._due_s = (self._due_s if on_grid else stamp_s) + self._period_s
+        on_grid = self._due_s is not None and stamp_s < self._due_s + self.period_s / 2
+        self._due_s = (self._due_s if on_grid else stamp_s) + self.period_s
         frame = WindowFrame(t, stamp_s, frame_HW3.copy())
         self._add(frame)
         return frame
