@@ -1,12 +1,15 @@
 """The node's queries: which texts are taken, their ids and their label slots. Knows no ROS."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
+import dataclasses
 from dataclasses import dataclass
+import itertools
 import re
 import threading
 import unicodedata
 
 from virst_model.answer import Query
+from virst_ros.label_slots import LabelSlots
 from virst_ros.nearby_words import nearest
 
 MAX_QUERIES = 16
@@ -17,7 +20,7 @@ NAMED_WORDS = 8
 
 @dataclass(frozen=True)
 class Verdict:
-    """The answer to a request, as SetQuery.srv and RemoveQuery.srv describe it."""
+    """The answer to a request, as virst_interfaces/srv describes it."""
 
     success: bool
     message: str
@@ -33,6 +36,7 @@ class QueryBook:
         self._lock = threading.Lock()
         self._queries: tuple[Query, ...] = ()
         self._next_id = 1
+        self._labels = LabelSlots(MAX_QUERIES)
         self.known_words: frozenset[str] = frozenset()
 
     @property
@@ -43,27 +47,38 @@ class QueryBook:
     def clear(self) -> Verdict:
         """Forgets all queries, but not which ids were given."""
         with self._lock:
+            self._labels.give_up(query.label for query in self._queries)
             self._replace(())
         return Verdict(True, "all queries are cleared")
 
-    def submit(self, text: str, append: bool) -> Verdict:
+    def submit(self, text: str, append: bool, name: str = "") -> Verdict:
         """Checks `text` and adds it to the queries, or puts it in their place; empty clears them.
 
         Special tokens of a language model are characters like any others here.
+
+        Args:
+            text: what to look for.
+            append: the present queries stay.
+            name: of the query; empty: the text, with a number behind it where that is taken.
         """
-        text = text.strip()
+        text, name = text.strip(), name.strip()
         if not text and not append:
             return self.clear()
         fault = _fault(text)
+        if not fault and name:
+            fault = _fault(name, "name")
         if fault:
             return Verdict(False, fault)
         with self._lock:
             kept = self._queries if append else ()
             if len(kept) >= MAX_QUERIES:
                 return Verdict(False, f"there are {len(kept)} queries, the limit is {MAX_QUERIES}")
-            labels = {query.label for query in kept}
-            label = next(n for n in range(1, MAX_QUERIES + 1) if n not in labels)
-            query = Query(self._next_id, text, label)
+            taken = {query.name: query.id for query in kept}
+            if name in taken:
+                return Verdict(False, f"the name {name!r} is taken by query {taken[name]}")
+            if not append:
+                self._labels.give_up(query.label for query in self._queries)
+            query = Query(self._next_id, text, self._labels.take(), name or _unlike(text, taken))
             self._next_id += 1
             self._replace(tuple(sorted((*kept, query), key=lambda q: q.label)))
         return Verdict(True, self.remark(text), query.id)
@@ -71,12 +86,30 @@ class QueryBook:
     def remove(self, query_id: int) -> Verdict:
         """Forgets the query of this id; its label is free, its id never comes back."""
         with self._lock:
-            kept = tuple(query for query in self._queries if query.id != query_id)
-            if len(kept) == len(self._queries):
-                there = ", ".join(str(query.id) for query in kept) or "none"
-                return Verdict(False, f"there is no query {query_id}; there are: {there}")
-            self._replace(kept)
+            query = self._find(query_id)
+            if query is None:
+                return self._unknown(query_id)
+            self._labels.give_up([query.label])
+            self._replace(tuple(q for q in self._queries if q is not query))
         return Verdict(True, "removed", query_id)
+
+    def enable(self, query_id: int, enabled: bool) -> Verdict:
+        """Lets the query of this id rest, or go on; no error where it does already."""
+        with self._lock:
+            query = self._find(query_id)
+            if query is None:
+                return self._unknown(query_id)
+            if query.enabled != enabled:
+                changed = dataclasses.replace(query, enabled=enabled)
+                self._replace(tuple(changed if q is query else q for q in self._queries))
+        return Verdict(True, "enabled" if enabled else "disabled", query_id)
+
+    def _find(self, query_id: int) -> Query | None:
+        return next((query for query in self._queries if query.id == query_id), None)
+
+    def _unknown(self, query_id: int) -> Verdict:
+        there = ", ".join(str(query.id) for query in self._queries) or "none"
+        return Verdict(False, f"there is no query {query_id}; there are: {there}")
 
     def _replace(self, queries: tuple[Query, ...]) -> None:
         self._queries = queries
@@ -102,15 +135,21 @@ class QueryBook:
         return word if near is None else f"{word} (try: {near})"
 
 
-def _fault(text: str) -> str:
-    """Why `text` cannot be a query; empty where it can."""
+def _unlike(text: str, taken: Collection[str]) -> str:
+    """The text as a name that is not taken: itself, or with " (2)", " (3)", ... behind it."""
+    numbered = (f"{text} ({number})" for number in itertools.count(2))
+    return next(name for name in itertools.chain([text], numbered) if name not in taken)
+
+
+def _fault(text: str, what: str = "query") -> str:
+    """Why `text` cannot be a query, or its name; empty where it can."""
     if not text:
         return "the query is empty: nothing to append"
     if len(text) > MAX_CHARACTERS:
-        return f"the query has {len(text)} characters, the limit is {MAX_CHARACTERS}"
+        return f"the {what} has {len(text)} characters, the limit is {MAX_CHARACTERS}"
     for position, character in enumerate(text, start=1):
         # Controls, lone surrogates, line and paragraph separators.
         if unicodedata.category(character) in ("Cc", "Cs", "Zl", "Zp"):
             code = f"U+{ord(character):04X}"
-            return f"character {position} of the query is a control character ({code})"
+            return f"character {position} of the {what} is a control character ({code})"
     return ""

@@ -25,7 +25,7 @@ def test_the_whole_tuple_is_handed_on_at_every_change():
     ]
 
 
-def test_a_query_that_is_removed_leaves_its_label_and_no_id_comes_back():
+def test_a_query_that_is_removed_leaves_its_label_for_later_and_no_id_comes_back():
     book, changes = make_book()
     for text in ("red", "blue"):
         book.submit(text, append=True)
@@ -33,7 +33,80 @@ def test_a_query_that_is_removed_leaves_its_label_and_no_id_comes_back():
     assert book.remove(1).success
     assert [(q.id, q.text, q.label) for q in changes[-1]] == [(2, "blue", 2)]
     book.submit("green", append=True)
-    assert [(q.id, q.text, q.label) for q in changes[-1]] == [(3, "green", 1), (2, "blue", 2)]
+    assert [(q.id, q.text, q.label) for q in changes[-1]] == [(2, "blue", 2), (3, "green", 3)]
+
+
+def labels_of(book) -> list[int]:
+    return [query.label for query in book.queries]
+
+
+def test_a_label_that_was_given_up_is_given_again_last():
+    book, _ = make_book()
+    given = []
+    for text in ("red", "blue") * MAX_QUERIES:
+        book.submit(text, append=False)
+        given += labels_of(book)
+
+    assert given == [*range(1, MAX_QUERIES + 1)] * 2
+
+
+def test_of_labels_that_are_free_the_one_that_was_given_up_first_comes_next():
+    book, _ = make_book()
+    for _ in range(MAX_QUERIES):
+        book.submit("red", append=True)
+    for query_id in (7, 3, 12):
+        book.remove(query_id)
+    for label in (7, 3, 12):
+        book.submit("blue", append=True)
+        assert {query.label: query.text for query in book.queries}[label] == "blue"
+    book.clear()
+    book.submit("red", append=False)
+    assert labels_of(book) == [1]
+
+
+def test_a_query_has_the_name_that_is_given_or_its_text():
+    book, _ = make_book()
+    book.submit("the red cup", append=True, name=" cup ")
+    for _ in range(3):
+        book.submit("the red cup", append=True)
+
+    named = ["cup", "the red cup", "the red cup (2)", "the red cup (3)"]
+    assert [query.name for query in book.queries] == named
+
+
+def test_a_name_that_is_taken_is_refused_and_changes_nothing():
+    book, changes = make_book()
+    book.submit("the red cup", append=True, name="cup")
+    verdict = book.submit("the blue cup", append=True, name="cup")
+
+    assert (verdict.success, verdict.query_id) == (False, 0)
+    assert verdict.message == "the name 'cup' is taken by query 1"
+    assert len(changes) == 1
+    assert book.submit("the blue cup", append=False, name="cup").success, "it goes with the other"
+
+
+@pytest.mark.parametrize(
+    "name, said", [("a\nb", "character 2 of the name is a"), ("x" * 1001, "the name has 1001")]
+)
+def test_a_name_is_a_line_of_text(name, said):
+    book, changes = make_book()
+    verdict = book.submit("red", append=False, name=name)
+
+    assert not verdict.success and said in verdict.message and not changes
+
+
+def test_a_query_rests_and_goes_on_with_its_id_its_label_and_its_name():
+    book, changes = make_book()
+    book.submit("red", append=True)
+    book.submit("blue", append=True)
+    before = book.queries
+
+    assert book.enable(1, False).message == "disabled"
+    assert [query.enabled for query in changes[-1]] == [False, True]
+    assert book.enable(1, False).success and len(changes) == 3, "it rests already"
+    assert book.enable(1, True).message == "enabled"
+    assert book.queries == before
+    assert book.enable(9, True).message == "there is no query 9; there are: 1, 2"
 
 
 def test_what_is_not_there_cannot_be_removed_and_what_is_there_is_told():
