@@ -25,6 +25,7 @@ ROS_PACKAGES = {
     "std_msgs",
     "virst_interfaces",
     "virst_ros",
+    "vision_msgs",
 }
 # The floors of virst_model, lowest first: a module imports from its own room, a folder or a file
 # at the root, and from those of the lines above. Rooms of one line do not know each other.

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from rclpy.service import Service
-
 from virst_ros.publishers import Publishers
+from virst_ros.query_desk import QueryDesk
 from virst_ros.tracker import CameraMessage, Tracker
 from virst_ros.worker import Mailbox, Worker
 
@@ -19,13 +18,13 @@ class Configured:
         frames: camera messages for the tracker; the newest wins.
         worker: the tracker's thread, set up.
         publishers: of what the session answers.
-        services: set_query and remove_query.
+        desk: what may be asked of the queries.
     """
 
     frames: Mailbox[CameraMessage]
     worker: Worker[CameraMessage]
     publishers: Publishers
-    services: tuple[Service, ...]
+    desk: QueryDesk
 
     @property
     def tracker(self) -> Tracker:

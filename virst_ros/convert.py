@@ -106,9 +106,29 @@ def array_to_compressed(
 ) -> CompressedImage:
     """A JPEG message of a uint8 RGB frame; quality is JPEG's, 1..100."""
     bgr_HW3 = cv2.cvtColor(frame_HW3, cv2.COLOR_RGB2BGR)
+    return _jpeg(bgr_HW3, "rgb8", header, quality)
+
+
+def bgr_to_jpeg(bgr_HW3: np.ndarray, header: Header, quality: int = 90) -> CompressedImage:
+    """A JPEG message of a uint8 BGR picture; quality is JPEG's, 1..100."""
+    return _jpeg(bgr_HW3, "bgr8", header, quality)
+
+
+def array_to_png(array_HW: np.ndarray, header: Header) -> CompressedImage:
+    """A PNG message of uint8 (H, W), every value as it is."""
+    _, png = cv2.imencode(".png", array_HW, [cv2.IMWRITE_PNG_COMPRESSION, 1])
+    # compressed_image_transport names what a colour image was turned into; grey is not turned.
+    return _compressed("mono8; png compressed ", png, header)
+
+
+def _jpeg(bgr_HW3: np.ndarray, encoding: str, header: Header, quality: int) -> CompressedImage:
     _, jpeg = cv2.imencode(".jpg", bgr_HW3, [cv2.IMWRITE_JPEG_QUALITY, quality])
-    message = CompressedImage(header=header, format="rgb8; jpeg compressed bgr8")
-    message.data.frombytes(jpeg)
+    return _compressed(f"{encoding}; jpeg compressed bgr8", jpeg, header)
+
+
+def _compressed(format: str, data: np.ndarray, header: Header) -> CompressedImage:
+    message = CompressedImage(header=header, format=format)
+    message.data.frombytes(data)
     return message
 
 

@@ -1,12 +1,13 @@
 """Declares the fields of a dataclass as parameters of a ROS node, and reads them."""
 
+from collections.abc import Mapping
 import dataclasses
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from rcl_interfaces.msg import FloatingPointRange, IntegerRange, ParameterDescriptor
 from rclpy.node import Node
 
-from virst_ros.parameters import CameraParameters, Parameters, checked
+from virst_ros.parameters import CameraParameters, ParameterError, Parameters, checked
 
 P = TypeVar("P", Parameters, CameraParameters)
 
@@ -29,6 +30,23 @@ def read(node: Node, declared: type[P]) -> P:
     return declared(
         **{field.name: checked(field, node.get_parameter(field.name).value) for field in fields}
     )
+
+
+def changed(present: Parameters, changes: Mapping[str, Any], after_configure: bool) -> Parameters:
+    """The parameters with these values, by the fields' names.
+
+    Args:
+        after_configure: what `configure` reads is read.
+
+    Raises:
+        ParameterError: a value that is not allowed, or one that would do nothing now.
+    """
+    fields = {field.name: field for field in dataclasses.fields(Parameters)}
+    late = [n for n in changes if after_configure and not fields[n].metadata["live"]]
+    if late:
+        raise ParameterError(f"{', '.join(late)}: read at configure; clean up first")
+    values = {name: checked(fields[name], value) for name, value in changes.items()}
+    return dataclasses.replace(present, **values)
 
 
 def _descriptor(field: dataclasses.Field) -> ParameterDescriptor:

@@ -18,7 +18,7 @@ from rclpy.task import Future
 from virst_ros.text import shown_error, shown_traceback
 
 SUCCESS, FAILURE = TransitionCallbackReturn.SUCCESS, TransitionCallbackReturn.FAILURE
-UNCONFIGURED = "unconfigured"
+UNCONFIGURED, ACTIVE = "unconfigured", "active"
 
 
 class Stateful(Protocol):

@@ -4,9 +4,14 @@ from __future__ import annotations
 
 from rclpy.node import Node
 
+from virst_ros.notices import CAMERA, NODE, Trouble
+
 NAMED = 4  # of more publishers the others are counted
 # What only one node should publish on.
-OUTPUTS = ("masks", "labels", "segmentations", "overlay")
+OUTPUTS = (
+    *("masks", "labels", "segmentations", "confidence", "detections", "label_info"),
+    *("labels/compressed", "overlay", "overlay/compressed"),
+)
 
 
 class Neighbours:
@@ -16,8 +21,8 @@ class Neighbours:
         self._node = node
         self._told: frozenset[str] = frozenset()  # topics
 
-    def look(self, image_topic: str) -> tuple[str, ...]:
-        """A line for each topic, the images' or one of ours, that has two publishers now."""
+    def look(self, image_topic: str) -> tuple[Trouble, ...]:
+        """A trouble for each topic, the images' or one of ours, that has two publishers now."""
         topics = {image_topic: "images of two cameras cannot be followed as one"}
         for output in OUTPUTS:
             topics[self._node.resolve_topic_name(output)] = "start each node in its own namespace"
@@ -29,7 +34,10 @@ class Neighbours:
         for topic in found.keys() - self._told:
             self._node.get_logger().warning(found[topic])
         self._told = frozenset(found)
-        return tuple(found.values())
+        return tuple(
+            Trouble("neighbours", text, "", CAMERA if topic == image_topic else NODE)
+            for topic, text in found.items()
+        )
 
     def _names(self, topic: str) -> str:
         publishers = self._node.get_publishers_info_by_topic(topic)

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 import functools
 import math
 import threading
 import time
+from typing import Any
 
 from diagnostic_msgs.msg import DiagnosticArray
 from lifecycle_msgs.srv import ChangeState
@@ -20,23 +21,25 @@ from rclpy.parameter import Parameter
 from rclpy.subscription import Subscription
 from sensor_msgs.msg import CompressedImage, Image
 
-from virst_interfaces.srv import RemoveQuery, SetQuery
 from virst_model.answer import Query, StepResult
 from virst_model.errors import InputError
-from virst_ros import convert, diagnosis, memory, troubles
+from virst_ros import convert, diagnosis, memory, packages, troubles
 from virst_ros.arrivals import Arrivals
 from virst_ros.configured import Configured
-from virst_ros.declaration import declare, read
+from virst_ros.declaration import changed, declare, read
 from virst_ros.ending import PATIENCE_S
-from virst_ros.lifecycle import FAILURE, SUCCESS, UNCONFIGURED, Aside, transition
+from virst_ros.endpoints import Endpoints
+from virst_ros.legend import Legend
+from virst_ros.lifecycle import ACTIVE, FAILURE, SUCCESS, UNCONFIGURED, Aside, transition
 from virst_ros.meter import Meter
 from virst_ros.neighbours import Neighbours
-from virst_ros.notices import Notices
+from virst_ros.notices import Notices, Trouble
 from virst_ros.parameters import ParameterError, Parameters
-from virst_ros.publishers import Publishers
-from virst_ros.qos import NEWEST_IMAGE
+from virst_ros.publishers import Answered, Publishers
+from virst_ros.qos import EVERY_RESULT, NEWEST_IMAGE
 from virst_ros.query_board import QueryBoard
 from virst_ros.query_book import QueryBook
+from virst_ros.query_desk import QueryDesk
 from virst_ros.silence import silence
 from virst_ros.spinner import Spinner
 from virst_ros.text import LONGEST_ADVICE, shown, shown_error, shown_traceback
@@ -69,7 +72,6 @@ class SegmentNode(LifecycleNodeMixin, Node):
         LifecycleNodeMixin.__init__(self, callback_group=ReentrantCallbackGroup())
         self._open_stream = open_stream
         self.parameters = declare(self, Parameters)
-        self.add_on_set_parameters_callback(self._on_set_parameters)
         self.stopping = stopping or threading.Event()
         self.state = UNCONFIGURED  # of the lifecycle, for people
         self.failure = ""
@@ -79,13 +81,16 @@ class SegmentNode(LifecycleNodeMixin, Node):
         logger = self.get_logger()
         self._notices = Notices(logger.warning, logger.info)
         self._neighbours = Neighbours(self)
+        self._endpoints = Endpoints(self, self.meter)
+        self._vision = packages.find_vision(logger.info)
         self._queries: Mailbox[tuple[Query, ...]] = Mailbox()
-        self._board = QueryBoard(self)
+        self._board = QueryBoard(self.get_clock(), self._endpoints)
+        self._legend = Legend(self.get_clock(), self._endpoints, self._vision)
         self.book = QueryBook(self._on_queries)
         self._configured: Configured | None = None
         self._left: Worker[CameraMessage] | None = None  # with a call that had not returned
         self._subscription: Subscription | None = None  # while it is active
-        self._diagnostics = self.create_publisher(DiagnosticArray, "/diagnostics", 10)
+        self._diagnostics = self._endpoints.publish(DiagnosticArray, "/diagnostics", EVERY_RESULT)
         self._timer = self.create_timer(
             self.parameters.diagnostics_period_s,
             self._publish_diagnostics,
@@ -94,6 +99,7 @@ class SegmentNode(LifecycleNodeMixin, Node):
         self._spinner = Spinner(self, self.fail)
         (changes,) = (s for s in self.services if s.srv_type is ChangeState)
         self._transitions = Aside(changes, self._spinner.wake)
+        self.add_on_set_parameters_callback(self._on_set_parameters)
 
     @property
     def image_topic(self) -> str:
@@ -126,7 +132,7 @@ class SegmentNode(LifecycleNodeMixin, Node):
             self._configuring_from_s = math.inf
         return super().on_configure(state)
 
-    @transition("activating", "active")
+    @transition("activating", ACTIVE)
     def on_activate(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Subscribes to the camera."""
         outcome = super().on_activate(state)
@@ -193,39 +199,33 @@ class SegmentNode(LifecycleNodeMixin, Node):
         self._arrivals.count(convert.stamp_s(message.header))
         frames.put(CameraMessage(message, time.monotonic()))
 
-    def _on_set_query(
-        self, request: SetQuery.Request, response: SetQuery.Response
-    ) -> SetQuery.Response:
-        verdict = self.book.submit(request.query, request.append)
-        self.get_logger().info(
-            f"query {verdict.query_id}, '{shown(request.query, 80)}': {shown(verdict.message)}"
-        )
-        response.success, response.message = verdict.success, verdict.message
-        response.query_id = verdict.query_id
-        return response
-
-    def _on_remove_query(
-        self, request: RemoveQuery.Request, response: RemoveQuery.Response
-    ) -> RemoveQuery.Response:
-        verdict = self.book.remove(request.id)
-        self.get_logger().info(f"query {request.id}: {verdict.message}")
-        response.success, response.message = verdict.success, verdict.message
-        return response
-
-    def _on_set_parameters(self, changed: list[Parameter]) -> SetParametersResult:
-        """Takes a query as `set_query` does; refuses what would do nothing after `configure`."""
-        ours = {p.name: p.value for p in changed if hasattr(self.parameters, p.name)}
+    def _on_set_parameters(self, changes: list[Parameter]) -> SetParametersResult:
+        """Takes a query as `set_query` does, and at once what is `live`; refuses what would do
+        nothing after `configure`.
+        """
+        ours = {p.name: p.value for p in changes if hasattr(self.parameters, p.name)}
         query = ours.get("query")
         if self._configured is not None and len(ours) == 1 and isinstance(query, str):
             verdict = self.book.submit(query, append=False)
             self.get_logger().info(f"query {verdict.query_id}: {shown(verdict.message)}")
             return SetParametersResult(successful=verdict.success, reason=verdict.message)
-        if ours and self.state != UNCONFIGURED:
-            reason = f"{', '.join(ours)}: read at configure; clean up first"
-            return SetParametersResult(successful=False, reason=reason)
+        try:
+            self.parameters = changed(self.parameters, ours, self.state != UNCONFIGURED)
+        except ParameterError as error:
+            return SetParametersResult(successful=False, reason=str(error))
+        if ours:
+            self._adjust()
         return SetParametersResult(successful=True)
 
+    def _adjust(self) -> None:
+        """What is `live` of the parameters holds from now on."""
+        self._timer.timer_period_ns = round(1e9 * self.parameters.diagnostics_period_s)
+        if self._configured is not None:
+            self._configured.tracker.adjust(self.parameters)
+            self._configured.publishers.offer_overlay(self.parameters.overlay)
+
     def _on_queries(self, queries: tuple[Query, ...]) -> None:
+        self._legend.set_queries(queries)
         self._queries.put(queries)
         self._board.set_queries(queries)
 
@@ -234,8 +234,6 @@ class SegmentNode(LifecycleNodeMixin, Node):
         tracker = configured.tracker if configured else None
         session = tracker.stream.session.stats() if tracker else {}
         states = tracker.states if tracker else {}
-        silent_s = self._arrivals.silent_s
-        configuring_s = time.monotonic() - self._configuring_from_s
         snapshot = diagnosis.Snapshot(
             self.get_fully_qualified_name(),
             self.state,
@@ -247,20 +245,26 @@ class SegmentNode(LifecycleNodeMixin, Node):
             queries=self.book.queries,
             states=states,
             session=session,
-            warnings=(
+            troubles=(
                 *(self._neighbours.look(self.image_topic) if configured else ()),
-                *self._notices.look(
-                    silence(self, self.image_topic, self._subscription, silent_s),
-                    troubles.unprepared(configuring_s, self.parameters.grounding_limit_s),
-                    troubles.lossy(self._arrivals.heavy_loss(), silent_s),
-                    troubles.overdue(session, self.parameters.grounding_limit_s),
-                    troubles.unanswered(states, self.meter.remark("failed_groundings")),
-                ),
+                *self._notices.look(*self._troubles(session, states)),
             ),
         )
         message = diagnosis.report(snapshot)
         message.header.stamp = self.get_clock().now().to_msg()
         self._diagnostics.publish(message)
+
+    def _troubles(self, session: Mapping[str, Any], states: Mapping[int, str]) -> list[Trouble]:
+        silent_s = self._arrivals.silent_s
+        configuring_s = time.monotonic() - self._configuring_from_s
+        limit_s = self.parameters.grounding_limit_s
+        return [
+            silence(self, self.image_topic, self._subscription, silent_s),
+            troubles.unprepared(configuring_s, limit_s),
+            troubles.lossy(self._arrivals.heavy_loss(), silent_s),
+            troubles.overdue(session, limit_s),
+            troubles.unanswered(states, self.meter.remark("failed_groundings")),
+        ]
 
     # -- on the tracker's thread
 
@@ -269,12 +273,12 @@ class SegmentNode(LifecycleNodeMixin, Node):
         frames: Mailbox[CameraMessage],
         message: Image | CompressedImage,
         frame_HW3: np.ndarray,
-        result: StepResult,
+        result: StepResult | None,
     ) -> None:
         configured = self._configured
         if configured is not None and configured.frames is frames:  # else it was left behind
-            configured.publishers.publish(message, frame_HW3, result)
-            self._board.show(result.results)
+            configured.publishers.publish(Answered(message.header, frame_HW3, result))
+            self._board.show(result.results if result else ())
 
     def _warn(self, text: str) -> None:
         self.get_logger().warning(f"{self.image_topic}: {shown(text)}")
@@ -350,7 +354,7 @@ class SegmentNode(LifecycleNodeMixin, Node):
         name, kind = find_images(self, self.parameters.image_transport)
         on_image = functools.partial(self._on_image, self._configured.frames)
         self._arrivals.begin(self.parameters.reset_after_s)
-        self._subscription = self.create_subscription(kind, name, on_image, NEWEST_IMAGE)
+        self._subscription = self._endpoints.subscribe(kind, name, on_image, NEWEST_IMAGE)
         self.get_logger().info(f"segmenting {name}")
 
     def _unsubscribe(self) -> None:
@@ -363,15 +367,13 @@ class SegmentNode(LifecycleNodeMixin, Node):
     def _open_outlets(
         self, frames: Mailbox[CameraMessage], worker: Worker[CameraMessage]
     ) -> Configured:
-        services = (
-            self.create_service(SetQuery, "set_query", self._on_set_query),
-            self.create_service(RemoveQuery, "remove_query", self._on_remove_query),
-        )
-        return Configured(frames, worker, Publishers(self, self.parameters.overlay), services)
+        overlay = self.parameters.overlay
+        publishers = Publishers(self, self._endpoints, self._vision, overlay)
+        desk = QueryDesk(self, self._endpoints, self.book, self.meter)
+        return Configured(frames, worker, publishers, desk)
 
     def _close_outlets(self) -> None:
-        for service in self._configured.services:
-            self.destroy_service(service)
+        self._configured.desk.close()
         self._configured.publishers.destroy()
         self._configured = None
 

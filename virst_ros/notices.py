@@ -3,6 +3,9 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 
+# Tasks of the node: each has a status on /diagnostics.
+NODE, CAMERA, GROUNDER, MODEL = "node", "camera", "grounder", "model"
+
 
 @dataclass(frozen=True)
 class Trouble:
@@ -12,11 +15,15 @@ class Trouble:
         name: of its kind.
         text: what is wrong, for people; empty: nothing is.
         over: what to say once it is over.
+        task: NODE, CAMERA, GROUNDER or MODEL, whose it is.
+        stale: what is known has an end: nothing new comes.
     """
 
     name: str
     text: str
     over: str
+    task: str = NODE
+    stale: bool = False
 
 
 class Notices:
@@ -27,8 +34,8 @@ class Notices:
         self._begun, self._over = begun, over
         self._lasting: set[str] = set()
 
-    def look(self, *troubles: Trouble) -> tuple[str, ...]:
-        """Says what has begun or ended since the last look; the texts of those that last."""
+    def look(self, *troubles: Trouble) -> tuple[Trouble, ...]:
+        """Says what has begun or ended since the last look; those that last."""
         for trouble in troubles:
             if trouble.text and trouble.name not in self._lasting:
                 self._lasting.add(trouble.name)
@@ -36,4 +43,4 @@ class Notices:
             elif not trouble.text and trouble.name in self._lasting:
                 self._lasting.discard(trouble.name)
                 self._over(trouble.over)
-        return tuple(trouble.text for trouble in troubles if trouble.text)
+        return tuple(trouble for trouble in troubles if trouble.text)

@@ -38,6 +38,7 @@ def _parameter(
     unit: str = "",
     choices: tuple[str, ...] = (),
     read_only: bool = False,
+    live: bool = False,
     number_is_text: bool = False,
 ) -> Any:
     """A field of Parameters or CameraParameters; its type is the annotation.
@@ -50,6 +51,7 @@ def _parameter(
         unit: of a number, where the description does not name what it counts.
         choices: the texts that are allowed; none: all are.
         read_only: cannot be set while the node runs.
+        live: holds at once where it is set in any state; the others are read at `configure`.
         number_is_text: an integer is taken as its digits.
     """
     return dataclasses.field(
@@ -61,6 +63,7 @@ def _parameter(
             "unit": unit,
             "choices": choices,
             "read_only": read_only,
+            "live": live,
             "number_is_text": number_is_text,
         },
     )
@@ -68,7 +71,7 @@ def _parameter(
 
 @dataclass(frozen=True)
 class Parameters:
-    """Of the node `segment`. Read at `configure`, but for those that are read-only."""
+    """Of the node `segment`. Read at `configure`, but for those that are read-only or live."""
 
     model: str = _parameter("", "Folder with weights; empty: the tiny model of the package.")
     device: str = _parameter("auto", "auto, cpu, cuda or cuda:N; auto: a GPU where there is one.")
@@ -104,13 +107,18 @@ class Parameters:
         100_000_000,
         "An image that has, or says that it has, more pixels is refused and not decoded.",
         within=(1, 2**31 - 1),
+        live=True,
     )
     query: str = _parameter("", "The first sentence to follow; set anew, it replaces all queries.")
     window_size: int = _parameter(
         32, "Frames that the language model looks at.", within=(4, 64), step=4
     )
     window_period_s: float = _parameter(
-        0.25, "Between two of them, by the camera's stamps.", within=(0.0, 10.0), unit="s"
+        0.25,
+        "Between two of them, by the camera's stamps.",
+        within=(0.0, 10.0),
+        unit="s",
+        live=True,
     )
     reground_every: int = _parameter(
         8,
@@ -124,17 +132,21 @@ class Parameters:
         "stay.",
         within=(0.0, 3600.0),
         unit="s",
+        live=True,
     )
     encode_when_idle: bool = _parameter(
         False, "Encode sampled frames without a query too, so that the first one starts at once."
     )
     alpha: int = _parameter(3, "Anchor frames that the tracker reads.", within=(1, 8))
-    overlay: bool = _parameter(True, "Offer overlay; it is drawn only while somebody listens.")
+    overlay: bool = _parameter(
+        True, "Offer overlay; it is drawn only while somebody listens.", live=True
+    )
     autostart: bool = _parameter(True, "Configure and activate at the start.", read_only=True)
     failed_frames_limit: int = _parameter(
         30,
         "Frames in a row at which the model fails until the node gives up, with exit status 1.",
         within=(1, 10000),
+        live=True,
     )
     grounding_limit_s: float = _parameter(
         60.0,
@@ -142,6 +154,7 @@ class Parameters:
         "have no answer are `failed` until one comes.",
         within=(0.1, 3600.0),
         unit="s",
+        live=True,
     )
     grounder_threads: int = _parameter(1, "CPU threads of the language model.", within=(1, 64))
     tracker_threads: int = _parameter(
@@ -152,7 +165,7 @@ class Parameters:
         "Between two messages on /diagnostics.",
         within=(0.1, 60.0),
         unit="s",
-        read_only=True,
+        live=True,
     )
 
 
@@ -296,11 +309,13 @@ def yaml_file() -> str:
 
 def table(declared: type) -> str:
     """The parameters of `declared` as a table, without what is around it."""
-    lines = ["| name | type | default | allowed | what |", "|---|---|---|---|---|"]
+    lines = ["| name | type | default | allowed | live | what |", "|---|---|---|---|---|---|"]
     for field in dataclasses.fields(declared):
         default, text = json.dumps(field.default), field.metadata["description"]
+        live = "yes" if field.metadata["live"] else ""
         lines.append(
-            f"| `{field.name}` | {field.type.__name__} | {default} | {allowed(field)} | {text} |"
+            f"| `{field.name}` | {field.type.__name__} | {default} | {allowed(field)} | {live} "
+            f"| {text} |"
         )
     return "\n".join(lines) + "\n"
 

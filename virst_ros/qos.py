@@ -8,6 +8,8 @@ NEWEST_IMAGE = QoSProfile(depth=1, reliability=ReliabilityPolicy.BEST_EFFORT)
 RESULT = QoSProfile(depth=1, reliability=ReliabilityPolicy.RELIABLE)
 # For listeners that count results.
 EVERY_RESULT = QoSProfile(depth=10, reliability=ReliabilityPolicy.RELIABLE)
+# What a program tells the node: none of a few in a row gets lost.
+COMMANDS = QoSProfile(depth=10, reliability=ReliabilityPolicy.RELIABLE)
 # The truth of a scene must not get lost, whatever happens to the images.
 TRUTH = QoSProfile(depth=30, reliability=ReliabilityPolicy.RELIABLE)
 # The newest message, also for those who come later.

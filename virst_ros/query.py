@@ -11,8 +11,8 @@ import rclpy
 from rclpy.node import Node
 from rclpy.task import Future
 
-from virst_interfaces.msg import QueryArray
-from virst_interfaces.srv import RemoveQuery, SetQuery
+from virst_interfaces.msg import Query, QueryArray
+from virst_interfaces.srv import EnableQuery, RemoveQuery, SetQuery
 from virst_ros.qos import LATCHED
 from virst_ros.ros_context import ContextError, open_context, own_arguments
 from virst_ros.text import shown
@@ -31,9 +31,10 @@ def ask(
     append: bool = False,
     service: str = "/virst/set_query",
     limit_s: float = LIMIT_S,
+    name: str = "",
 ) -> SetQuery.Response:
     """Calls the service and waits for its answer. Raises NoAnswer after `limit_s` seconds."""
-    request = SetQuery.Request(query=query, append=append)
+    request = SetQuery.Request(query=query, append=append, name=name)
     return _call(node, SetQuery, service, request, limit_s)
 
 
@@ -45,6 +46,18 @@ def remove(
 ) -> RemoveQuery.Response:
     """Calls the service and waits for its answer. Raises NoAnswer after `limit_s` seconds."""
     return _call(node, RemoveQuery, service, RemoveQuery.Request(id=query_id), limit_s)
+
+
+def enable(
+    node: Node,
+    query_id: int,
+    enabled: bool,
+    service: str = "/virst/enable_query",
+    limit_s: float = LIMIT_S,
+) -> EnableQuery.Response:
+    """Calls the service and waits for its answer. Raises NoAnswer after `limit_s` seconds."""
+    request = EnableQuery.Request(id=query_id, enabled=enabled)
+    return _call(node, EnableQuery, service, request, limit_s)
 
 
 def read_queries(
@@ -92,10 +105,15 @@ def _parse(arguments: list[str]) -> argparse.Namespace:
     )
     parser.add_argument("query", nargs="*", help="what to look for, in words: the red circle")
     parser.add_argument("--append", action="store_true", help="keep the present queries")
+    parser.add_argument("--name", default="", help="what others are to call it; default: its text")
     parser.add_argument("--list", action="store_true", help="the present queries, a line each")
     parser.add_argument(
         "--remove", type=_query_id, metavar="ID", help="forget the query of this id (--list)"
     )
+    parser.add_argument(
+        "--disable", type=_query_id, metavar="ID", help="let it rest: no masks, no time"
+    )
+    parser.add_argument("--enable", type=_query_id, metavar="ID", help="go on with one that rests")
     parser.add_argument("--clear", action="store_true", help="forget all queries")
     parser.add_argument(
         "--service",
@@ -106,11 +124,16 @@ def _parse(arguments: list[str]) -> argparse.Namespace:
         "--timeout", type=float, default=LIMIT_S, metavar="S", help="seconds; default: %(default)g"
     )
     parsed = parser.parse_args(arguments)
-    wishes = (bool(parsed.query), parsed.list, parsed.remove is not None, parsed.clear)
+    by_id = (parsed.remove, parsed.enable, parsed.disable)
+    wishes = (bool(parsed.query), parsed.list, parsed.clear, *(one is not None for one in by_id))
     if sum(wishes) != 1:
-        parser.error("give a query, or one of --list, --remove ID and --clear")
+        parser.error(
+            "give a query, or one of --list, --remove ID, --disable ID, --enable ID and --clear"
+        )
     if parsed.append and not parsed.query:
         parser.error("--append: add which query?")
+    if parsed.name and not parsed.query:
+        parser.error("--name: of which query?")
     return parsed
 
 
@@ -121,21 +144,36 @@ def _query_id(text: str) -> int:
 
 
 def _add(node: Node, parsed: argparse.Namespace) -> tuple[bool, str]:
-    answer = ask(node, " ".join(parsed.query), parsed.append, parsed.service, parsed.timeout)
+    text = " ".join(parsed.query)
+    answer = ask(node, text, parsed.append, parsed.service, parsed.timeout, parsed.name)
     named = f"query {answer.query_id}: " if answer.success else ""
     return answer.success, f"{named}{answer.message}"
 
 
 def _list(node: Node, parsed: argparse.Namespace) -> tuple[bool, str]:
     queries = read_queries(node, _beside(parsed.service, "queries"), parsed.timeout).queries
-    lines = [f"{q.id}  label {q.label}  {q.state}  {shown(q.text, 200)}" for q in queries]
-    return True, "\n".join(lines) or "no queries"
+    return True, "\n".join(_line(query) for query in queries) or "no queries"
+
+
+def _line(query: Query) -> str:
+    state = query.state if query.enabled else "disabled"
+    named = f"  ({shown(query.name, 80)})" if query.name != query.text else ""
+    return f"{query.id}  label {query.label}  {state}  {shown(query.text, 200)}{named}"
 
 
 def _remove(node: Node, parsed: argparse.Namespace) -> tuple[bool, str]:
     service = _beside(parsed.service, "remove_query")
     answer = remove(node, parsed.remove, service, parsed.timeout)
     named = f"query {parsed.remove}: " if answer.success else ""
+    return answer.success, f"{named}{answer.message}"
+
+
+def _enable(node: Node, parsed: argparse.Namespace) -> tuple[bool, str]:
+    service = _beside(parsed.service, "enable_query")
+    enabled = parsed.enable is not None
+    query_id = parsed.enable if enabled else parsed.disable
+    answer = enable(node, query_id, enabled, service, parsed.timeout)
+    named = f"query {query_id}: " if answer.success else ""
     return answer.success, f"{named}{answer.message}"
 
 
@@ -155,6 +193,8 @@ def _wish(parsed: argparse.Namespace) -> Callable[[Node, argparse.Namespace], tu
         return _list
     if parsed.remove is not None:
         return _remove
+    if parsed.enable is not None or parsed.disable is not None:
+        return _enable
     return _clear if parsed.clear else _add
 
 

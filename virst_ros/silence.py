@@ -9,7 +9,7 @@ from rclpy.qos import QoSCompatibility, qos_check_compatible
 from rclpy.subscription import Subscription
 from rclpy.topic_endpoint_info import TopicEndpointInfo
 
-from virst_ros.notices import Trouble
+from virst_ros.notices import CAMERA, Trouble
 
 SILENT_AFTER_S = 5.0
 NAMED = 8  # of more topics or publishers the others are counted
@@ -31,7 +31,7 @@ def silence(node: Node, topic: str, subscription: Subscription | None, silent_s:
         reason = _misfit(publishers, subscription) if publishers else elsewhere(node, _own(node))
         text = f"no images on {topic} for {silent_s:.0f} s: {reason}"
     over = f"images come on {topic}" if subscription else f"{topic} is not listened to any more"
-    return Trouble("silence", text, over)
+    return Trouble("silence", text, over, CAMERA, stale=True)
 
 
 def _misfit(publishers: list[TopicEndpointInfo], subscription: Subscription) -> str:

@@ -45,7 +45,7 @@ class Cuts:
     """Which frames come late, and where the stream starts anew: rule 14 of docs/stream.md."""
 
     def __init__(self, reset_after_s: float) -> None:
-        self._reset_after_s = reset_after_s
+        self.reset_after_s = reset_after_s
         self._newest_s: float | None = None
         self._size: tuple[int, int] | None = None
 
@@ -61,7 +61,7 @@ class Cuts:
         """How far the time is behind the newest, 0 or more, and whether that is a cut."""
         newest_s = time_s if self._newest_s is None else self._newest_s
         back_s = max(newest_s - time_s, 0.0)
-        is_cut = back_s > self._reset_after_s
+        is_cut = back_s > self.reset_after_s
         self._newest_s = time_s if is_cut else max(time_s, newest_s)
         return back_s, is_cut
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+import dataclasses
 from dataclasses import dataclass
 import math
 import time
@@ -47,6 +48,9 @@ class SessionLike(Protocol):
     def step(self, frame_HW3: np.ndarray, stamp_s: float) -> StepResult | None:
         """Follows a frame, uint8 RGB; None while there is no query."""
 
+    def change_options(self, **changes: float) -> None:
+        """Changes window_period_s, reset_after_s or grounding_limit_s."""
+
     def stats(self) -> dict[str, Any]:
         """Counters and times, for diagnostics; from any thread."""
 
@@ -87,13 +91,14 @@ class Outlets:
     """Where the tracker's findings go; all are called on its thread.
 
     Attributes:
-        publish: an answered frame: its message, its pixels and the answer.
+        publish: a processed frame: its message, its pixels and the answer; None where no query
+            is followed.
         warn: a line for the log; never one for every frame.
         now_s: the node's clock, for cameras that do not stamp their images.
         say: a text that comes seldom; it may have several lines.
     """
 
-    publish: Callable[[Image | CompressedImage, np.ndarray, StepResult], None]
+    publish: Callable[[Image | CompressedImage, np.ndarray, StepResult | None], None]
     warn: Callable[[str], None]
     now_s: Callable[[], float]
     say: Callable[[str], None]
@@ -170,6 +175,7 @@ class Tracker:
         self._frame_ids = Turns()
         self._told: set[str] = set()  # kinds of fault that the log has, once for all
         self._warned_s: dict[str, float] = {}  # counter -> when the log last had it
+        self._adjusted: Mailbox[Parameters] = Mailbox()
         self.states: dict[int, str] = {}  # query id -> state; replaced whole, read by others
 
     def handle(self, item: CameraMessage) -> None:
@@ -194,6 +200,7 @@ class Tracker:
 
     def _answer(self, item: CameraMessage) -> None:
         start_s = time.monotonic()
+        self._take_adjusted()
         frame_HW3 = image_to_array(item.message, self._backend)
         self._look_for_depth(item.message)
         now_s = self._time_s(item)
@@ -205,13 +212,30 @@ class Tracker:
         result = self.stream.session.step(frame_HW3, now_s)
         self._meter.count("processed")
         self.states = {answer.id: answer.state for answer in result.results} if result else {}
+        self._outlets.publish(item.message, frame_HW3, result)
         if result is not None:
-            self._outlets.publish(item.message, frame_HW3, result)
             self._meter.count("masks")
             self._meter.time("age", self._age_s(item) * 1e3)
         end_s = time.monotonic()
         self._meter.time("processing", (end_s - start_s) * 1e3)
         self._meter.time("latency", (end_s - item.arrived_s) * 1e3)
+
+    def adjust(self, parameters: Parameters) -> None:
+        """From the next frame on its thresholds and periods hold; from any thread."""
+        self._adjusted.put(parameters)
+
+    def _take_adjusted(self) -> None:
+        parameters = self._adjusted.take_now()
+        if parameters is None:
+            return
+        self._failed_frames_limit = parameters.failed_frames_limit
+        self._backend = dataclasses.replace(self._backend, max_pixels=parameters.max_pixels)
+        self._cuts.reset_after_s = parameters.reset_after_s
+        self.stream.session.change_options(
+            window_period_s=parameters.window_period_s,
+            reset_after_s=parameters.reset_after_s,
+            grounding_limit_s=parameters.grounding_limit_s,
+        )
 
     def _fail(self, error: Exception) -> None:
         """A frame at which the model failed. Raises RepeatedFailure."""

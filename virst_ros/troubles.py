@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from virst_model.answer import FAILED
-from virst_ros.notices import Trouble
+from virst_ros.notices import CAMERA, GROUNDER, MODEL, Trouble
 from virst_ros.silence import SILENT_AFTER_S
 
 
@@ -21,7 +21,7 @@ def lossy(share: float, silent_s: float) -> Trouble:
     )
     is_flowing = silent_s <= SILENT_AFTER_S  # after that it is silence, and no loss
     over = "images come without losses again" if is_flowing else "no images come that can be lost"
-    return Trouble("losses", text if share and is_flowing else "", over)
+    return Trouble("losses", text if share and is_flowing else "", over, CAMERA)
 
 
 def overdue(session: Mapping[str, Any], limit_s: float) -> Trouble:
@@ -31,7 +31,8 @@ def overdue(session: Mapping[str, Any], limit_s: float) -> Trouble:
         f"the language model has not answered for {running_s:.0f} s (grounding_limit_s is "
         f"{limit_s:g}): queries that have no answer yet get no masks"
     )
-    return Trouble("overdue", text if running_s > limit_s else "", "the language model is back")
+    over = "the language model is back"
+    return Trouble("overdue", text if running_s > limit_s else "", over, GROUNDER)
 
 
 def unprepared(configuring_s: float, limit_s: float) -> Trouble:
@@ -40,11 +41,13 @@ def unprepared(configuring_s: float, limit_s: float) -> Trouble:
         f"configuring for {configuring_s:.0f} s: the model is loading or warming up, or hangs "
         f"(grounding_limit_s is {limit_s:g})"
     )
-    return Trouble("unprepared", text if configuring_s > limit_s else "", "configuring is over")
+    over = "configuring is over"
+    return Trouble("unprepared", text if configuring_s > limit_s else "", over, MODEL)
 
 
 def unanswered(states: Mapping[int, str], reason: str) -> Trouble:
     """Queries by id whose state is failed; `reason` is the last error of the language model."""
     failed = ", ".join(str(id) for id, state in states.items() if state == FAILED)
     text = f"no answer to query {failed}: {reason or 'the language model is overdue'}"
-    return Trouble("unanswered", text if failed else "", "no query is failed any more")
+    over = "no query is failed any more"
+    return Trouble("unanswered", text if failed else "", over, GROUNDER)

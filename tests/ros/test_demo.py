@@ -236,14 +236,18 @@ def test_query_client(start_process, ros_node, spin_until):
     status, output = ask("--remove", "1")
     assert status == 1 and output == "refused: there is no query 1; there are: 2\n"
     assert ask("the", "red", "circle")[0] == 0, "words need no quotes"
-    assert ask("--list") == (0, "3  label 1  searching  the red circle\n")
+    assert ask("--list") == (0, "3  label 3  searching  the red circle\n")
+    assert ask("--disable", "3") == (0, "query 3: disabled\n")
+    assert ask("the cup", "--append", "--name", "cup")[0] == 0
+    listed = "3  label 3  disabled  the red circle\n4  label 4  searching  the cup  (cup)\n"
+    assert ask("--list") == (0, listed)
     assert ask("--clear") == (0, "cleared\n")
     assert ask("--list") == (0, "no queries\n")
     assert ask("--service", "/nobody/set_query", "--timeout", "0.5", "red") == (
         2,
         "no service /nobody/set_query after 0.5 s: is the node configured?\n",
     )
-    for wrong in ((), ("--list", "--clear"), ("--append",), ("--remove", "0")):
+    for wrong in ((), ("--list", "--clear"), ("--append",), ("--remove", "0"), ("--name", "a")):
         status, output = ask(*wrong)
         assert status == 2 and output.splitlines()[-1].startswith("virst-query: error: "), wrong
 

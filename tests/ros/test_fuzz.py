@@ -35,6 +35,7 @@ from virst_model.model.prompt import IMAGE, Prompter, plain_sentence
 from virst_ros.convert import choose_backend, image_to_array
 from virst_ros.diagnosis import FAULTS, Snapshot, report
 from virst_ros.meter import Meter
+from virst_ros.notices import CAMERA, Trouble
 from virst_ros.origins import off_default
 from virst_ros.parameters import CameraParameters, ParameterError, Parameters, checked
 from virst_ros.query_book import MAX_QUERIES, QueryBook
@@ -242,8 +243,9 @@ def test_a_stream_of_any_headers_is_followed(frames, clock_s):
 def serialized_texts(message) -> list[str]:
     """All texts of a message on /diagnostics, which can be sent."""
     serialize_message(message)
-    (status,) = message.status
-    return [status.message, status.name, *(pair.value for pair in status.values)]
+    statuses = message.status
+    values = [pair.value for status in statuses for pair in status.values]
+    return [*values, *(text for status in statuses for text in (status.message, status.name))]
 
 
 def assert_clean(texts: list[str]) -> None:
@@ -307,6 +309,20 @@ def test_any_text_is_a_query_or_is_refused_in_a_line(requests):
         assert special(query.text) == special("a circle")
 
 
+@fuzz(150)
+@given(names=st.lists(ANY_TEXT, max_size=20))
+@example(names=["a", " a", "a (2)", "a\nb", "\ud800", "x" * 1001])
+def test_any_name_is_a_querys_or_is_refused_in_a_line(names):
+    book = QueryBook(lambda queries: None)
+    for name in names:
+        verdict = book.submit("a", append=True, name=name)
+        assert verdict.message.isprintable()
+        serialize_message(SetQuery.Response(message=verdict.message))
+    given_names = [query.name for query in book.queries]
+    assert len(set(given_names)) == len(given_names) and all(given_names)
+    serialize_message(QueryArray(queries=[QueryMessage(name=name) for name in given_names]))
+
+
 @fuzz(300)
 @given(text=st.text() | ANY_TEXT, at_most=st.integers(1, 50))
 def test_any_text_is_shown_as_a_clean_line(text, at_most):
@@ -322,7 +338,8 @@ def test_diagnostics_of_any_texts_can_be_sent(texts):
     meter = Meter()
     for fault, text in zip(FAULTS, texts):
         meter.count(fault, text)
-    snapshot = Snapshot("/segment", "active", texts[0], meter, 0, warnings=tuple(texts))
+    troubles = tuple(Trouble("any", text, "", CAMERA) for text in texts)
+    snapshot = Snapshot("/segment", "active", texts[0], meter, 0, troubles=troubles)
 
     assert_clean(serialized_texts(report(snapshot)))
 

@@ -100,7 +100,7 @@ def test_ids_count_up_and_are_never_reused(start_scripted, robot):
 
     assert (first, second, third, fourth) == (1, 2, 3, 4)
     assert both == [(1, 1), (2, 2)]
-    assert replaced == [(3, 1)]
+    assert replaced == [(3, 3)]
     assert (cleared.success, cleared.query_id) == (True, 0)
 
 
@@ -285,7 +285,8 @@ def test_silence_speaks_once_and_says_why_until_images_come(start_scripted, robo
     wrong = ros_node.create_publisher(CompressedImage, "/virst/image", 1)
     process = start_scripted("-p", "query:=red", active=False)
     assert robot.spin_until(lambda: "/virst_test publishes sensor_msgs" in robot.message)
-    assert robot.level == b"\x01"
+    assert robot.level == robot.statuses["camera"].level == b"\x03"
+    assert robot.statuses["query 1"].level == b"\x03"
     assert "sensor_msgs/msg/CompressedImage, the node takes sensor_msgs/msg/Image" in robot.message
 
     ros_node.destroy_publisher(wrong)
@@ -411,7 +412,8 @@ def test_diagnostics(start_scripted, robot):
         robot.answer_to(image(red_square(), time.time()))
 
     assert robot.counts("published_masks", 5)
-    assert robot.diagnostics["query 1"] == "tracking: the red circle"
+    assert robot.statuses["query 1"].message == "tracking"
+    assert {v.key: v.value for v in robot.statuses["query 1"].values}["text"] == "the red circle"
     assert robot.diagnostics["image topic"] == "/virst/image"
     assert float(robot.diagnostics["memory_mib"]) > 20
     assert robot.diagnostics["query_cost_ms"] == "1.5"

@@ -18,6 +18,7 @@ from virst_ros.complaints import kept_out
 from virst_ros.convert import ImageError, choose_backend, image_to_array
 from virst_ros.diagnosis import Snapshot, report
 from virst_ros.meter import Meter
+from virst_ros.notices import Trouble
 from virst_ros.text import shown, shown_error, shown_traceback
 
 NASTY = "\x1b[2J\x00\r\n\u202e\u2028\ud800"
@@ -54,13 +55,15 @@ def test_diagnostics_are_bounded_and_clean_whatever_comes():
     meter, outside = Meter(), NASTY + "z" * 10**6
     meter.count("bad_frames", outside)
     queries = tuple(Query(n, "q" * 1000, n) for n in range(1, 17))
-    node = Snapshot("/segment", "active", "/image", meter, 0, queries=queries, warnings=(outside,))
-    (status,) = report(node).status
+    trouble = Trouble("outside", outside, "")
+    node = Snapshot("/segment", "active", "/image", meter, 0, queries=queries, troubles=(trouble,))
+    statuses = report(node).status
 
-    texts = [status.message, *(pair.value for pair in status.values)]
+    texts = [s.message for s in statuses] + [pair.value for s in statuses for pair in s.values]
     assert sum(map(len, texts)) < 30_000
     assert all(text.isprintable() for text in texts)
-    assert KeyValue(key="query 16", value="waiting: " + "q" * 1000) in status.values
+    assert statuses[-1].name == "segment: query 16"
+    assert KeyValue(key="text", value="q" * 1000) in statuses[-1].values
 
 
 def test_a_long_encoding_does_not_become_a_long_remark():

@@ -15,6 +15,7 @@ from streams import frame, session
 from virst_model.answer import SEARCHING, TRACKING, Query, QueryResult, StepResult
 from virst_ros.convert import array_to_image, choose_backend
 from virst_ros.meter import KEPT, Meter
+from virst_ros.parameters import Parameters
 from virst_ros.tracker import (
     TOLD_KINDS,
     CameraMessage,
@@ -61,6 +62,9 @@ class Scripted:
         byte_HW = mask_HW.astype(np.uint8)
         return StepResult(0, stamp_s, answers, byte_HW, byte_HW) if answers else None
 
+    def change_options(self, **changes: float) -> None:
+        self.changes = changes
+
     def stats(self) -> dict:
         return {}
 
@@ -93,7 +97,8 @@ class Stage:
     def publish(self, message, frame, result) -> None:
         if self.publishing_error:
             raise self.publishing_error
-        self.published.append(message.header)
+        if result is not None:
+            self.published.append(message.header)
 
     def frame(
         self, stamp_s: float, encoding: str = "rgb8", arrived_s: float | None = None, eye: str = ""
@@ -366,3 +371,21 @@ def test_a_meter_does_not_grow():
     assert meter.percentiles_ms("age") is None
     assert meter.rate_hz("frames") > 0
     assert meter.rate_hz("masks") == 0
+
+
+def test_thresholds_and_periods_may_change_between_two_frames():
+    stage = Stage()
+    stage.frame(10.0)
+    periods = {"window_period_s": 2.0, "reset_after_s": 7.0, "grounding_limit_s": 3.0}
+    stage.tracker.adjust(Parameters(failed_frames_limit=1, **periods))
+    stage.frame(5.0)  # no cut any more
+
+    assert stage.session.changes == periods
+    assert stage.meter.counted("stamp_jumps") == 0
+    stage.tracker.adjust(Parameters(max_pixels=10))
+    stage.frame(11.0)
+    assert stage.meter.counted("bad_frames") == 1
+    stage.tracker.adjust(Parameters(failed_frames_limit=1))
+    stage.session.error = Forgetful("no memory")
+    with pytest.raises(RepeatedFailure):
+        stage.frame(12.0)

@@ -50,7 +50,7 @@ def test_every_fault_that_is_counted_has_a_row(fault):
 
 
 # Of the node's own files those that say nothing: programs of their own, and descriptions.
-SILENT = {"query", "parameters"}
+SILENT = {"query", "parameters", "verbs"}
 # What `configure` and images can bring up from below.
 BELOW = (
     *("encodings", "compressed", "checkpoints/device", "checkpoints/folder", "checkpoints/load"),
@@ -63,7 +63,8 @@ SPEAKERS = [
 ]
 # Texts that are no messages, or that no node can come to.
 NOT_SAID = {
-    "rgb8; jpeg compressed bgr8",  # a format
+    "...; jpeg compressed bgr8",  # a format
+    "mono8; png compressed ",  # another
     "tiny, of the package",  # within a message
     "; give a folder with ... and ... that training or an import wrote, or no folder for the "
     "packaged model",  # after each message about weights
