@@ -308,16 +308,23 @@ def yaml_file() -> str:
 
 
 def table(declared: type) -> str:
-    """The parameters of `declared` as a table, without what is around it."""
-    lines = ["| name | type | default | allowed | live | what |", "|---|---|---|---|---|---|"]
-    for field in dataclasses.fields(declared):
-        default, text = json.dumps(field.default), field.metadata["description"]
-        live = "yes" if field.metadata["live"] else ""
-        lines.append(
-            f"| `{field.name}` | {field.type.__name__} | {default} | {allowed(field)} | {live} "
-            f"| {text} |"
-        )
-    return "\n".join(lines) + "\n"
+    """The parameters of `declared` as a table, without what is around it.
+
+    Where none of them is live there is no column for it.
+    """
+    fields = dataclasses.fields(declared)
+    rows = {
+        "name": [f"`{field.name}`" for field in fields],
+        "type": [field.type.__name__ for field in fields],
+        "default": [json.dumps(field.default) for field in fields],
+        "allowed": [allowed(field) for field in fields],
+        "live": ["yes" if field.metadata["live"] else "" for field in fields],
+        "what": [field.metadata["description"] for field in fields],
+    }
+    if not any(rows["live"]):
+        del rows["live"]
+    lines = [list(rows), ["---"] * len(rows), *zip(*rows.values(), strict=True)]
+    return "".join(f"| {' | '.join(line)} |\n" for line in lines)
 
 
 def with_table(name: str, page: str, declared: type) -> str:
