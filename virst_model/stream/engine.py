@@ -1,7 +1,7 @@
 """What runs the work of every frame: torch, or ONNX Runtime on a CPU."""
 
 import argparse
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 import dataclasses
 import hashlib
 from importlib import metadata
@@ -29,6 +29,10 @@ PARTS = ("encode", "decode_prompted", "decode_tracked", "encode_memory")
 PACKAGES = ("torch", "onnxruntime", "onnx", "sam2")
 INSTALL = "pip install 'virst_ros[onnx]'"
 
+# What belongs to queries: which of its tensors are the frame's, which they share.
+SHARED = {"decode_tracked": range(3), "encode_memory": range(1)}
+# Queries that a graph is made for, the most first.
+ROWS = (4, 1)
 REASON = 300  # characters; exporters tell long stories
 
 _log = logging.getLogger(__name__)
@@ -105,10 +109,10 @@ def _obstacle(model: Virst) -> str:
 
 
 class _Engine:
-    """The segmenter's parts as graphs, each of one frame or of one query.
+    """The segmenter's parts as graphs of fixed shapes.
 
-    Queries are run one after the other: the batch of a CPU saves little, and so the mask of one
-    does not depend on how many others there are.
+    Queries on one frame are run as batches of `ROWS`, six as four, one and one; frames one by one.
+    What belongs to queries is made for all of `ROWS` at once, so that a new query finds its graph.
     """
 
     def __init__(self, model: Virst, cache: GraphCache, strict: bool) -> None:
@@ -165,30 +169,40 @@ class _Engine:
         return found if isinstance(found, MemoryEntry) else MemoryEntry(*found, decoded.pointer)
 
     def _run(self, part: str, plain: Callable[[], Any], tensors: Sequence[Tensor]) -> Any:
-        """The graph's tensors, rows of the batch one after the other; or what `plain` returns.
+        """The graph's tensors, of all rows of the batch; or what `plain` returns.
 
         An input of one row belongs to all rows.
         """
-        rows = max(len(tensor) for tensor in tensors)
         try:
-            made = [
-                self._graph(part, row)(row)
-                for row in (_row(tensors, index) for index in range(rows))
-            ]
+            made = [self._graph(part, some)(some) for some in _split(part, tensors)]
         except Exception as error:  # of torch, of onnx and of ONNX Runtime, of all kinds
             # What is wrong with the arguments is said here, and is no reason to give up.
             answer = plain()
             self._give_up(part, error)
             return answer
-        return made[0] if rows == 1 else [torch.cat(parts) for parts in zip(*made, strict=True)]
+        return (
+            made[0] if len(made) == 1 else [torch.cat(parts) for parts in zip(*made, strict=True)]
+        )
 
-    def _graph(self, part: str, row: Sequence[Tensor]) -> Graph:
-        shapes = tuple((tensor.shape, tensor.dtype) for tensor in row)
+    def _graph(self, part: str, tensors: Sequence[Tensor]) -> Graph:
+        shapes = tuple((tensor.shape, tensor.dtype) for tensor in tensors)
         with self._making:
             graph = self._graphs.get((part, shapes))
             if graph is None:
                 graph = self._graphs[part, shapes] = self._make(part, shapes)
+                if part in SHARED:
+                    self._make_ready(part, tensors)
         return graph
+
+    def _make_ready(self, part: str, tensors: Sequence[Tensor]) -> None:
+        """Makes the graphs for the other `ROWS` of queries, of which some will be asked for."""
+        for rows in ROWS:
+            shapes = tuple(
+                (torch.Size([1 if place in SHARED[part] else rows, *t.shape[1:]]), t.dtype)
+                for place, t in enumerate(tensors)
+            )
+            if (part, shapes) not in self._graphs:
+                self._graphs[part, shapes] = self._make(part, shapes)
 
     def _make(self, part: str, shapes: tuple) -> Graph:
         self._made_with = self._made_with or _made_with(self._segmenter, self._sizes)
@@ -257,8 +271,14 @@ def _tensors(parts: FrameFeatures | Decoded | MemoryRead) -> tuple[Tensor, ...]:
     return tuple(value for value in vars(parts).values() if isinstance(value, Tensor))
 
 
-def _row(tensors: Sequence[Tensor], index: int) -> list[Tensor]:
-    return [t if len(t) == 1 else t[index : index + 1] for t in tensors]
+def _split(part: str, tensors: Sequence[Tensor]) -> Iterator[list[Tensor]]:
+    """Queries on one frame as batches of `ROWS`, frames one by one; one row goes with each."""
+    queries = part in SHARED and all(len(tensors[place]) == 1 for place in SHARED[part])
+    start, count = 0, max(len(tensor) for tensor in tensors)
+    while start < count:
+        rows = next(rows for rows in ROWS if rows <= count - start) if queries else 1
+        yield [t if len(t) == 1 else t[start : start + rows] for t in tensors]
+        start += rows
 
 
 def _made_with(segmenter: nn.Module, sizes: str) -> str:

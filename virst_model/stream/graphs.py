@@ -56,6 +56,7 @@ class GraphCache:
     def __init__(self, folder: Path | None = None) -> None:
         """`folder`: made when something is kept; None is `cache_folder()`."""
         self.folder = folder or cache_folder()
+        self._warned = False
 
     def find(self, name: str) -> bytes | None:
         """The bytes kept under `name`; None where there are none that are whole."""
@@ -68,7 +69,7 @@ class GraphCache:
         return None
 
     def keep(self, name: str, onnx: bytes) -> None:
-        """Keeps bytes under `name`; a folder that cannot be written is one warning."""
+        """Keeps bytes under `name`; a folder that cannot be written is one warning for all."""
         path = self.folder / f"{name}-{_digest(onnx)}.onnx"
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
@@ -81,7 +82,9 @@ class GraphCache:
                 os.unlink(part)
                 raise
         except OSError as error:
-            _log.warning("graphs cannot be kept in %s (%s)", self.folder, error.strerror)
+            if not self._warned:
+                _log.warning("graphs cannot be kept in %s (%s)", self.folder, error.strerror)
+            self._warned = True
 
 
 def cache_folder() -> Path:
