@@ -323,8 +323,9 @@ def table(declared: type) -> str:
     }
     if not any(rows["live"]):
         del rows["live"]
-    lines = [list(rows), ["---"] * len(rows), *zip(*rows.values(), strict=True)]
-    return "".join(f"| {' | '.join(line)} |\n" for line in lines)
+    head = f"| {' | '.join(rows)} |\n|{'---|' * len(rows)}\n"
+    lines = zip(*rows.values(), strict=True)
+    return head + "".join(f"| {' | '.join(line)} |\n" for line in lines)
 
 
 def with_table(name: str, page: str, declared: type) -> str:
