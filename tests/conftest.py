@@ -14,6 +14,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from typing import Any
 
 from patience import LIMIT_S
 import pytest
@@ -30,6 +31,22 @@ def pytest_configure() -> None:
     os.environ.update(profile_environment(os.environ))
     # In the processes of tests, too.
     os.environ.setdefault("OMP_NUM_THREADS", os.environ.get("VIRST_THREADS", "1"))
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_report_to_serializable() -> Iterator[None]:
+    """What a test printed may be no text, and a worker can hand on nothing but text."""
+    return _as_text((yield))
+
+
+def _as_text(value: Any) -> Any:
+    if isinstance(value, str):
+        return value.encode("utf-8", "backslashreplace").decode()
+    if isinstance(value, dict):
+        return {key: _as_text(each) for key, each in value.items()}
+    if isinstance(value, (list, tuple)):
+        return type(value)(_as_text(each) for each in value)
+    return value
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:

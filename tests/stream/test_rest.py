@@ -1,4 +1,4 @@
-"""Queries that rest and go on (rule 19), what a pixel's confidence is, and options that change."""
+"""Queries that rest and go on, confidence, options that change (docs/stream.md, rule 19)."""
 
 from dataclasses import replace
 

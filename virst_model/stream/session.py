@@ -1,8 +1,7 @@
 """VIRST on a stream: frames and sentences in, masks out."""
 
 from collections import deque
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 import dataclasses
 from dataclasses import dataclass
 import statistics
@@ -28,7 +27,7 @@ from virst_model.stream.grounder import (
 from virst_model.stream.host import to_host
 from virst_model.stream.lanes import Lanes, NoLane, lanes_of
 from virst_model.stream.pending import NOT_FINITE, decode_anchors
-from virst_model.stream.track import Pace, Track
+from virst_model.stream.track import Pace, Track, starting_anew
 from virst_model.stream.window import Clip, Window, WindowFrame
 
 # Anchors kept a query.
@@ -343,7 +342,7 @@ class Session:
         """The work beside frame `t`; all answers' anchors are decoded, and known, at once."""
         taking = [track for track in self._active if track.takes_in]
         facts = {}
-        with _starting_anew(*taking):
+        with starting_anew(*taking):
             todo = [track.next_anchors() for track in taking]
             masks = iter(decode_anchors(self._model, [a for each in todo for a in each]))
             for track, each in zip(taking, todo, strict=True):
@@ -351,7 +350,7 @@ class Session:
             known = iter(to_host([fact for each in facts.values() for fact in each]))
         for track in self._active:
             mine = [next(known) for _ in facts.get(track, ())]
-            with _starting_anew(track):
+            with starting_anew(track):
                 self._counts["contradictions"] += track.advance(t, self._window, mine)
 
     def _answer(
@@ -386,17 +385,6 @@ class Session:
         if broken:
             raise FloatingPointError(NOT_FINITE)
         return shown
-
-
-@contextmanager
-def _starting_anew(*tracks: Track) -> Iterator[None]:
-    """Where the model fails, half of an answer may be in the tracks' memories."""
-    try:
-        yield
-    except Exception:
-        for track in tracks:
-            track.reset()
-        raise
 
 
 def _with_alpha(config: VirstConfig, alpha: int | None) -> VirstConfig:

@@ -1,6 +1,7 @@
 """One query on one stream: its state, its memory, and the answers on their way into it."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import numpy as np
@@ -276,6 +277,17 @@ class Track:
         self._past_masks[t] = decoded.logits[0] > 0
         while len(self._past_masks) > 2 * self._window_size:
             del self._past_masks[min(self._past_masks)]
+
+
+@contextmanager
+def starting_anew(*tracks: Track) -> Iterator[None]:
+    """Where the model fails, half of an answer may be in the tracks' memories."""
+    try:
+        yield
+    except Exception:
+        for track in tracks:
+            track.reset()
+        raise
 
 
 def _agrees(pending: PendingAnchors) -> bool:
