@@ -30,7 +30,7 @@ ROS_PACKAGES = {
 # The floors of virst_model, lowest first: a module imports from its own room, a folder or a file
 # at the root, and from those of the lines above. Rooms of one line do not know each other.
 FLOORS = (
-    ("answer", "config", "encodings", "errors", "processor", "verb"),
+    ("answer", "config", "dtypes", "encodings", "errors", "processor", "verb"),
     ("arguments", "compressed", "configure", "image_file", "overlay", "text_file", "video_writer"),
     ("frames",),
     ("sources",),
@@ -46,7 +46,8 @@ FLOORS = (
 )
 # What virst_ros may import: rooms without a torch of their own, and what stands in a stream.
 OF_ROS = (
-    *("answer", "arguments", "compressed", "encodings", "errors", "frames", "image_file"),
+    *("answer", "arguments", "compressed", "dtypes", "encodings", "errors", "frames"),
+    "image_file",
     *("overlay", "sources", "synthetic", "stream", "text_file", "verb", "video_writer"),
 )
 # Nothing outside of them imports them.

@@ -18,6 +18,7 @@ import sys
 import textwrap
 from typing import Any
 
+from virst_model.dtypes import DTYPES, QUANTIZE
 from virst_model.errors import InputError, program
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -77,8 +78,14 @@ class Parameters:
     device: str = _parameter("auto", "auto, cpu, cuda or cuda:N; auto: a GPU where there is one.")
     dtype: str = _parameter(
         "auto",
-        "Numbers of the model; auto: bfloat16 on a GPU, float32 elsewhere.",
-        choices=("auto", "float32", "float16", "bfloat16"),
+        "Numbers of the model; auto: bfloat16 on a GPU and of a 7B model, else float32.",
+        choices=("auto", *DTYPES),
+    )
+    quantize: str = _parameter(
+        "off",
+        "Eight bits for each of the language model's weights: half their memory, and masks that "
+        "are a little other.",
+        choices=QUANTIZE,
     )
     compile: bool = _parameter(
         False,

@@ -13,6 +13,7 @@ import numpy as np
 from sensor_msgs.msg import CompressedImage, Image
 
 from virst_model.answer import Query, StepResult
+from virst_model.dtypes import DTYPES
 from virst_model.encodings import DEPTH_LIKE, EncodingError, ImageError
 from virst_ros.convert import Backend, image_to_array, stamp_s
 from virst_ros.meter import Meter
@@ -110,7 +111,7 @@ def open_stream(parameters: Parameters) -> Stream:
     Raises:
         virst_model.WeightsError: the folder of weights cannot be used.
         virst_model.PackageError: sam2, hydra-core or iopath is not installed.
-        virst_model.DeviceError: the device is not there.
+        virst_model.DeviceError: the device is not there, or has no room for the weights.
         virst_model.EngineError: the engine that was asked for cannot be used.
         virst_model.stream.grounder.StreamError: the model chooses its anchors as no stream can.
         ValueError: options that do not fit together.
@@ -121,8 +122,10 @@ def open_stream(parameters: Parameters) -> Stream:
     from virst_model.stream.grounder import GroundingError
 
     torch.set_num_threads(parameters.tracker_threads or torch.get_num_threads())
-    dtype = None if parameters.dtype == "auto" else getattr(torch, parameters.dtype)
-    model = virst_model.load(parameters.model or None, device=parameters.device, dtype=dtype)
+    dtype = None if parameters.dtype == "auto" else getattr(torch, DTYPES[parameters.dtype])
+    model = virst_model.load(
+        parameters.model or None, parameters.device, dtype, parameters.quantize
+    )
     if parameters.compile and parameters.engine == "onnx":
         raise ValueError("compile is for the engine torch, not onnx: leave one of them out")
     virst_model.use_engine(model, "torch" if parameters.compile else parameters.engine)

@@ -343,12 +343,13 @@ def test_a_precision_is_an_argument(monkeypatch):
     parser = ArgumentParser()
     segment.add_model_options(parser)
 
-    for name in ("fp32", "fp16", "bf16"):
+    for name in ("fp32", "fp16", "bf16", "float32", "float16", "bfloat16"):
         load_model(parser.parse_args(["--device", "cpu", "--dtype", name]))
-    load_model(parser.parse_args(["--device", "cpu"]))
+    load_model(parser.parse_args(["--device", "cpu", "--quantize", "int8"]))
 
-    dtypes = [torch.float32, torch.float16, torch.bfloat16, None]
-    assert loads == [(None, "cpu", dtype) for dtype in dtypes]
+    dtypes = [torch.float32, torch.float16, torch.bfloat16] * 2
+    assert loads[:-1] == [(None, "cpu", dtype, "off") for dtype in dtypes]
+    assert loads[-1] == (None, "cpu", None, "int8")
 
 
 def test_guided_anchors_need_a_clip_and_take_it(run, video, tmp_path, capsys):

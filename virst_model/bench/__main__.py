@@ -21,16 +21,18 @@ from virst_model.arguments import THREADS, Parser, above_0, whole, width_by_heig
 from virst_model.bench import engines, growth, measure
 from virst_model.bench.profile import profile_frames, profile_table
 from virst_model.bench.start import start_cpu_s
-from virst_model.checkpoints.load import TINY, empty, settle
+from virst_model.checkpoints.load import TINY, empty, settle, weights_bytes
 from virst_model.checkpoints.options import (
-    DTYPES,
     add_model_options,
     chosen_device,
+    device_option,
     load_model,
     writable,
 )
+from virst_model.checkpoints.room import check_room, default_dtype, dtype_of
 from virst_model.config import full, tiny
 from virst_model.errors import UsageError, program
+from virst_model.model import quantized
 from virst_model.model.machine import measured_on, share_of_peak, work
 from virst_model.model.virst import Virst
 from virst_model.stream.compiled import compile_frames
@@ -42,10 +44,23 @@ PRESETS = {"tiny": tiny, "7b": full}
 PRESENT = 5.0  # object score of random weights: there is something to follow
 
 
-def random_model(preset: str, device: str, dtype: torch.dtype) -> Virst:
-    """A preset with random weights, made where it runs; it always sees an object."""
-    config = PRESETS[preset]()
-    model = empty(config, Tokenizer.from_file(str(TINY / "tokenizer.json")))
+def random_model(
+    preset: str, device: str, dtype: torch.dtype | None = None, quantize: str = "off"
+) -> Virst:
+    """A preset with random weights, made where it runs; it always sees an object.
+
+    Args:
+        preset: of PRESETS.
+        device: as torch takes it.
+        dtype: by default as `load` has it.
+        quantize: as `load` has it.
+
+    Raises:
+        DeviceError: the device has no room for them.
+    """
+    model = empty(PRESETS[preset](), Tokenizer.from_file(str(TINY / "tokenizer.json")))
+    dtype = dtype or default_dtype(sum(p.numel() for p in model.parameters()), device)
+    check_room(weights_bytes(model, dtype), dtype, device)
     generator = torch.Generator(device).manual_seed(0)
     values = {}
     for name, tensor in model.state_dict().items():
@@ -61,6 +76,8 @@ def random_model(preset: str, device: str, dtype: torch.dtype) -> Virst:
     head = model.segmenter.sam_mask_decoder.pred_obj_score_head.layers[-1]
     torch.nn.init.zeros_(head.weight)
     torch.nn.init.constant_(head.bias, PRESENT)
+    if quantize == "int8":
+        quantized.quantize(model.vlm.llm)
     return settle(model, device, dtype)
 
 
@@ -241,9 +258,9 @@ def _model(options: argparse.Namespace) -> Virst:
         if options.preset != "tiny":
             raise UsageError(f"--preset {options.preset}: needs --random-weights, or give --model")
         return load_model(options)
-    device = chosen_device(options)
-    default = torch.bfloat16 if device.startswith("cuda") else torch.float32
-    return random_model(options.preset, device, DTYPES.get(options.dtype, default))
+    device, dtype = chosen_device(options), dtype_of(options.dtype)
+    with device_option():
+        return random_model(options.preset, device, dtype, options.quantize)
 
 
 def _profile(model: Virst, load: measure.Load, options: argparse.Namespace) -> int:

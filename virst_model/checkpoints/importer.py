@@ -39,9 +39,11 @@ from virst_model.checkpoints.released import (
     read_tokenizer,
     sizes_of,
 )
+from virst_model.checkpoints.room import dtype_of
 from virst_model.checkpoints.saved import printable
 from virst_model.config import VirstConfig, behaviour, full
 from virst_model.configure import parse_config
+from virst_model.dtypes import DTYPES
 from virst_model.errors import program
 from virst_model.model.virst import Virst
 
@@ -49,7 +51,6 @@ SHARD_BYTES = 4 << 30
 # What has been read of a mapped file stays in memory until the file is closed: after so many bytes
 # the sources are opened anew.
 OPEN_BYTES = 256 << 20
-STORED_DTYPES = {"bfloat16": torch.bfloat16, "float16": torch.float16, "float32": torch.float32}
 
 Layout = dict[str, tuple[torch.dtype, tuple[int, ...]]]
 
@@ -262,9 +263,7 @@ def _parser() -> Parser:
         default="released",
         help="switches (docs/released.md)",
     )
-    importing.add_argument(
-        "--dtype", choices=STORED_DTYPES, default="bfloat16", help="of the weights"
-    )
+    importing.add_argument("--dtype", choices=DTYPES, default="bfloat16", help="of the weights")
     inspecting = commands.add_parser(
         "inspect", help="what tensors are in a file", description=INSPECTING
     )
@@ -281,6 +280,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         sys.stdout.write(tensor_table(options.file))
         return 0
     files = ReleasedFiles(options.virst, options.videochat, options.sam2)
-    config = import_released(files, options.out, options.behaviour, STORED_DTYPES[options.dtype])
-    sys.stdout.write(f"{options.out}: {config.behaviour.name} behaviour, {options.dtype}\n")
+    dtype = DTYPES[options.dtype]
+    config = import_released(files, options.out, options.behaviour, dtype_of(dtype))
+    sys.stdout.write(f"{options.out}: {config.behaviour.name} behaviour, {dtype}\n")
     return 0

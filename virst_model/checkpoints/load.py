@@ -12,8 +12,11 @@ from transformers.models.qwen2.modeling_qwen2 import Qwen2RotaryEmbedding
 
 from virst_model.checkpoints.device import choose_device
 from virst_model.checkpoints.folder import CONFIG_FILE, WeightsError, read, read_config, save_state
+from virst_model.checkpoints.room import check_room, default_dtype
 from virst_model.config import VirstConfig
 from virst_model.configure import parse_config
+from virst_model.dtypes import QUANTIZE
+from virst_model.model import quantized
 from virst_model.model.virst import Virst
 
 TINY = Path(__file__).parents[1] / "weights" / "tiny"
@@ -41,24 +44,45 @@ def load(
     folder: str | Path | None = None,
     device: str = "cpu",
     dtype: torch.dtype | None = None,
+    quantize: str = "off",
 ) -> Virst:
     """Loads a folder of config.json, model.safetensors (one file or several) and tokenizer.json.
 
     Args:
         folder: None is the packaged tiny model.
         device: where it runs, as `choose_device` takes it: "auto" is a GPU where there is one.
-        dtype: bfloat16 on CUDA and float32 elsewhere by default.
+        dtype: by default bfloat16 on CUDA, and on a CPU of weights as large as the 7B's; else
+            float32.
+        quantize: "int8": the language model's weights are rounded to eight bits; or "off".
 
     Raises:
         WeightsError: the folder or a file is missing, damaged or of another model.
         PackageError: sam2, hydra-core or iopath is not installed.
-        DeviceError: the device is not there.
+        DeviceError: the device is not there, or has no room for the weights.
+        ValueError: another `quantize`.
     """
+    if quantize not in QUANTIZE:
+        raise ValueError(f"quantize must be one of {', '.join(QUANTIZE)}, not {quantize!r}")
     device = choose_device(device)
     model = _read_model(Path(folder) if folder else TINY)
-    if dtype is None:
-        dtype = torch.bfloat16 if torch.device(device).type == "cuda" else torch.float32
+    parameters = sum(parameter.numel() for parameter in model.parameters())
+    dtype = dtype or default_dtype(parameters, device)
+    check_room(weights_bytes(model, dtype, quantize), dtype, device)
+    if quantize == "int8":
+        quantized.quantize(model.vlm.llm)
     return settle(model, device, dtype)
+
+
+def weights_bytes(model: Virst, dtype: torch.dtype, quantize: str = "off") -> int:
+    """Bytes of a model's parameters once they are `dtype`, and its language model quantized.
+
+    What is quantized by now is counted as it is.
+    """
+    kinds = ((p.numel(), p.is_floating_point(), p.itemsize) for p in model.parameters())
+    whole = sum(count * (dtype.itemsize if real else size) for count, real, size in kinds)
+    if quantize == "off":
+        return whole
+    return whole - quantized.squeezed(model.vlm.llm) * (dtype.itemsize - torch.int8.itemsize)
 
 
 def load_stored(folder: str | Path | None = None) -> Virst:
@@ -120,11 +144,13 @@ def empty(config: VirstConfig, tokenizer: Tokenizer) -> Virst:
 def settle(model: Virst, device: str, dtype: torch.dtype | None) -> Virst:
     """Moves loaded weights to where they run, parameters as `dtype`, None each its own.
 
+    Those of eight bits stay so.
     Tables of positions and pixel statistics stay float32: a rounded frequency turns a distant
     token by a wrong angle. (The release converts all but SAM 2's prompt encoder.)
     """
     for parameter in model.parameters():
-        parameter.data = parameter.data.to(device, dtype or parameter.dtype)
+        wanted = dtype if parameter.is_floating_point() else None
+        parameter.data = parameter.data.to(device, wanted or parameter.dtype)
     llm = model.vlm.llm
     # What is not stored in files was not assigned either.
     llm.model.rotary_emb = Qwen2RotaryEmbedding(llm.config)
@@ -149,7 +175,13 @@ class _NumbersOnCpu(TorchFunctionMode):
 
 
 def save(model: Virst, folder: str | Path, dtype: torch.dtype | None = torch.float16) -> None:
-    """Writes what `load` reads; `dtype` is that of the file, None each parameter's own."""
+    """Writes what `load` reads; `dtype` is that of the file, None each parameter's own.
+
+    Raises:
+        ValueError: the language model is quantized, which no file holds.
+    """
+    if quantized.is_quantized(model.vlm.llm):
+        raise ValueError("a model that was loaded with quantize is not saved: load it without")
     folder = Path(folder)
     save_state(model.state_dict(), model.config.to_dict(), folder, dtype)
     (folder / "tokenizer.json").write_text(

@@ -8,11 +8,10 @@ import os
 from pathlib import Path
 import tempfile
 
-import torch
-
 from virst_model.arguments import SEED, whole
 from virst_model.checkpoints.device import DeviceError, choose_device
 from virst_model.checkpoints.load import load
+from virst_model.checkpoints.room import dtype_of
 from virst_model.checkpoints.switches import (
     SwitchError,
     check_fusion,
@@ -20,23 +19,28 @@ from virst_model.checkpoints.switches import (
     with_fusion,
 )
 from virst_model.config import MOST_ALPHA, VirstConfig
+from virst_model.dtypes import DTYPES, QUANTIZE
 from virst_model.errors import UsageError
 from virst_model.model.anchors import STRATEGIES
 from virst_model.model.virst import Virst
 
 # Of --initial-fusion.
 INITIAL_FUSION = {"on": True, "off": False}
-DTYPES = {"fp32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}
 
 
 def add_model_options(parser: argparse.ArgumentParser) -> None:
-    """Adds --model, --device, --dtype and --seed, which `load_model` follows."""
+    """Adds --model, --device, --dtype, --quantize and --seed, which `load_model` follows."""
     parser.add_argument(
         "--model", type=Path, metavar="DIR", help="folder of weights (default: the packaged ones)"
     )
     parser.add_argument("--device", help="cpu, cuda, cuda:1, ... (default: cuda where there is)")
     parser.add_argument(
-        "--dtype", choices=DTYPES, help="of the weights (default: bf16 on cuda, else fp32)"
+        "--dtype",
+        choices=DTYPES,
+        help="of the weights (default: bfloat16 on cuda and of a 7B model, else float32)",
+    )
+    parser.add_argument(
+        "--quantize", choices=QUANTIZE, default="off", help="of the language model's weights"
     )
     parser.add_argument(
         "--seed",
@@ -99,10 +103,12 @@ def load_model(options: argparse.Namespace) -> Virst:
     Raises:
         WeightsError: its files cannot be used.
         PackageError: a package is not installed.
-        UsageError: there is no such device.
+        UsageError: there is no such device, or it has no room for the weights.
     """
-    with _device_option():
-        return load(options.model, options.device or "auto", DTYPES.get(options.dtype))
+    with device_option():
+        return load(
+            options.model, options.device or "auto", dtype_of(options.dtype), options.quantize
+        )
 
 
 def chosen_device(options: argparse.Namespace) -> str:
@@ -111,13 +117,13 @@ def chosen_device(options: argparse.Namespace) -> str:
     Raises:
         UsageError: it cannot be used.
     """
-    with _device_option():
+    with device_option():
         return choose_device(options.device or "auto")
 
 
 @contextlib.contextmanager
-def _device_option() -> Iterator[None]:
-    """A device that cannot be used is --device that cannot be followed."""
+def device_option() -> Iterator[None]:
+    """A device that cannot be used is --device that cannot be followed: a UsageError."""
     try:
         yield
     except DeviceError as error:
