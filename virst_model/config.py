@@ -247,6 +247,14 @@ class VirstConfig:
         return dataclasses.asdict(self)
 
 
+def with_alpha(config: VirstConfig, alpha: int | None) -> VirstConfig:
+    """The same model, of which a frame reads so many anchors; None as it is."""
+    if alpha is None:
+        return config
+    behaviour = dataclasses.replace(config.behaviour, alpha=alpha)
+    return dataclasses.replace(config, behaviour=behaviour)
+
+
 def tiny(vocab: int = 1024, known_words: tuple[str, ...] = ()) -> VirstConfig:
     """The embedded default: real time on two CPU cores."""
     return VirstConfig(

@@ -95,8 +95,9 @@ class Parameters:
     engine: str = _parameter(
         "auto",
         "What runs for every frame; auto: onnx for float32 on a CPU where the package onnxruntime "
-        "is installed, else torch. The first `configure` or `virst export` makes its graphs.",
-        choices=("auto", "torch", "onnx"),
+        "is installed, else torch. The first `configure` or `virst export` makes its graphs. "
+        "graphs: CUDA graphs, captured at each `configure`.",
+        choices=("auto", "torch", "onnx", "graphs"),
     )
     image_transport: str = _parameter(
         "raw",

@@ -126,11 +126,12 @@ def open_stream(parameters: Parameters) -> Stream:
     model = virst_model.load(
         parameters.model or None, parameters.device, dtype, parameters.quantize
     )
-    if parameters.compile and parameters.engine == "onnx":
-        raise ValueError("compile is for the engine torch, not onnx: leave one of them out")
+    if parameters.compile and parameters.engine in ("onnx", "graphs"):
+        engine = parameters.engine
+        raise ValueError(f"compile is for the engine torch, not {engine}: leave one of them out")
     virst_model.use_engine(model, "torch" if parameters.compile else parameters.engine)
     if parameters.compile:
-        virst_model.compile_frames(model)
+        virst_model.compile_frames(model, alpha=parameters.alpha)
     options = virst_model.SessionOptions(
         window_size=parameters.window_size,
         window_period_s=parameters.window_period_s,

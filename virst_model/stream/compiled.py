@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from virst_model.config import ST_TOKENS
+from virst_model.config import ST_TOKENS, VirstConfig, with_alpha
 from virst_model.model.memory import Memory
 from virst_model.model.tracking import rehearse
 from virst_model.model.virst import Virst
@@ -43,28 +43,31 @@ class Compiled:
             return answer
 
 
-def compile_frames(model: Virst, backend: str | Callable = "inductor") -> Virst:
+def compile_frames(
+    model: Virst, backend: str | Callable = "inductor", alpha: int | None = None
+) -> Virst:
     """Compiles what runs for every frame, in place; the language model stays as it is.
 
     Shapes are fixed, but for the number of queries: a second number is compiled once more, for
-    any number. Compiling takes a minute or two (100 s on two cores, 11 s when the compiler's
-    cache has it), here and not with the first frames; what cannot be compiled runs as it did, and
-    a warning says so.
+    any number; so would a second alpha be, in the middle of a stream. Compiling takes a minute or
+    two (100 s on two cores, 11 s when the compiler's cache has it), here and not with the first
+    frames; what cannot be compiled runs as it did, and a warning says so.
 
     Args:
         backend: torch.compile's.
+        alpha: anchors that a frame reads, as the `Session` will have it; None is the model's own.
     """
     for name in PARTS:
         setattr(model.segmenter, name, Compiled(getattr(model.segmenter, name), backend))
-    _run_once(model)
+    _run_once(model, with_alpha(model.config, alpha))
     return model
 
 
 @torch.inference_mode()
-def _run_once(model: Virst) -> None:
+def _run_once(model: Virst, config: VirstConfig) -> None:
     """Everything that a frame calls, for one query and for two."""
     side, width = model.config.segmenter.side, model.config.segmenter.dim
     features = model.encode_frame(np.zeros((side, side, 3), np.uint8))
     prompts_NC = torch.zeros(ST_TOKENS, width, device=model.device, dtype=model.dtype)
     for queries in (1, 2):
-        rehearse(model, features, prompts_NC, Memory(model.config), queries)
+        rehearse(model, features, prompts_NC, Memory(config), queries)

@@ -1,4 +1,4 @@
-"""What runs the work of every frame: torch, or ONNX Runtime on a CPU."""
+"""What runs the work of every frame: torch, ONNX Runtime on a CPU, or CUDA graphs on a GPU."""
 
 import argparse
 from collections.abc import Callable, Iterator, Sequence
@@ -20,9 +20,10 @@ from virst_model.model import features as feature_types
 from virst_model.model.features import Decoded, FrameFeatures, MemoryEntry, MemoryRead
 from virst_model.model.virst import Virst
 from virst_model.stream import graphs
+from virst_model.stream.captured import Captured, CudaRecorder
 from virst_model.stream.graphs import Graph, GraphCache, graph_of
 
-ENGINES = ("auto", "torch", "onnx")
+ENGINES = ("auto", "torch", "onnx", "graphs")
 # Of the segmenter.
 PARTS = ("encode", "decode_prompted", "decode_tracked", "encode_memory")
 # What a graph is made with, beside our own code.
@@ -44,7 +45,8 @@ def add_engine_option(parser: argparse.ArgumentParser) -> None:
         "--engine",
         choices=ENGINES,
         default="auto",
-        help="of what runs for every frame; auto: onnx on a CPU where onnxruntime is installed",
+        help="of what runs for every frame; auto: onnx on a CPU where onnxruntime is installed; "
+        "graphs: CUDA graphs of a stream, on a GPU",
     )
 
 
@@ -62,11 +64,13 @@ def use_engine(model: Virst, engine: str = "auto", cache: GraphCache | None = No
     Args:
         engine: "torch", or "onnx", or "auto": onnx for a float32 model on a CPU where the package
             onnxruntime is installed. Where a graph cannot be made or run, "auto" goes back to
-            torch for good, and a warning says so.
+            torch for good, and a warning says so. "graphs": CUDA graphs, captured by a `Session`'s
+            `warm_up` and at no other time, for up to its `max_queries`; where that cannot be
+            done, torch goes on without, and a warning says so.
         cache: where graphs are kept.
 
     Raises:
-        EngineError: "onnx" cannot be used.
+        EngineError: "onnx" or "graphs" cannot be used.
         ValueError: no such engine.
     """
     if engine not in ENGINES:
@@ -74,8 +78,12 @@ def use_engine(model: Virst, engine: str = "auto", cache: GraphCache | None = No
     obstacle = _obstacle(model)
     if engine == "onnx" and obstacle:
         raise EngineError(f"engine onnx: {obstacle}")
+    if engine == "graphs" and model.device.type != "cuda":
+        raise EngineError(f"engine graphs: a GPU runs them, and the model is on {model.device}")
     _leave(model.segmenter)
-    if engine == "auto" and obstacle:
+    if engine == "graphs":
+        Captured(model.segmenter, CudaRecorder(model.device))
+    elif engine == "auto" and obstacle:
         _log.info("frames are run by torch: %s", obstacle)
     elif engine != "torch":
         _Engine(model, cache or GraphCache(), strict=engine == "onnx")
@@ -83,15 +91,16 @@ def use_engine(model: Virst, engine: str = "auto", cache: GraphCache | None = No
 
 
 def engine_of(model: Virst) -> str:
-    """Which engine runs the model's frames now: "torch" or "onnx"."""
-    return "onnx" if isinstance(_owner(model.segmenter), _Engine) else "torch"
+    """Which engine runs the model's frames now: "torch", "onnx" or "graphs"."""
+    owner = _owner(model.segmenter)
+    return owner.engine if isinstance(owner, (_Engine, Captured)) else "torch"
 
 
 def _leave(segmenter: nn.Module) -> None:
     """Back to the methods of the class, where an engine has taken their places."""
-    if isinstance(_owner(segmenter), _Engine):
-        for name in PARTS:
-            delattr(segmenter, name)
+    owner = _owner(segmenter)
+    if isinstance(owner, (_Engine, Captured)):
+        owner.leave()
 
 
 def _owner(segmenter: nn.Module) -> object:
@@ -115,6 +124,8 @@ class _Engine:
     What belongs to queries is made for all of `ROWS` at once, so that a new query finds its graph.
     """
 
+    engine = "onnx"
+
     def __init__(self, model: Virst, cache: GraphCache, strict: bool) -> None:
         """Takes the places of the segmenter's methods; `strict`: what fails is an error."""
         self._segmenter = segmenter = model.segmenter
@@ -127,6 +138,11 @@ class _Engine:
         self._sizes = json.dumps(dataclasses.asdict(model.config.segmenter))
         for name in PARTS:
             setattr(segmenter, name, getattr(self, name))
+
+    def leave(self) -> None:
+        """The segmenter has its own methods back."""
+        for name in PARTS:
+            delattr(self._segmenter, name)
 
     def encode(self, images_B3ss: Tensor) -> FrameFeatures:
         """`Segmenter.encode`."""

@@ -11,11 +11,12 @@ import numpy as np
 import torch
 
 from virst_model.answer import Query, StepResult
-from virst_model.config import CLIP_FRAMES, VirstConfig
+from virst_model.config import CLIP_FRAMES, with_alpha
 from virst_model.model.memory import Memory
 from virst_model.model.pictures import bring, check_frame
 from virst_model.model.tracking import rehearse, track_frame
 from virst_model.model.virst import Virst
+from virst_model.stream.captured import capturing
 from virst_model.stream.compose import Shown, compose, read
 from virst_model.stream.grounder import (
     Grounding,
@@ -124,7 +125,7 @@ class Session:
         self._model = model
         self.options = options = options or SessionOptions()
         self._encodes = options.pace.encodes or (4 if model.device.type == "cpu" else 1)
-        self._config = _with_alpha(model.config, options.alpha)
+        self._config = with_alpha(model.config, options.alpha)
         self._window = Window(options.window_size, options.window_period_s)
         self._tracks: dict[int, Track] = {}
         if lanes is None:
@@ -273,17 +274,21 @@ class Session:
     def warm_up(self, height: int = 480, width: int = 640, text: str = "the object") -> None:
         """Runs every part of the model once, each on the thread that will use it.
 
-        Called before the first `step`; leaves no trace in the stream.
+        Called before the first `step`; leaves no trace in the stream. CUDA graphs are captured
+        here, while nothing is grounded.
         """
         with self._lane.working():
-            frame = WindowFrame(0, 0.0, np.zeros((height, width, 3), np.uint8))
+            image_HW3 = np.zeros((height, width, 3), np.uint8)
+            frame = WindowFrame(0, 0.0, image_HW3)
             frame.encode(self._model)
             clip = Clip([frame] * CLIP_FRAMES)
             result = self._grounder.ground(Grounding(Query(0, text, 1), (clip,)))
-            _, prompts_NC = result.anchors[0]
+            prompts_NC = result.anchors[0][1].contiguous()  # as those of a batch are
             memory = Memory(self._config, ANCHORS)
-            for queries in (1, 2):  # a compiler has a second number for all
-                rehearse(self._model, frame.features, prompts_NC, memory, queries)
+            with capturing(self._model, self.options.max_queries):
+                features = self._model.encode_frame(bring(image_HW3, self._model.device))
+                for queries in (1, 2):  # a compiler has a second number for all
+                    rehearse(self._model, features, prompts_NC, memory, queries)
 
     def _new_track(self, query: Query) -> Track:
         return Track(
@@ -385,10 +390,3 @@ class Session:
         if broken:
             raise FloatingPointError(NOT_FINITE)
         return shown
-
-
-def _with_alpha(config: VirstConfig, alpha: int | None) -> VirstConfig:
-    if alpha is None:
-        return config
-    behaviour = dataclasses.replace(config.behaviour, alpha=alpha)
-    return dataclasses.replace(config, behaviour=behaviour)
