@@ -4,19 +4,23 @@ import json
 from pathlib import Path
 import re
 import subprocess
+import time
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 from streams import packaged_with, real_model, smallest
 import torch
 
-from virst_model.bench import growth, peer
+from virst_model.bench import __main__ as program
+from virst_model.bench import growth, measure, pace, peer
 from virst_model.bench.__main__ import main, random_model
 from virst_model.bench.engines import cpu_ms
 from virst_model.bench.measure import Load, parts
 from virst_model.bench.parts import Stopwatch, listening
 from virst_model.bench.start import start_cpu_s
 from virst_model.checkpoints.load import load
+from virst_model.errors import UsageError
 from virst_model.evaluate.metrics import region
 from virst_model.model.machine import attention_flop, peak_mib, reset_peak, share_of_peak, work
 from virst_model.stream.engine import engine_of, use_engine
@@ -47,10 +51,17 @@ def threads():
 def test_the_program_writes_what_it_prints(tmp_path, capsys):
     path = tmp_path / "bench.json"
 
-    assert main(["--frames", "8", "--queries", "1,2", "--rounds", "0", "--json", str(path)]) == 0
+    arguments = ["--frames", "8", "--queries", "1,2", "--rounds", "0", "--released"]
+    assert main([*arguments, "--json", str(path)]) == 0
 
     found = json.loads(path.read_text())
     for numbers in found["queries"].values():
+        for said in ("", "released: "):
+            assert 0 < numbers[f"{said}frame_ms p50"] <= numbers[f"{said}frame_ms p99"]
+            assert numbers[f"{said}frame_ms p99 beside groundings"] > 0
+            assert numbers[f"{said}groundings"] > 0 and numbers[f"{said}waits"] == 1
+            assert numbers[f"{said}max_fps"] > 0 and numbers[f"{said}offline_fps"] > 0
+        assert numbers["launches"] == 0  # of a CPU
         assert numbers["max_fps"] > 0 and numbers["offline_fps"] > 0
         assert numbers["tracked_percent"] == 100  # what is measured is tracking
         assert 0 <= numbers["dropped"] <= 8
@@ -58,6 +69,7 @@ def test_the_program_writes_what_it_prints(tmp_path, capsys):
         assert numbers["parts"]["image encoder"]["calls a frame"] == 1  # encoded once
     assert found["memory"]["weights_mib"] > 1 and found["gflop"]["frame"] > 0
     assert found["start_cpu_s"]["virst --help"] > 0
+    assert found["estimate_mib"]["2"]["queries"] == 2 * found["estimate_mib"]["1"]["queries"] > 0
     said = capsys.readouterr().out
     assert "max_fps" in said and "memory attention" in said
 
@@ -76,6 +88,57 @@ def test_a_profile_is_a_trace_and_a_table(tmp_path, capsys):
         assert of_count["waits a frame"] == {"numpy": 1.0}  # each frame was only tracked
     said = capsys.readouterr().out
     assert "| aten::" in said and "waits of the host a frame: numpy 1.00" in said
+
+
+def test_frames_alone_have_no_grounding_beside_them(monkeypatch):
+    """Those that are asked while the window fills are over before the first frame is timed."""
+    model, asked = real_model(smallest()), []
+    ground = model.ground
+    clock = SimpleNamespace(perf_counter=lambda: asked.append("timed") or time.perf_counter())
+    monkeypatch.setattr(model, "ground", lambda *a, **b: asked.append("asked") or ground(*a, **b))
+    monkeypatch.setattr(pace, "time", clock)
+
+    found = pace.pace(model, Load(48, 64, frames=12, queries=2))
+
+    first = asked.index("timed")
+    alone = asked[first : first + 24]
+    assert "asked" in asked[:first] and set(alone) == {"timed"}
+    assert found["groundings"] > 0 and found["waits"] == 1
+
+
+def test_the_7b_model_is_measured_beside_the_released_behaviour_with_one_and_four(monkeypatch):
+    said = []
+
+    def measured(model, load, modes, counts, engine, rounds, released):
+        said.append((load.width, load.height, counts, modes, released))
+        raise UsageError("enough")
+
+    monkeypatch.setattr(program, "bench", measured)
+    monkeypatch.setattr(program, "random_model", lambda *_: real_model(smallest()))
+
+    assert main(["--preset", "7b", "--random-weights"]) == 2
+    assert main(["--random-weights"]) == 2
+
+    both = ("streaming", "offline")
+    assert said == [(1024, 1024, [1, 4], both, True), (640, 480, [1], both, False)]
+
+
+def test_the_released_behaviour_is_measured_as_torch_runs_it(monkeypatch):
+    followed = []
+
+    def streaming(model, load, options):
+        followed.append((model.config.behaviour.name, engine_of(model)))
+        return {"max_fps": 1.0}
+
+    monkeypatch.setattr(measure, "streaming", streaming)
+    monkeypatch.setattr(program, "pace", lambda *_: {})
+    monkeypatch.setattr(measure, "parts", lambda *_: {})
+    model = real_model(smallest())
+
+    program.bench(model, Load(48, 64), ["streaming"], [1], "torch", released=True)
+
+    assert followed == [("paper", "torch"), ("released", "torch")]
+    assert model.config.behaviour.name == "paper"
 
 
 def test_a_program_that_does_not_start_is_no_figure():

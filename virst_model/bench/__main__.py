@@ -1,9 +1,10 @@
 """virst bench: mask rate, latency, parts and memory of a model on this machine.
 
 virst bench                                  the packaged model
-virst bench --preset 7b --random-weights --device cuda --size 1280x720
+virst bench --preset 7b --random-weights --json bench.json
 virst bench --growth docs/growth             plots of what grows with what
 virst bench --profile trace.json             a frame, operator by operator
+virst bench --preset 7b --estimate           memory of a device, without one
 """
 
 import argparse
@@ -19,6 +20,9 @@ from tqdm import tqdm
 
 from virst_model.arguments import THREADS, Parser, above_0, whole, width_by_height
 from virst_model.bench import engines, growth, measure
+from virst_model.bench.engines import twin_of
+from virst_model.bench.footprint import estimate_table, footprint
+from virst_model.bench.pace import pace
 from virst_model.bench.profile import profile_frames, profile_table
 from virst_model.bench.start import start_cpu_s
 from virst_model.checkpoints.load import TINY, empty, settle, weights_bytes
@@ -30,7 +34,8 @@ from virst_model.checkpoints.options import (
     writable,
 )
 from virst_model.checkpoints.room import check_room, default_dtype, dtype_of
-from virst_model.config import full, tiny
+from virst_model.checkpoints.switches import with_behaviour
+from virst_model.config import behaviour, full, tiny
 from virst_model.errors import UsageError, program
 from virst_model.model import quantized
 from virst_model.model.machine import measured_on, share_of_peak, work
@@ -41,6 +46,9 @@ from virst_model.stream.grounder import check_stream
 from virst_model.stream.session import SessionOptions
 
 PRESETS = {"tiny": tiny, "7b": full}
+# What is measured where nobody says it: size of the camera's frames, and queries at a time.
+SIZES = {"tiny": (640, 480), "7b": (1024, 1024)}
+QUERIES = {"tiny": [1], "7b": [1, 4]}
 PRESENT = 5.0  # object score of random weights: there is something to follow
 
 
@@ -88,13 +96,16 @@ def bench(
     counts: Sequence[int],
     engine: str = "torch",
     rounds: int = 0,
+    released: bool = False,
 ) -> dict:
     """All that is measured, as JSON has it.
 
     Parts and their work are those of the model as it is; the rest is measured of one whose frames
     are run by `engine`, as `use_engine` takes it, or "compiled", which `model` is afterwards.
-    `rounds`: of the comparison of engines, on a CPU; 0 is none.
+    `rounds`: of the comparison of engines, on a CPU; 0 is none. `released`: also, by torch as it
+    is, of the same weights with the released behaviour.
     """
+    other = with_behaviour(twin_of(model), **vars(behaviour("released")))
     results: dict = {
         "machine": measured_on(model),
         "load": dataclasses.asdict(load),
@@ -119,13 +130,12 @@ def bench(
         use_engine(model, engine)
     results["machine"]["engine"] = engine if engine == "compiled" else engine_of(model)
     for count, queried in tqdm(loads.items(), desc="queries", leave=False):
-        numbers: dict = {}
+        results["queries"][count] = numbers = _of_queries(model, queried, modes)
         if streaming:
-            numbers |= measure.streaming(model, queried, options)
             numbers["parts"] = parts[count]
-        if "offline" in modes:
-            numbers |= measure.offline(model, queried)
-        results["queries"][count] = numbers
+        if released:
+            theirs = _of_queries(other, queried, modes)
+            numbers |= {f"released: {name}": value for name, value in theirs.items()}
     results["memory"] = measure.memory(model)
     results["start_cpu_s"] = {"virst --help": start_cpu_s("--help")}
     fps = results["queries"][str(counts[0])].get("max_fps")
@@ -133,6 +143,16 @@ def bench(
         device = str(results["machine"]["device"])
         results["percent_of_peak"] = share_of_peak(device, results["gflop"]["frame"], 1 / fps)
     return results
+
+
+def _of_queries(model: Virst, load: measure.Load, modes: Sequence[str]) -> dict[str, float]:
+    numbers: dict[str, float] = {}
+    if "streaming" in modes:
+        options = SessionOptions(max_queries=load.queries)
+        numbers |= measure.streaming(model, load, options) | pace(model, load)
+    if "offline" in modes:
+        numbers |= measure.offline(model, load)
+    return numbers
 
 
 def bench_table(results: dict) -> str:
@@ -153,6 +173,8 @@ def bench_table(results: dict) -> str:
         lines.append(f"| {part} |" + "|".join(f" {number:.2f} " for number in numbers) + "|")
     lines += _engines_table(results.get("cpu_ms_a_frame", {}))
     lines += ["", *(f"{name}: {value:.0f}" for name, value in results["memory"].items())]
+    estimates = results.get("estimate_mib", {})
+    lines += [f"estimated, {n} queries: {of['all']:.0f} MiB" for n, of in estimates.items()]
     starts = results["start_cpu_s"].items()
     lines += [f"CPU seconds of `{name}`: {seconds:.2f}" for name, seconds in starts]
     gflop = ", ".join(f"{name} {value:.1f}" for name, value in results["gflop"].items())
@@ -190,11 +212,21 @@ def _parser() -> Parser:
     parser.add_argument("--preset", choices=PRESETS, default="tiny", help="of random weights")
     parser.add_argument("--random-weights", action="store_true", help="instead of a folder's")
     size = width_by_height(1)
-    parser.add_argument("--size", type=size, default="640x480", help="of the camera's frames")
+    parser.add_argument(
+        "--size", type=size, help="of the camera's frames (default: 640x480, of 7b 1024x1024)"
+    )
     parser.add_argument("--frames", type=whole(1), default=150, help="measured, after the warm-up")
     parser.add_argument("--rate", type=above_0, default=15.0, help="of the camera, in Hz")
     parser.add_argument(
-        "--queries", type=_counts, default="1", metavar="N,N", help="at a time, as 1,4,16"
+        "--queries",
+        type=_counts,
+        metavar="N,N",
+        help="at a time, as 1,4,16 (default: 1, of 7b 1,4)",
+    )
+    parser.add_argument(
+        "--released",
+        action="store_true",
+        help="our own released behaviour, too, by torch as it is (--preset 7b always)",
     )
     parser.add_argument("--mode", choices=("offline", "streaming"), help="default: both")
     parser.add_argument("--threads", type=THREADS, default=1, help="CPU threads of the tracker")
@@ -211,6 +243,11 @@ def _parser() -> Parser:
         "--profile", type=Path, metavar="FILE", help="a Chrome trace into FILE, and its table"
     )
     parser.add_argument(
+        "--estimate",
+        action="store_true",
+        help="of the preset's memory on a GPU, by counting tensors; measures nothing",
+    )
+    parser.add_argument(
         "--growth-frames", type=whole(1), default=10_000, help="of the longest stream"
     )
     add_model_options(parser)
@@ -223,14 +260,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """The program; 2 where an option cannot be used, said in one line."""
     options = _parser().parse_args(arguments)
     torch.set_num_threads(options.threads)
+    options.size = options.size or SIZES[options.preset]
+    options.queries = options.queries or QUERIES[options.preset]
     if options.json:
         writable(options.json.parent, "--json")
     if options.growth:
         writable(options.growth, "--growth")
     if options.profile:
         writable(options.profile.parent, "--profile")
-    if options.compile and options.engine == "onnx":
+    if options.compile and options.engine in ("onnx", "graphs"):
         raise UsageError("--compile: is for --engine torch")
+    if options.estimate:
+        return _estimate(options)
     model = _model(options)
     if options.mode != "offline":
         check_stream(model.config.behaviour)
@@ -246,7 +287,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return _profile(model, load, options)
     modes = (options.mode,) if options.mode else ("streaming", "offline")
     engine = "compiled" if options.compile else options.engine
-    results = bench(model, load, modes, options.queries, engine, options.rounds)
+    released = options.released or options.preset == "7b"
+    results = bench(model, load, modes, options.queries, engine, options.rounds, released)
+    results["estimate_mib"] = {
+        str(count): footprint(
+            model.config, model.dtype, count, options.engine == "graphs", options.quantize
+        )
+        for count in options.queries
+    }
     if options.json:
         options.json.write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
     sys.stdout.write(bench_table(results))
@@ -261,6 +309,24 @@ def _model(options: argparse.Namespace) -> Virst:
     device, dtype = chosen_device(options), dtype_of(options.dtype)
     with device_option():
         return random_model(options.preset, device, dtype, options.quantize)
+
+
+def _estimate(options: argparse.Namespace) -> int:
+    dtype = dtype_of(options.dtype) or torch.bfloat16
+    config, graphs = PRESETS[options.preset](), options.engine == "graphs"
+    found = {
+        str(count): footprint(config, dtype, count, graphs, options.quantize)
+        for count in options.queries
+    }
+    numbers = str(dtype).removeprefix("torch.")
+    sys.stdout.write(
+        f"Estimate: tensors counted, nothing measured. {options.preset} {numbers}, quantize "
+        f"{options.quantize}, MiB of a device's memory\n\n{estimate_table(found)}"
+    )
+    if options.json:
+        text = json.dumps({"preset": options.preset, "dtype": numbers, "estimate_mib": found})
+        options.json.write_text(text + "\n", encoding="utf-8")
+    return 0
 
 
 def _profile(model: Virst, load: measure.Load, options: argparse.Namespace) -> int:

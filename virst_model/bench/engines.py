@@ -35,7 +35,7 @@ def cpu_ms(model: Virst, load: Load, rounds: int) -> dict[str, float]:
     with contextlib.ExitStack() as stack, torch.inference_mode():
         streams: dict[str, Callable[[], float]] = {}
         for engine in ("torch", "auto"):
-            twin = use_engine(_twin(model), engine)
+            twin = use_engine(twin_of(model), engine)
             if engine_of(twin) not in streams:
                 session = stack.enter_context(Session(twin, options))
                 streams[engine_of(twin)] = _stream(session, images, load, frames)
@@ -45,7 +45,7 @@ def cpu_ms(model: Virst, load: Load, rounds: int) -> dict[str, float]:
     return {name: statistics.median(each[name] for each in times) for name in streams}
 
 
-def _twin(model: Virst) -> Virst:
+def twin_of(model: Virst) -> Virst:
     """A second model on the same weights, whose segmenter may have another engine."""
     twin = copy.copy(model)
     twin._modules = {**model._modules, "segmenter": copy.copy(model.segmenter)}

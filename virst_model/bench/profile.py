@@ -13,15 +13,18 @@ from virst_model.stream.session import Session, SessionOptions
 
 FRAMES = 16  # a trace of more is slow to look at
 NEVER = 1 << 20  # sampled frames until the next grounding
-# The runtime's calls that begin a kernel.
-LAUNCHES = ("cudaLaunchKernel", "cudaLaunchKernelExC", "cuLaunchKernel", "cuLaunchKernelEx")
+# The runtime's calls that begin a kernel, or a graph of them.
+LAUNCHES = (
+    *("cudaLaunchKernel", "cudaLaunchKernelExC", "cuLaunchKernel", "cuLaunchKernelEx"),
+    "cudaGraphLaunch",
+)
 
 
-def profile_frames(model: Virst, load: Load, trace: Path) -> dict:
+def profile_frames(model: Virst, load: Load, trace: Path | None = None) -> dict:
     """Follows `load` on a full window; no grounding falls into the frames that are looked at.
 
     Args:
-        trace: where the trace is written, for chrome://tracing or Perfetto.
+        trace: where the trace is written, for chrome://tracing or Perfetto; None: nowhere.
 
     Returns:
         "operators": by name, calls and own milliseconds a frame, of the CPU and of a device;
@@ -44,7 +47,8 @@ def profile_frames(model: Virst, load: Load, trace: Path) -> dict:
             follow(start)
         with profile(activities=activities) as profiler:
             follow(start + frames)
-    profiler.export_chrome_trace(str(trace))
+    if trace is not None:
+        profiler.export_chrome_trace(str(trace))
     events = profiler.key_averages()
     return {
         "operators": {
