@@ -54,7 +54,8 @@ SILENT = {"query", "parameters", "verbs"}
 # What `configure` and images can bring up from below.
 BELOW = (
     *("encodings", "compressed", "checkpoints/device", "checkpoints/folder", "checkpoints/load"),
-    *("model/packages", "stream/compiled", "stream/engine", "stream/graphs", "stream/grounder"),
+    *("checkpoints/room", "model/packages", "stream/captured", "stream/compiled"),
+    *("stream/engine", "stream/graphs", "stream/grounder"),
     *(f"sources/{name}" for name in ("bag", "live", "named", "playback")),
 )
 SPEAKERS = [
@@ -72,7 +73,10 @@ NOT_SAID = {
     "pip install 'hydra-core>=1.3.2' 'iopath>=0.1.10'",
     "pip install wheel; ...",
     "pip install 'virst_ros[onnx]'",  # within one
-    "of what runs for every frame; auto: onnx on a CPU where onnxruntime is installed",  # a help
+    "of what runs for every frame; auto: onnx on a CPU where onnxruntime is installed; graphs: "
+    "CUDA graphs of a stream, on a GPU",  # a help
+    *("say dtype bfloat16 (... GiB)", "say quantize int8, or take a machine with more"),  # in one
+    "a model that was loaded with quantize is not saved: load it without",  # no node saves
     "No such file or directory",  # the system's words; said as `no such file`
     "no /dev/video*",  # within a message
     "a video file, a folder of images, an image, or a bag (folder, .db3, .mcap)",  # of --help

@@ -62,9 +62,10 @@ class CudaRecorder:
                 work()
         current.wait_stream(stream)
         graph = torch.cuda.CUDAGraph()
-        with torch.cuda.graph(
+        recording = torch.cuda.graph(
             graph, pool=self._pool, stream=stream, capture_error_mode="thread_local"
-        ):
+        )
+        with torch.cuda.device(self._device), recording:
             answers = work()
         return answers, graph.replay
 
