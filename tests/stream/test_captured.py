@@ -9,6 +9,7 @@ from streams import noise_frames, query, real_model, session, smallest
 import torch
 
 from virst_model.answer import TRACKING
+from virst_model.bench.engines import twin_of
 from virst_model.model.memory import Memory
 from virst_model.model.tracking import track_anchor
 from virst_model.stream.captured import ROWS, Captured, capturing
@@ -166,6 +167,8 @@ def test_graphs_need_a_gpu_and_are_left_again(model):
     with pytest.raises(EngineError, match="engine graphs: a GPU runs them, and the model is on"):
         use_engine(real_model(smallest()), "graphs")
 
+    assert engine_of(model) == "graphs"
+    assert engine_of(twin_of(model)) == "torch"  # of the same weights, with methods of its own
     assert engine_of(model) == "graphs"
     assert engine_of(use_engine(model, "torch")) == "torch"
     assert "encode" not in vars(model.segmenter)

@@ -98,9 +98,9 @@ def engine_of(model: Virst) -> str:
 
 def _leave(segmenter: nn.Module) -> None:
     """Back to the methods of the class, where an engine has taken their places."""
-    owner = _owner(segmenter)
-    if isinstance(owner, (_Engine, Captured)):
-        owner.leave()
+    if isinstance(_owner(segmenter), (_Engine, Captured)):
+        for name in vars(segmenter).keys() & set(PARTS):
+            delattr(segmenter, name)
 
 
 def _owner(segmenter: nn.Module) -> object:
@@ -138,11 +138,6 @@ class _Engine:
         self._sizes = json.dumps(dataclasses.asdict(model.config.segmenter))
         for name in PARTS:
             setattr(segmenter, name, getattr(self, name))
-
-    def leave(self) -> None:
-        """The segmenter has its own methods back."""
-        for name in PARTS:
-            delattr(self._segmenter, name)
 
     def encode(self, images_B3ss: Tensor) -> FrameFeatures:
         """`Segmenter.encode`."""
