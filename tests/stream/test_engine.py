@@ -404,5 +404,5 @@ def test_torch_again_is_as_before(runtime, kept):
 
 
 def test_there_is_no_other_engine():
-    with pytest.raises(ValueError, match="engine must be one of auto, torch, onnx, not 'tpu'"):
+    with pytest.raises(ValueError, match="one of auto, torch, onnx, graphs, not 'tpu'"):
         use_engine(real_model(smallest()), "tpu")
