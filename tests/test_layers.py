@@ -12,10 +12,12 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
 ROS_PACKAGES = {
+    "action_msgs",
     "ament_index_python",
     "builtin_interfaces",
     "cv_bridge",
     "diagnostic_msgs",
+    "geometry_msgs",
     "launch",
     "launch_ros",
     "lifecycle_msgs",

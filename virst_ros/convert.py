@@ -13,7 +13,7 @@ from sensor_msgs.msg import CompressedImage, Image, RegionOfInterest
 from std_msgs.msg import Header
 
 from virst_interfaces.msg import Segmentation, SegmentationArray
-from virst_model.answer import StepResult
+from virst_model.answer import QueryResult, StepResult
 from virst_model.compressed import compressed_to_rgb
 from virst_model.encodings import (
     MAX_PIXELS,
@@ -134,22 +134,23 @@ def _compressed(format: str, data: np.ndarray, header: Header) -> CompressedImag
 
 def segmentations(result: StepResult, header: Header) -> SegmentationArray:
     """The answers of one frame as a message; `header` is passed on as it is."""
-    array = SegmentationArray(header=header)
-    for answer in result.results:
-        x, y, width, height = answer.box
-        array.segmentations.append(
-            Segmentation(
-                id=answer.id,
-                label=answer.label,
-                text=answer.text,
-                state=answer.state,
-                score=answer.score,
-                presence=answer.presence,
-                box=RegionOfInterest(x_offset=x, y_offset=y, width=width, height=height),
-                area=answer.area,
-            )
-        )
-    return array
+    answers = [segmentation(answer) for answer in result.results]
+    return SegmentationArray(header=header, segmentations=answers)
+
+
+def segmentation(answer: QueryResult) -> Segmentation:
+    """One query's answer, without its mask."""
+    x, y, width, height = answer.box
+    return Segmentation(
+        id=answer.id,
+        label=answer.label,
+        text=answer.text,
+        state=answer.state,
+        score=answer.score,
+        presence=answer.presence,
+        box=RegionOfInterest(x_offset=x, y_offset=y, width=width, height=height),
+        area=answer.area,
+    )
 
 
 def stamp_s(header: Header) -> float:

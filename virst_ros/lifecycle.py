@@ -26,9 +26,11 @@ class Stateful(Protocol):
 
     Attributes:
         state: rcl's label of the state that the node is in; rclpy keeps it to itself.
+        fault: what a transition raised, for people, until `configure` is tried again.
     """
 
     state: str
+    fault: str
 
     def get_logger(self) -> RcutilsLogger: ...
 
@@ -37,7 +39,7 @@ Transition = Callable[[Stateful, LifecycleState], TransitionCallbackReturn]
 
 
 def transition(during: str, after: str) -> Callable[[Transition], Transition]:
-    """A decorator for on_configure and its like: keeps `state` and logs what they raise.
+    """A decorator for on_configure and its like: keeps `state`, and tells what they raise.
 
     rclpy swallows what a transition raises. `during` and `after` are the labels of the states in
     which the transition runs and to which it leads; a failed one leads back.
@@ -50,8 +52,8 @@ def transition(during: str, after: str) -> Callable[[Transition], Transition]:
             try:
                 outcome = run(node, before)
             except Exception as error:
-                report = f"{run.__name__} failed: {shown_error(error)}\n{shown_traceback(error)}"
-                node.get_logger().error(report)
+                node.fault = f"{run.__name__} failed: {shown_error(error)}"
+                node.get_logger().error(f"{node.fault}\n{shown_traceback(error)}")
                 outcome = TransitionCallbackReturn.ERROR
             # After an error comes on_error, with a state of its own.
             node.state = {SUCCESS: after, FAILURE: before.label}.get(outcome, during)

@@ -29,6 +29,8 @@ from virst_ros.configured import Configured
 from virst_ros.declaration import changed, declare, read
 from virst_ros.ending import PATIENCE_S
 from virst_ros.endpoints import Endpoints
+from virst_ros.finder import Finder
+from virst_ros.heartbeat import Heartbeat
 from virst_ros.legend import Legend
 from virst_ros.lifecycle import ACTIVE, FAILURE, SUCCESS, UNCONFIGURED, Aside, transition
 from virst_ros.meter import Meter
@@ -75,6 +77,7 @@ class SegmentNode(LifecycleNodeMixin, Node):
         self.stopping = stopping or threading.Event()
         self.state = UNCONFIGURED  # of the lifecycle, for people
         self.failure = ""
+        self.fault = ""
         self._configuring_from_s = math.inf
         self.meter = Meter()
         self._arrivals = Arrivals(self.meter)
@@ -97,6 +100,8 @@ class SegmentNode(LifecycleNodeMixin, Node):
             clock=Clock(clock_type=ClockType.STEADY_TIME),  # also where /clock stands still
         )
         self._spinner = Spinner(self, self.fail)
+        self._finder = Finder(self, self.book, self._spinner)
+        self._heartbeat = Heartbeat(self)
         (changes,) = (s for s in self.services if s.srv_type is ChangeState)
         self._transitions = Aside(changes, self._spinner.wake)
         self.add_on_set_parameters_callback(self._on_set_parameters)
@@ -111,9 +116,10 @@ class SegmentNode(LifecycleNodeMixin, Node):
     @transition("configuring", "inactive")
     def on_configure(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Loads and warms up on the tracker's thread; the one callback that waits."""
-        self._configuring_from_s = time.monotonic()
+        self._configuring_from_s, self.fault = time.monotonic(), ""
         try:
             self.parameters = read(self, Parameters)
+            self._heartbeat.prepare(self.parameters.bond_topic, self.parameters.bond_id)
             backend = convert.choose_backend(
                 self.parameters.image_backend, self.parameters.max_pixels
             )
@@ -125,7 +131,8 @@ class SegmentNode(LifecycleNodeMixin, Node):
             # What a person can mend is a line; anything else is a fault of ours.
             if not isinstance(error, InputError):
                 self.get_logger().error(shown_traceback(error))
-            self.get_logger().error(f"configure failed: {shown(str(error), LONGEST_ADVICE)}")
+            self.fault = f"configure failed: {shown(str(error), LONGEST_ADVICE)}"
+            self.get_logger().error(self.fault)
             self.book.clear()
             return FAILURE
         finally:
@@ -189,6 +196,7 @@ class SegmentNode(LifecycleNodeMixin, Node):
         self._transitions.join(2 * PATIENCE_S)
         self._spinner.stop()
         self._free()
+        self._finder.destroy()
         self.destroy_node()
         # It has a hold on the participant, whose shared memory would outlive the process.
         self._state_machine.destroy_when_not_in_use()
@@ -246,6 +254,7 @@ class SegmentNode(LifecycleNodeMixin, Node):
             states=states,
             session=session,
             troubles=(
+                *troubles.faults(self.fault),
                 *(self._neighbours.look(self.image_topic) if configured else ()),
                 *self._notices.look(*self._troubles(session, states)),
             ),
@@ -278,7 +287,9 @@ class SegmentNode(LifecycleNodeMixin, Node):
         configured = self._configured
         if configured is not None and configured.frames is frames:  # else it was left behind
             configured.publishers.publish(Answered(message.header, frame_HW3, result))
-            self._board.show(result.results if result else ())
+            answers = result.results if result else ()
+            self._board.show(answers)
+            self._finder.show(message.header, answers)
 
     def _warn(self, text: str) -> None:
         self.get_logger().warning(f"{self.image_topic}: {shown(text)}")
@@ -355,9 +366,13 @@ class SegmentNode(LifecycleNodeMixin, Node):
         on_image = functools.partial(self._on_image, self._configured.frames)
         self._arrivals.begin(self.parameters.reset_after_s)
         self._subscription = self._endpoints.subscribe(kind, name, on_image, NEWEST_IMAGE)
+        self._finder.open()
+        self._heartbeat.begin()
         self.get_logger().info(f"segmenting {name}")
 
     def _unsubscribe(self) -> None:
+        self._heartbeat.end()
+        self._finder.shut()
         if self._subscription is not None:
             self.destroy_subscription(self._subscription)
             self._subscription = None

@@ -150,6 +150,14 @@ class Parameters:
         True, "Offer overlay; it is drawn only while somebody listens.", live=True
     )
     autostart: bool = _parameter(True, "Configure and activate at the start.", read_only=True)
+    bond_topic: str = _parameter(
+        "",
+        "Where a lifecycle manager's bonds are made, `/bond` for Nav2's; it takes bondpy. Empty: "
+        "no bond.",
+    )
+    bond_id: str = _parameter(
+        "virst/segment", "The node's name as the manager has it in `node_names`."
+    )
     failed_frames_limit: int = _parameter(
         30,
         "Frames in a row at which the model fails until the node gives up, with exit status 1.",

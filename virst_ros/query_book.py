@@ -20,11 +20,12 @@ NAMED_WORDS = 8
 
 @dataclass(frozen=True)
 class Verdict:
-    """The answer to a request, as virst_interfaces/srv describes it."""
+    """The answer to a request, as virst_interfaces/srv describes it; `full`: no label is free."""
 
     success: bool
     message: str
     query_id: int = 0
+    full: bool = False
 
 
 class QueryBook:
@@ -72,7 +73,8 @@ class QueryBook:
         with self._lock:
             kept = self._queries if append else ()
             if len(kept) >= MAX_QUERIES:
-                return Verdict(False, f"there are {len(kept)} queries, the limit is {MAX_QUERIES}")
+                limit = f"there are {len(kept)} queries, the limit is {MAX_QUERIES}"
+                return Verdict(False, limit, full=True)
             taken = {query.name: query.id for query in kept}
             if name in taken:
                 return Verdict(False, f"the name {name!r} is taken by query {taken[name]}")

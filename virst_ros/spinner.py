@@ -48,6 +48,12 @@ class Spinner:
                 self._executor.create_task(self._run_jobs)
         return job() if here else outcome.result()
 
+    def post(self, job: Callable[[], None]) -> None:
+        """Runs `job` on the thread soon; not where there is none. What it raises ends it."""
+        with self._lock:
+            if self._spinning:
+                self._executor.create_task(job)
+
     def wake(self) -> None:
         """Looks again for coroutines that can go on."""
         with self._lock:

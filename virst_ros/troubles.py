@@ -8,6 +8,11 @@ from virst_ros.notices import CAMERA, GROUNDER, MODEL, Trouble
 from virst_ros.silence import SILENT_AFTER_S
 
 
+def faults(text: str) -> tuple[Trouble, ...]:
+    """A transition that failed, which the log has already; none where `text` is empty."""
+    return (Trouble("fault", text, ""),) if text else ()
+
+
 def lossy(share: float, silent_s: float) -> Trouble:
     """Images are lost on their way to the node.
 
