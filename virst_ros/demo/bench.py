@@ -1,5 +1,5 @@
-"""From camera stamp to mask, end to end: camera, DDS, node and a subscriber, at several loads; and
-what the small programs cost until their node is there.
+"""From camera stamp to mask, end to end: camera, DDS, node and a subscriber, at several loads; how
+soon a query is answered meanwhile; and what the small programs cost until their node is there.
 
     python -m virst_ros.demo.bench --json out/bench_ros.json
 """
@@ -27,13 +27,15 @@ from virst_interfaces.msg import SegmentationArray
 from virst_model.answer import TRACKING
 from virst_model.synthetic.scenes import DEMO_QUERIES
 from virst_ros.demo import report
-from virst_ros.demo.director import stage
+from virst_ros.demo.director import Director, stage
 from virst_ros.demo.processes import DemoError, Interrupts, set_environment
 from virst_ros.meter import Meter
 from virst_ros.qos import EVERY_RESULT
 
 # Before anything is counted, with the query set: the first answers and a full pipeline.
 WARM_UP_S = 4.0
+# Between two queries that are timed: the first one's grounding runs when the second one comes.
+ASK_EVERY_S = 0.1
 # Program -> what it does until its node is there.
 STARTS = {
     "virst-camera": "from virst_ros.camera import Camera; node = Camera()",
@@ -50,6 +52,14 @@ class Case:
     width: int
     height: int
     rate_hz: float
+
+
+@dataclass(frozen=True)
+class Extent:
+    """How much is measured at each load: seconds of masks, then queries that are asked."""
+
+    seconds: float
+    asks: int
 
 
 CASES = (Case(640, 480, 15.0), Case(640, 480, 30.0), Case(1280, 720, 15.0))
@@ -91,13 +101,13 @@ class Listener(Node):
 
 
 def measure(
-    case: Case, seconds: float, out: Path, interrupts: Interrupts, model: str = ""
+    case: Case, extent: Extent, out: Path, interrupts: Interrupts, model: str = ""
 ) -> dict[str, float]:
-    """Starts everything, counts for `seconds`, ends everything.
+    """Starts everything, counts masks, times queries, ends everything.
 
     Returns:
-        fps, tracking_percent, latency_ms p50/p95/p99, dropped (of the camera's frames), and the
-        node's memory.
+        fps, tracking_percent, latency_ms p50/p95/p99, dropped (of the camera's frames), the node's
+        memory, and set_query_ms p50/p99: from the call to the answer, as a client sees it.
 
     Raises:
         DemoError: a process ended, or nothing came.
@@ -108,20 +118,30 @@ def measure(
         director.ask(DEMO_QUERIES[0])
         director.spin_for(WARM_UP_S)
         listener.reset()
-        director.spin_for(seconds)
+        director.spin_for(extent.seconds)
         latencies_ms, tracking = list(listener.latencies_ms), listener.tracking
+        asked_ms = [_ask_ms(director, number) for number in range(extent.asks)]
     if not latencies_ms:
-        raise DemoError(f"{case}: no mask came in {seconds:g} s")
+        raise DemoError(f"{case}: no mask came in {extent.seconds:g} s")
     p50, p95, p99 = np.percentile(latencies_ms, (50, 95, 99)).tolist()
     return {
-        "fps": len(latencies_ms) / seconds,
+        "fps": len(latencies_ms) / extent.seconds,
         "tracking_percent": min(100.0, 100 * tracking / len(latencies_ms)),
         "latency_ms p50": p50,
         "latency_ms p95": p95,
         "latency_ms p99": p99,
-        "dropped": max(0, round(case.rate_hz * seconds) - len(latencies_ms)),
+        "dropped": max(0, round(case.rate_hz * extent.seconds) - len(latencies_ms)),
         "node_mib": listener.memory_mib,
+        "set_query_ms p50": float(np.percentile(asked_ms, 50)),
+        "set_query_ms p99": float(np.percentile(asked_ms, 99)),
     }
+
+
+def _ask_ms(director: Director, number: int) -> float:
+    director.spin_for(ASK_EVERY_S)
+    start_s = time.monotonic()
+    director.ask(DEMO_QUERIES[number % len(DEMO_QUERIES)])
+    return 1e3 * (time.monotonic() - start_s)
 
 
 def start_cpu_s(program: str) -> float:
@@ -159,11 +179,15 @@ def main(args: list[str] | None = None) -> int:
         prog="python -m virst_ros.demo.bench", description=__doc__.split("\n\n")[0]
     )
     parser.add_argument("--seconds", type=float, default=15.0, help="counted, each load")
+    parser.add_argument("--asks", type=int, default=200, help="queries that are timed, each load")
     parser.add_argument("--cases", type=int, default=len(CASES), help="how many of the loads")
     parser.add_argument("--model", default="", help="folder with weights; default: the package's")
     parser.add_argument("--out", type=Path, default=Path("out/bench_ros"))
     parser.add_argument("--json", type=Path, metavar="FILE")
     options = parser.parse_args(args)
+    if options.asks < 1:
+        parser.error("--asks: one at least")
+    extent = Extent(options.seconds, options.asks)
     options.out.mkdir(parents=True, exist_ok=True)
     set_environment(options.out)
     loads = []
@@ -171,7 +195,7 @@ def main(args: list[str] | None = None) -> int:
         starts_cpu_s = {program: start_cpu_s(program) for program in STARTS}
         with Interrupts() as interrupts:
             for case in tqdm(CASES[: options.cases], unit="load"):
-                numbers = measure(case, options.seconds, options.out, interrupts, options.model)
+                numbers = measure(case, extent, options.out, interrupts, options.model)
                 loads.append(asdict(case) | numbers)
     except (DemoError, OSError) as error:
         sys.stderr.write(f"bench: {error}\n")
