@@ -14,6 +14,7 @@ ROOT = Path(__file__).resolve().parents[1]
 ROS_PACKAGES = {
     "action_msgs",
     "ament_index_python",
+    "bondpy",
     "builtin_interfaces",
     "cv_bridge",
     "diagnostic_msgs",

@@ -169,7 +169,9 @@ def launch(start_process):
     # PyPI's `launch` is another project.
     pytest.importorskip("launch.launch_description_sources", reason=reason)
     pytest.importorskip("launch_ros", reason=reason)
-    return lambda name, *arguments: start_process("-c", START, str(LAUNCH / name), *arguments)
+    return lambda name, *arguments, env=None: start_process(
+        "-c", START, str(LAUNCH / name), *arguments, env=env
+    )
 
 
 def parameter_of(ros_node, spin_until, node: str, name: str) -> object:
@@ -274,6 +276,47 @@ def test_without_a_topic_those_that_have_images_are_listed(launch, ros_node, spi
     )
 
     assert spin_until(lambda: line in process.output), process.output
+    process.stop()
+
+
+# Stands for Nav2's manager: shows the parameters that it is given, and stays.
+MANAGER = """#!/bin/sh
+for word; do [ ! -f "$word" ] || cat "$word" >> "$MANAGER_SAYS"; done
+exec sleep 300
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("bond_timeout_s", [0.0, 4.0])
+def test_nav2_launch_leaves_the_start_to_a_manager(
+    launch, ros_node, spin_until, tmp_path, bond_timeout_s
+):
+    program = tmp_path / "lib" / "nav2_lifecycle_manager" / "lifecycle_manager"
+    index = tmp_path / "share" / "ament_index" / "resource_index" / "packages"
+    for folder in (program.parent, index):
+        folder.mkdir(parents=True)
+    program.write_text(MANAGER)
+    program.chmod(0o755)
+    (index / "nav2_lifecycle_manager").touch()
+    others = os.environ.get("AMENT_PREFIX_PATH", "")
+    said = tmp_path / "said.yaml"
+    environment = {"AMENT_PREFIX_PATH": f"{tmp_path}:{others}", "MANAGER_SAYS": str(said)}
+    arguments = ["namespace:=front", "image:=/eye/color", f"bond_timeout:={bond_timeout_s}"]
+    process = launch("nav2.launch.py", *arguments, env=environment)
+
+    assert spin_until(said.exists), process.output
+    assert spin_until(lambda: "bond_timeout" in said.read_text()), process.output
+    (parameters,) = yaml.safe_load(said.read_text()).values()
+    assert parameters["ros__parameters"] == {
+        "node_names": ["front/segment"],
+        "autostart": True,
+        "service_timeout": 600.0,
+        "bond_timeout": bond_timeout_s,
+    }
+    names = ("autostart", "bond_topic", "bond_id")
+    read = [parameter_of(ros_node, spin_until, "/front/segment", name) for name in names]
+    bond = ["/bond", "front/segment"] if bond_timeout_s else ["", "virst/segment"]
+    assert read == [False, *bond]
     process.stop()
 
 
