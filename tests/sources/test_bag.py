@@ -14,6 +14,7 @@ pytest.importorskip("rosbags", reason="needs the extra bags")
 import bags
 from bags import STAMPED_S, compressed, film, raw, text, write_bag
 from rosbags.rosbag2 import CompressionMode, StoragePlugin
+from rosbags.typesys import Stores, get_typestore
 
 from virst_model.errors import FileError, InputError, UsageError
 from virst_model.frames import first_image
@@ -58,6 +59,17 @@ def test_a_bag_is_a_video_with_the_times_of_its_headers(tmp_path, storage, packe
             assert frame_HW3.dtype == np.uint8 and frame_HW3.flags.writeable
         assert [frame_HW3[0, 0].tolist() for *_, frame_HW3 in read] == WANTED
     assert frames.rate_hz == pytest.approx(3 / 0.5)
+
+
+@pytest.mark.parametrize("distribution", ["HUMBLE", "JAZZY", "LYRICAL"])
+def test_a_bag_of_any_distribution_is_read(tmp_path, monkeypatch, distribution):
+    store = Stores.__members__.get(f"ROS2_{distribution}")
+    if store is None:
+        pytest.skip(f"this rosbags does not know {distribution.title()}")
+    monkeypatch.setattr(bags, "TYPES", get_typestore(store))
+    for kind in (SQLITE3, MCAP):
+        path = write_bag(tmp_path / kind.name, film(colours(), TIMES_S), kind)
+        assert seen(open_recorded(str(path))) == WANTED
 
 
 @pytest.mark.parametrize(("storage", "suffix"), [(SQLITE3, "db3"), (MCAP, "mcap")])
