@@ -306,7 +306,8 @@ def test_nav2_launch_leaves_the_start_to_a_manager(
 
     assert spin_until(said.exists), process.output
     assert spin_until(lambda: "bond_timeout" in said.read_text()), process.output
-    (parameters,) = yaml.safe_load(said.read_text()).values()
+    # What rcl reads as any other list.
+    (parameters,) = yaml.safe_load(said.read_text().replace("!!python/tuple", "")).values()
     assert parameters["ros__parameters"] == {
         "node_names": ["front/segment"],
         "autostart": True,
