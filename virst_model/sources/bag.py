@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 import functools
 import logging
 import math
@@ -21,6 +22,7 @@ from virst_model.frames import DEFAULT_RATE_HZ, Clock, Frame, list_folder
 from virst_model.video_writer import openable
 
 if TYPE_CHECKING:
+    from rosbags.interfaces import Connection
     from rosbags.rosbag2 import Reader
 
 RAW, COMPRESSED = "sensor_msgs/msg/Image", "sensor_msgs/msg/CompressedImage"
@@ -44,6 +46,22 @@ def is_bag(path: Path) -> bool:
     return _has_metadata(path) or any(map(_is_storage, list_folder(path)))
 
 
+@dataclass(frozen=True)
+class Record:
+    """A message as it lies in a bag.
+
+    Attributes:
+        kind: its type.
+        recorded_ns: when it was recorded, in ns since 1970.
+        data: CDR.
+    """
+
+    topic: str
+    kind: str
+    recorded_ns: int
+    data: bytes
+
+
 class Bag:
     """The images of one topic, in the order of their recording; names are numbers in five digits.
 
@@ -52,6 +70,8 @@ class Bag:
 
     Attributes:
         topic: the images'.
+        connections: rosbags' words on all topics: names, types, definitions and QoS.
+        is_mcap: how it is stored; else it is sqlite3.
     """
 
     def __init__(self, path: str | os.PathLike[str], topic: str = "") -> None:
@@ -67,13 +87,16 @@ class Bag:
         kinds: dict[str, str] = {}
         counts: dict[str, int] = {}
         seconds = 0.0
+        self.connections: list[Connection] = []
         for storage in self._storages:
             with _opened(storage, self.path) as reader:
                 for connection in reader.connections:
                     name = connection.topic
                     kinds[name] = connection.msgtype
                     counts[name] = counts.get(name, 0) + connection.msgcount
+                    self.connections.append(connection)
                 seconds += reader.duration * _NS
+        self.is_mcap = any(_suffix(file) == ".mcap" for file in _files(Path(path)))
         self.topic = _choose(self.path, kinds, counts, topic)
         self.length = counts[self.topic]
         rate_hz = (self.length - 1) / seconds if seconds else 0.0
@@ -81,30 +104,52 @@ class Bag:
 
     def __iter__(self) -> Iterator[Frame]:
         clock = Clock(self.rate_hz)
-        index, time_s = 0, 0.0
+        time_s = 0.0
+        index = -1
+        for index, record in enumerate(self.records([self.topic])):
+            image = self.image(index, record)
+            time_s = clock.tick(image.time_ns * _NS if image.is_whole else math.nan)
+            yield Frame(index, time_s, f"{index:05d}", image.to_rgb)
+        if index + 1 < self.length:
+            _log.warning(
+                "%s: ends after %d frames; its header says %d", self.path, index + 1, self.length
+            )
+        self.length = index + 1
+        if time_s > 0:
+            self.rate_hz = index / time_s
+
+    @property
+    def start_ns(self) -> int:
+        """The first image's time, as `BagImage.time_ns` has it; 0 without images."""
+        for record in self.records([self.topic]):
+            return self.image(0, record).time_ns
+        return 0
+
+    def records(self, topics: Collection[str]) -> Iterator[Record]:
+        """The messages of these topics as they were recorded, in that order.
+
+        Where the bag is damaged they end, and a warning says so. Raises FileError where not one
+        can be read.
+        """
+        read_one = False
         try:
-            for kind, recorded_s, data in self._messages():
-                message = _Message(self.path, index, kind, data)
-                time_s = clock.tick(message.stamp_s(recorded_s))
-                yield Frame(index, time_s, f"{index:05d}", message.to_rgb)
-                index += 1
+            for record in self._records(topics):
+                yield record
+                read_one = True
         except FileError as error:
-            if not index:
+            if not read_one:
                 raise
             _log.warning("%s; what comes before it is used", error)
-        if index < self.length:
-            _log.warning(
-                "%s: ends after %d frames; its header says %d", self.path, index, self.length
-            )
-        self.length = index
-        if time_s > 0:
-            self.rate_hz = (index - 1) / time_s
 
-    def _messages(self) -> Iterator[tuple[str, float, bytes]]:
-        """Type, time of the recording in seconds, and bytes of each; FileError where they end."""
+    def image(self, index: int, record: Record) -> BagImage:
+        """An image of `topic`; `index` is its number, for people."""
+        return BagImage(self.path, index, record)
+
+    def _records(self, topics: Collection[str]) -> Iterator[Record]:
+        """FileError where they end too early."""
         for storage in self._storages:
             with _opened(storage, self.path) as reader:
-                ours = [c for c in reader.connections if c.topic == self.topic]
+                ours = [c for c in reader.connections if c.topic in topics]
                 messages = reader.messages(ours) if ours else iter(())
                 while True:
                     with _named(self.path):
@@ -112,28 +157,50 @@ class Bag:
                     if message is None:
                         break
                     connection, recorded_ns, data = message
-                    yield connection.msgtype, recorded_ns * _NS, data
+                    yield Record(connection.topic, connection.msgtype, recorded_ns, data)
 
 
-class _Message:
-    """An image that has not been made a picture yet."""
+class BagImage:
+    """An image that has not been made a picture yet.
 
-    def __init__(self, path: str, index: int, kind: str, data: bytes) -> None:
+    Attributes:
+        recorded_ns: when it was recorded.
+        header: a std_msgs/Header of rosbags; None where the message cannot be read.
+    """
+
+    def __init__(self, path: str, index: int, record: Record) -> None:
+        """`index`: its number, for people."""
         self._path, self._index = path, index
+        self.recorded_ns = record.recorded_ns
         self._message: Any = None
         self._fault = ""
         try:
             with _named(path):
-                self._message = _types().deserialize_cdr(data, kind)
+                self._message = _types().deserialize_cdr(record.data, record.kind)
         except FileError as error:
             self._fault = error.reason
 
-    def stamp_s(self, recorded_s: float) -> float:
-        """The header's; `recorded_s` where that is 0, NaN where it cannot be read."""
-        if self._message is None:
-            return math.nan
-        stamp = self._message.header.stamp
-        return stamp.sec + stamp.nanosec * _NS or recorded_s
+    @property
+    def is_whole(self) -> bool:
+        """Whether the message can be read; its picture may be damaged all the same."""
+        return self._message is not None
+
+    @property
+    def name(self) -> str:
+        """Bag and number, for people."""
+        return f"{visible(self._path)}: frame {self._index}"
+
+    @property
+    def header(self) -> Any:
+        return self._message.header if self.is_whole else None
+
+    @property
+    def time_ns(self) -> int:
+        """The header's stamp; when it was recorded where that is 0, or cannot be read."""
+        if not self.is_whole:
+            return self.recorded_ns
+        stamp = self.header.stamp
+        return stamp.sec * 10**9 + stamp.nanosec or self.recorded_ns
 
     def to_rgb(self) -> np.ndarray:
         """uint8 RGB (H, W, 3). Raises FileError."""
@@ -186,8 +253,12 @@ def _choose(path: str, kinds: dict[str, str], counts: dict[str, int], topic: str
 
 
 def _is_storage(path: Path) -> bool:
-    name = path.name.removesuffix(_PACKED)
-    return name.endswith(_STORAGES)
+    return _suffix(path) in _STORAGES
+
+
+def _suffix(path: Path) -> str:
+    """Of a storage's file, that of what was compressed."""
+    return Path(path.name.removesuffix(_PACKED)).suffix
 
 
 def _has_metadata(folder: Path) -> bool:
@@ -207,13 +278,22 @@ def _storages(path: Path) -> list[Path]:
         raise FileError(path, reason)
     if path.name.endswith(_PACKED):
         raise FileError(path, f"is compressed as a whole; give its folder, with {_METADATA}")
-    files = list_folder(path) if path.is_dir() else [path]
-    if _NO_LETTERS.search(str(path)) and any(file.suffix == ".db3" for file in files):
-        raise FileError(path, "has ?, # or % in its path, which sqlite cannot open; rename it")
+    files = _files(path)
+    check_path(path, all(file.suffix != ".db3" for file in files))
     if not path.is_dir() or _has_metadata(path):
         return [path]
     # A recorder that was killed writes no metadata.
     return [file for file in files if file.name.endswith(_STORAGES)]
+
+
+def check_path(path: Path, as_mcap: bool) -> None:
+    """Raises FileError where sqlite, through rosbags, would take the path for another one."""
+    if not as_mcap and _NO_LETTERS.search(str(path)):
+        raise FileError(path, "has ?, # or % in its path, which sqlite cannot open; rename it")
+
+
+def _files(path: Path) -> list[Path]:
+    return list_folder(path) if path.is_dir() else [path]
 
 
 @contextmanager
