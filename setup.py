@@ -73,7 +73,7 @@ setup(
     maintainer_email="maintainers@virst-ros.invalid",
     packages=find_packages(include=["virst_ros", "virst_ros.*", "virst_model", "virst_model.*"]),
     package_data={
-        "virst_model": ["weights/*/*", "train/recipes/*.yaml"],
+        "virst_model": ["weights/*/*", "train/recipes/*.yaml", "sources/messages/*.msg"],
         "virst_ros": ["demo/photographs/*"],
     },
     data_files=[

@@ -153,7 +153,7 @@ def test_only_the_segmenter_and_the_peer_of_the_bench_import_sam2():
 def test_only_bags_are_read_by_rosbags():
     for name, path in sources("virst_model").items():
         if any(is_in(found, "rosbags") for found in imported(path)):
-            assert name == "virst_model.sources.bag"
+            assert name.startswith("virst_model.sources.bag"), name
 
 
 def test_model_imports_go_down_or_stay_in_their_room():
