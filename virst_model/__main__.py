@@ -17,6 +17,7 @@ GROUP = "virst.verbs"
 VERBS = {
     "segment": Verb("virst_model.offline.segment", "masks of a video, an image or a folder"),
     "ask": Verb("virst_model.offline.ask", "an answer in words about a video"),
+    "bag": Verb("virst_model.offline.bag", "masks of every image of a bag of ROS 2, in a new bag"),
     "train": Verb("virst_model.train.__main__", "a stage of training, or goes on with it"),
     "evaluate": Verb("virst_model.evaluate.__main__", "scores on a data set, scenes or stories"),
     "compare": Verb("virst_model.evaluate.compare", "several models on all synthetic measures"),
