@@ -24,6 +24,7 @@ ROS_PACKAGES = {
     "lifecycle_msgs",
     "rcl_interfaces",
     "rclpy",
+    "rosgraph_msgs",
     "sensor_msgs",
     "std_msgs",
     "virst_interfaces",

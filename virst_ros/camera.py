@@ -19,6 +19,8 @@ from rclpy.node import Node
 from rclpy.qos import qos_profile_sensor_data
 from rclpy.signals import SignalHandlerOptions
 from rclpy.task import Future
+from rclpy.time import Time
+from rosgraph_msgs.msg import Clock as ClockMessage
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 from std_msgs.msg import Header, String
 
@@ -28,8 +30,8 @@ from virst_ros.convert import array_to_compressed, array_to_image
 from virst_ros.declaration import declare
 from virst_ros.lens import Lens
 from virst_ros.parameters import CameraParameters
-from virst_ros.pictures import SceneSource, open_source
-from virst_ros.qos import LATCHED, TRUTH
+from virst_ros.pictures import SceneSource, bag_start_ns, open_source
+from virst_ros.qos import CLOCK, LATCHED, TRUTH
 from virst_ros.ros_context import ContextError, open_context
 
 
@@ -60,12 +62,16 @@ class Camera(Node):
         self.ended = Future()
         self._frame_id = values.frame_id
         self._advertise()
-        self._start_ns = self.get_clock().now().nanoseconds
+        self._steady = Clock(clock_type=ClockType.STEADY_TIME)
+        self._clock_publisher = None
+        if values.clock:
+            self._begin_clock(bag_start_ns(self._source, self._name))
+        self._start_ns = self._now().nanoseconds
         self._ids = None
         if isinstance(self._source, SceneSource):
             self._publish_scene(self._source)
-        steady = Clock(clock_type=ClockType.STEADY_TIME)
-        self._timer = self.create_timer(1.0 / values.rate_hz, self._take_picture, clock=steady)
+        period_s = 1.0 / values.rate_hz
+        self._timer = self.create_timer(period_s, self._take_picture, clock=self._steady)
         self.get_logger().info(
             f"filming {self._name} at {values.rate_hz:g} Hz on {self._images.topic_name}"
         )
@@ -88,6 +94,17 @@ class Camera(Node):
                 CameraInfo, f"{topic.rpartition('/')[0]}/camera_info", qos_profile_sensor_data
             )
 
+    def _begin_clock(self, bag_ns: int) -> None:
+        """The time of a bag, whatever others there are: it is `bag_ns` now."""
+        self._ahead_ns = bag_ns - self._steady.now().nanoseconds
+        self._clock_publisher = self.create_publisher(ClockMessage, "/clock", CLOCK)
+
+    def _now(self) -> Time:
+        if self._clock_publisher is None:
+            return self.get_clock().now()
+        nanoseconds = self._steady.now().nanoseconds + self._ahead_ns
+        return Time(nanoseconds=nanoseconds, clock_type=ClockType.ROS_TIME)
+
     def _publish_scene(self, source: SceneSource) -> None:
         """Says once, for late listeners too, what the scene is and when it began."""
         self._ids = self.create_publisher(Image, "truth/ids", TRUTH)
@@ -96,7 +113,9 @@ class Camera(Node):
         self._scene.publish(String(data=json.dumps(description)))
 
     def _take_picture(self) -> None:
-        now = self.get_clock().now()
+        now = self._now()
+        if self._clock_publisher is not None:
+            self._clock_publisher.publish(ClockMessage(clock=now.to_msg()))
         picture = self._source.read((now.nanoseconds - self._start_ns) * 1e-9)
         if picture is None:
             self.get_logger().info(f"{self._name} has come to its end")
@@ -104,7 +123,7 @@ class Camera(Node):
             self.ended.set_result(None)
             return
         if picture.age_s:  # it was waited for
-            now = self.get_clock().now() - Duration(seconds=picture.age_s)
+            now = self._now() - Duration(seconds=picture.age_s)
         header = Header(stamp=now.to_msg(), frame_id=self._frame_id)
         self._images.publish(array_to_image(picture.frame_HW3, "rgb8", header))
         if self._infos is not None:

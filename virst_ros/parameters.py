@@ -204,6 +204,12 @@ class CameraParameters:
         "A video, a folder or a bag begins anew after its end; otherwise the camera ends there.",
         read_only=True,
     )
+    clock: bool = _parameter(
+        False,
+        "Of a bag: publish its time on /clock, and stamp the pictures with it; nothing else may "
+        "publish /clock meanwhile.",
+        read_only=True,
+    )
     split: str = _parameter(
         "demo", "Which scenes.", choices=("demo", "train", "valid", "test"), read_only=True
     )

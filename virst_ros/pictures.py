@@ -161,10 +161,16 @@ class SceneSource:
 
 
 class RecordingSource:
-    """Plays a recording, at a size of its own or another."""
+    """Plays a recording, at a size of its own or another.
 
-    def __init__(self, playback: Playback, size: tuple[int, int]) -> None:
-        self._playback, self._size = playback, size
+    Attributes:
+        start_ns: of a bag, its first image's time; None of what knows only seconds.
+    """
+
+    def __init__(
+        self, playback: Playback, size: tuple[int, int], start_ns: int | None = None
+    ) -> None:
+        self._playback, self._size, self.start_ns = playback, size, start_ns
 
     def read(self, t_s: float) -> CameraFrame | None:
         """As `Playback.read`."""
@@ -211,10 +217,24 @@ def _open_camera(source: str, topic: str, size: tuple[int, int]) -> LiveSource:
 
 
 def _open_recording(source: str, topic: str, loop: bool, size: tuple[int, int]) -> RecordingSource:
+    from virst_model.sources.bag import Bag
     from virst_model.sources.named import open_recorded
     from virst_model.sources.playback import Playback
 
-    return RecordingSource(Playback(open_recorded(source, topic), loop), size)
+    frames = open_recorded(source, topic)
+    start_ns = frames.start_ns if isinstance(frames, Bag) else None
+    return RecordingSource(Playback(frames, loop), size, start_ns)
+
+
+def bag_start_ns(source: CameraSource, name: str) -> int:
+    """The time of a bag's first image; `name` is the source's, for people.
+
+    Raises PictureError where it is no bag.
+    """
+    start_ns = source.start_ns if isinstance(source, RecordingSource) else None
+    if start_ns is None:
+        raise PictureError(f"clock: is that of a bag, and {name} is none")
+    return start_ns
 
 
 def _resized(frame_HW3: np.ndarray, wanted: tuple[int, int]) -> np.ndarray:

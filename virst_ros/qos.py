@@ -12,6 +12,8 @@ EVERY_RESULT = QoSProfile(depth=10, reliability=ReliabilityPolicy.RELIABLE)
 COMMANDS = QoSProfile(depth=10, reliability=ReliabilityPolicy.RELIABLE)
 # The truth of a scene must not get lost, whatever happens to the images.
 TRUTH = QoSProfile(depth=30, reliability=ReliabilityPolicy.RELIABLE)
+# As rosbag2 publishes it, but none gets lost.
+CLOCK = QoSProfile(depth=1, reliability=ReliabilityPolicy.RELIABLE)
 # The newest message, also for those who come later.
 LATCHED = QoSProfile(
     depth=1,

@@ -14,6 +14,7 @@ pytest.importorskip("rclpy", reason="needs ROS 2")
 
 from patience import LIMIT_S
 from rclpy.qos import qos_profile_sensor_data
+from rosgraph_msgs.msg import Clock
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 from std_msgs.msg import String
 from webcam_camera import Webcam
@@ -189,6 +190,33 @@ def test_a_bag_over_ros(start_process, ros_node, spin_until, bag):
     assert (images[0].encoding, images[0].width, images[0].height) == ("rgb8", 32, 24)
     assert pixels(images[0]).min() > 250
     assert stamp_ns(images[0]) > started_ns, "the node is told the time of today"
+
+
+def test_a_bag_with_its_clock(start_process, ros_node, spin_until, bag):
+    """The bag's images have stamps from 1000 s on; it is played again and again."""
+    images = listen(ros_node, Image, "/camera/image_raw", qos_profile_sensor_data)
+    clocks = listen(ros_node, Clock, "/clock", qos_profile_sensor_data)
+    start_process(
+        *CAMERA, "-p", f"source:={bag}", "-p", "topic:=/left/image_raw", "-p", "clock:=true"
+    )
+
+    assert spin_until(lambda: len(clocks) >= 20 and images)
+    times = [message.clock.sec * 10**9 + message.clock.nanosec for message in clocks]
+    assert times == sorted(set(times)), "it goes on where the bag begins anew"
+    assert 1000 * 10**9 <= times[0] < times[-1] < 1000 * 10**9 + time.monotonic_ns()
+    told = set(times)
+    assert spin_until(lambda: any(stamp_ns(image) in told for image in images))
+    shown = next(image for image in images if stamp_ns(image) in told)
+    since_s = stamp_ns(shown) * 1e-9 - 1000
+    grey = pixels(shown)[0, 0, 0]
+    assert grey == 30 * (int(since_s * 8 + 1e-3) % 8)
+
+
+def test_a_clock_is_that_of_a_bag(start_process, picture_file):
+    process = start_process(*CAMERA, "-p", f"source:={picture_file}", "-p", "clock:=true")
+
+    assert process.popen.wait(LIMIT_S) == 1
+    assert f"clock: is that of a bag, and {picture_file} is none" in process.output
 
 
 def test_a_bag_of_two_cameras_ends_with_their_names(start_process, bag):
