@@ -102,3 +102,32 @@ def test_definitions_come_with_an_installed_package(tmp_path):
     where, *names = ended.stdout.split()
     assert Path(where).is_relative_to(tmp_path / "lib")
     assert {"virst_interfaces/msg/QueryArray", bag_messages.SEGMENTATIONS} <= set(names)
+
+
+HOSTILE = [
+    ("evil/msg/A", 'string NAME=\'\'\'"""\nraise SystemExit("ran")\n'),
+    ("evil/msg/B", "uint8 x = 0\n    raise_ = exit('ran')\n"),
+    ("evil/msg/C:\n    exit('ran')\nclass D", "uint8 x\n"),
+    ("evil/msg/E", "uint8 __import__('os')._exit(7)\n"),
+    ("evil/msg/F", "uint8[__import__('os')._exit(7)] x\n"),
+    ("evil/msg/G", 'string NAME="\\"; exit(7); \\""\nuint8 x\n'),
+]
+
+
+@pytest.mark.parametrize("kind, definition", HOSTILE, ids=[name[:10] for name, _ in HOSTILE])
+def test_a_definition_in_a_bag_is_no_code(tmp_path, kind, definition):
+    """rosbags makes Python of definitions. Whether it takes these or not, nothing of them runs."""
+    from rosbags.interfaces import MessageDefinition, MessageDefinitionFormat
+
+    from virst_model.sources.bag import Bag
+    from virst_model.sources.bag_writer import BagWriter
+
+    messages = bags.film([np.zeros((2, 2, 3), np.uint8)], [0.0])
+    bag = Bag(bags.write_bag(tmp_path / "in", messages))
+    (images,) = bag.connections
+    for form in (MessageDefinitionFormat.MSG, MessageDefinitionFormat.IDL):
+        bag.connections = [
+            images._replace(msgtype=kind, msgdef=MessageDefinition(form, definition))
+        ]
+        with BagWriter(tmp_path / form.name, as_mcap=True) as writer:
+            writer.adopt(bag)
