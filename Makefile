@@ -143,7 +143,7 @@ $(STAMPS)/interfaces: $(STAMPS)/requirements $(INTERFACES) scripts/build_interfa
 
 # An editable install, and links to what ROS looks for in lib/virst_ros, share/ and the ament index.
 $(STAMPS)/package: $(STAMPS)/interfaces setup.py setup.cfg pyproject.toml scripts/link_package.sh \
-    $(wildcard virst_model/__init__.py virst_ros/__init__.py launch/*.launch.py config/*)
+    $(wildcard virst_model/__init__.py virst_ros/__init__.py launch/*.launch.py config/* rviz/* foxglove/*)
 	@echo 'setup: virst_ros'
 	@"$(BIN)/python" -m pip install -q --no-deps --no-build-isolation -e .
 	@scripts/link_package.sh "$(VENV)"

@@ -81,6 +81,8 @@ setup(
         (f"share/{NAME}", ["package.xml"]),
         (f"share/{NAME}/launch", sorted(glob("launch/*.launch.py"))),
         (f"share/{NAME}/config", sorted(glob("config/*.*"))),
+        (f"share/{NAME}/rviz", sorted(glob("rviz/*"))),
+        (f"share/{NAME}/foxglove", sorted(glob("foxglove/*"))),
     ],
     python_requires=">=3.10",
     install_requires=MODEL,
