@@ -19,6 +19,14 @@ pytest.importorskip("rosbags", reason="needs the extra bags")
 from bags import STAMPED_S, TYPES, compressed, film, raw, text, write_bag
 from bars import Bar, watch_bars
 from rosbags.highlevel import AnyReader
+from rosbags.interfaces import (
+    Qos,
+    QosDurability,
+    QosHistory,
+    QosLiveliness,
+    QosReliability,
+    QosTime,
+)
 from rosbags.rosbag2 import Reader, StoragePlugin, Writer
 from rosbags.typesys import Stores, get_types_from_msg, get_typestore
 
@@ -32,6 +40,13 @@ SQLITE3, MCAP = StoragePlugin.SQLITE3, StoragePlugin.MCAP
 PERIOD_S = 0.1
 ANSWERS = ("/virst/masks", "/virst/labels", "/virst/segmentations")
 LATCHED = ("/virst/queries", "/virst/label_info")
+LASTING = Qos(
+    QosHistory.KEEP_ALL,
+    3,
+    QosReliability.RELIABLE,
+    QosDurability.TRANSIENT_LOCAL,
+    *(QosTime(1, 2), QosTime(3, 4), QosLiveliness.AUTOMATIC, QosTime(5, 6), False),
+)
 RED, BLUE = "the red circle", "the blue square"
 
 
@@ -157,7 +172,9 @@ def test_together_has_all_topics_of_the_bag_but_what_cannot_be_read(tmp_path, ca
     types.register(get_types_from_msg("float64 volts", "my_robot/msg/Battery"))
     with Writer(bag, version=8, storage_plugin=SQLITE3) as writer:
         cloud = writer.add_connection("/odd", "lost/msg/Type", msgdef="lost/Part p", rihs01="x")
-        own = writer.add_connection("/battery", "my_robot/msg/Battery", typestore=types)
+        own = writer.add_connection(
+            "/battery", "my_robot/msg/Battery", typestore=types, offered_qos_profiles=[LASTING]
+        )
         eye = writer.add_connection("/eye", camera[0][2].__msgtype__, typestore=types)
         writer.write(cloud, 5, b"\0\1\0\0")
         volts = types.types["my_robot/msg/Battery"](volts=12.5)
@@ -171,6 +188,9 @@ def test_together_has_all_topics_of_the_bag_but_what_cannot_be_read(tmp_path, ca
     assert set(answers) == {"/battery", "/eye", *ANSWERS, *LATCHED}
     ((at, message),) = answers["/battery"]
     assert (at, message.volts) == (6, 12.5)
+    with AnyReader([tmp_path / "out"]) as reader:
+        (quality,) = (c.ext for c in reader.connections if c.topic == "/battery")
+    assert quality.offered_qos_profiles == [LASTING]
     assert np.array_equal(pixels(answers["/eye"]), pixels(read_of(bag, "/eye")))
     (line,) = [record.getMessage() for record in caplog.records]
     assert f"{bag}: /odd is left out: type lost/msg/Type cannot be read" in line
