@@ -19,6 +19,7 @@ from virst_ros.text import shown
 
 ACCEPTED, REFUSED, NO_ANSWER = 0, 1, 2
 LIMIT_S = 10.0
+PIECE_S = 0.2  # what Ctrl-C waits, at most
 
 
 class NoAnswer(Exception):
@@ -72,7 +73,7 @@ def read_queries(
 
     subscription = node.create_subscription(QueryArray, topic, take, LATCHED)
     try:
-        rclpy.spin_until_future_complete(node, read, timeout_sec=limit_s)
+        _wait(node, read, time.monotonic() + limit_s)
     finally:
         node.destroy_subscription(subscription)
     if not read.done():
@@ -87,14 +88,24 @@ def _call(node: Node, kind: type, service: str, request: object, limit_s: float)
         if not client.wait_for_service(limit_s):
             raise NoAnswer(f"no service {service} after {limit_s:g} s: is the node configured?")
         future = client.call_async(request)
-        rclpy.spin_until_future_complete(
-            node, future, timeout_sec=max(0.1, deadline_s - time.monotonic())
-        )
+        _wait(node, future, deadline_s)
         if not future.done():
             raise NoAnswer(f"no answer from {service} after {limit_s:g} s")
         return future.result()
     finally:
         node.destroy_client(client)
+
+
+def _wait(node: Node, future: Future, deadline_s: float) -> None:
+    """Until it is done, or `time.monotonic()` is `deadline_s`; spins at least once.
+
+    In pieces: Python hears a signal when rcl's wait has ended, not in it.
+    """
+    while not future.done():
+        left_s = max(0.1, deadline_s - time.monotonic())
+        rclpy.spin_until_future_complete(node, future, timeout_sec=min(left_s, PIECE_S))
+        if time.monotonic() >= deadline_s:
+            return
 
 
 def _parse(arguments: list[str]) -> argparse.Namespace:
