@@ -14,7 +14,8 @@ from launch_ros.actions import Node
 from launch_ros.parameter_descriptions import ParameterValue
 from launch_ros.substitutions import FindPackageShare
 
-from virst_ros.parameters import CameraParameters, launch_arguments
+from virst_ros.launch_arguments import launch_arguments
+from virst_ros.parameters import CameraParameters
 
 
 def generate_launch_description() -> LaunchDescription:

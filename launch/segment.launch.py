@@ -24,8 +24,9 @@ from launch_ros.parameter_descriptions import ParameterValue
 from launch_ros.substitutions import FindPackageShare
 
 from virst_ros.dds import profile_environment
+from virst_ros.launch_arguments import launch_arguments
 from virst_ros.origins import off_default
-from virst_ros.parameters import Parameters, launch_arguments
+from virst_ros.parameters import Parameters
 from virst_ros.survey import survey
 
 # Beside the node's parameters. Name -> default and description.

@@ -255,35 +255,6 @@ class CameraParameters:
     )
 
 
-@dataclass(frozen=True)
-class LaunchArgument:
-    """An argument of a launch file.
-
-    Attributes:
-        kind: str, bool, int or float, what its text stands for.
-        default: the parameter's, as a text.
-        description: for people, with what is allowed.
-    """
-
-    name: str
-    kind: type
-    default: str
-    description: str
-
-
-def launch_arguments(declared: type) -> tuple[LaunchArgument, ...]:
-    """An argument for each field of `declared`, Parameters or CameraParameters, in their order."""
-    return tuple(
-        LaunchArgument(
-            field.name,
-            field.type,
-            field.default if field.type is str else json.dumps(field.default),
-            _help(field),
-        )
-        for field in dataclasses.fields(declared)
-    )
-
-
 def allowed(field: dataclasses.Field) -> str:
     """The choices, or the range with its step and its unit; empty where everything is allowed."""
     metadata = field.metadata
@@ -294,6 +265,14 @@ def allowed(field: dataclasses.Field) -> str:
     low, high = metadata["within"]
     text = f"{low:g} to {high:g} {metadata['unit']}".strip()
     return text if metadata["step"] == 1 else f"{text}, a multiple of {metadata['step']}"
+
+
+def help_of(field: dataclasses.Field) -> str:
+    """The description and what is allowed, as sentences."""
+    description, limits = field.metadata["description"], allowed(field)
+    if field.metadata["choices"]:
+        return f"{description} One of {limits}."
+    return f"{description} {limits}." if limits else description
 
 
 def checked(field: dataclasses.Field, value: Any) -> Any:
@@ -324,7 +303,9 @@ def yaml_file() -> str:
     ]
     for field in dataclasses.fields(Parameters):
         comment = "    # "
-        lines += textwrap.wrap(_help(field), 99, initial_indent=comment, subsequent_indent=comment)
+        lines += textwrap.wrap(
+            help_of(field), 99, initial_indent=comment, subsequent_indent=comment
+        )
         lines.append(f"    {field.name}: {json.dumps(field.default)}")
     return "\n".join(lines) + "\n"
 
@@ -390,14 +371,6 @@ def main(arguments: list[str] | None = None) -> int:
             stale = 1
             sys.stderr.write(f"{name} is not current: python -m virst_ros.parameters --write\n")
     return stale
-
-
-def _help(field: dataclasses.Field) -> str:
-    """The description and what is allowed, as sentences."""
-    description, limits = field.metadata["description"], allowed(field)
-    if field.metadata["choices"]:
-        return f"{description} One of {limits}."
-    return f"{description} {limits}." if limits else description
 
 
 if __name__ == "__main__":

@@ -16,7 +16,8 @@ from patience import LIMIT_S
 import pytest
 import yaml
 
-from virst_ros.parameters import CameraParameters, Parameters, launch_arguments
+from virst_ros.launch_arguments import launch_arguments
+from virst_ros.parameters import CameraParameters, Parameters
 
 ROOT = Path(__file__).resolve().parents[2]
 LAUNCH = ROOT / "launch"

@@ -9,7 +9,8 @@ import pytest
 import yaml
 
 from virst_ros import parameters
-from virst_ros.parameters import CameraParameters, ParameterError, Parameters, launch_arguments
+from virst_ros.launch_arguments import launch_arguments
+from virst_ros.parameters import CameraParameters, ParameterError, Parameters
 
 ROOT = Path(__file__).resolve().parents[2]
 DECLARED = (Parameters, CameraParameters)
@@ -118,7 +119,7 @@ def test_help_says_what_is_allowed():
 
     assert helps["window_size"].endswith("4 to 64, a multiple of 4.")
     assert helps["window_period_s"].endswith("0 to 10 s.")
-    assert helps["dtype"].endswith("One of auto, float32, float16, bfloat16.")
+    assert helps["dtype"].endswith("One of auto, float32, float16, bfloat16, fp32, fp16, bf16.")
     assert helps["query"] == "The first sentence to follow; set anew, it replaces all queries."
     assert all(description.endswith(".") for description in helps.values())
 
