@@ -10,7 +10,6 @@ few windows that are drawn to see what the code draws today.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 import functools
 import hashlib
@@ -29,6 +28,7 @@ from virst_model.model.virst import Virst
 from virst_model.synthetic.photographs import NOTHING, Photographs
 from virst_model.synthetic.world import World, render_all, sentences_of_piece
 from virst_model.train.batches import Batch, Encodings, Frames, Sentences
+from virst_model.train.drawers import drawn_ahead
 from virst_model.train.stages import CachedDraws
 from virst_model.train.synthetic import draw_any_world, normalise
 
@@ -79,7 +79,7 @@ class WindowMaker:
         start_s = float(rng.uniform(0, duration_s - (count - 1) * period_s))
         times_s = [start_s + i * period_s for i in range(count)]
         pictures_THW3, ids_THW = render_all(world, times_s, side, side)
-        pixels = normalise(pictures_THW3[None])[0]
+        pixels = normalise(pictures_THW3[None])[0].to(self._model.device)
         clips = torch.stack(
             [
                 self._model.vlm.see(pixels[i : i + CLIP_FRAMES][None])[0]
@@ -89,8 +89,8 @@ class WindowMaker:
         features = self._model.segmenter.encode(pixels[fused_frames(draws, number)])
         levels = (features.s0, features.s1, features.s2)
         return Window(
-            clips.half().numpy(),
-            *(level.half().numpy() for level in levels),
+            clips.half().cpu().numpy(),
+            *(level.half().cpu().numpy() for level in levels),
             ids=ids_THW,
             sentences=_sentences(world, times_s, rng),
         )
@@ -123,15 +123,13 @@ class CachedWindows:
         self._maker, self._count = maker, count
         self._folder = folder / maker.key
 
-    def fill(self, threads: int = 1) -> None:
-        """Makes all shards that are missing, with a bar."""
+    def fill(self, drawers: int = 1) -> None:
+        """Makes all shards that are missing, `drawers` processes at once, with a bar."""
         missing = [n for n in range(self._count // SHARD) if not self._path(n).exists()]
         self._folder.mkdir(parents=True, exist_ok=True)
-        with ThreadPoolExecutor(threads) as pool:
-            for _ in tqdm(
-                pool.map(self._write, missing), total=len(missing), unit="shard", desc="windows"
-            ):
-                pass
+        made = drawn_ahead(self._write, missing, drawers, apart=True)
+        for _ in tqdm(made, total=len(missing), unit="shard", desc="windows"):
+            pass
 
     def read(self, number: int) -> Window:
         """Window `number`."""
@@ -165,6 +163,8 @@ def _open(path: Path):
 
 class CachedBatches:
     """Batches of windows and sentences about them, by number."""
+
+    apart = False
 
     def __init__(
         self, windows: WindowMaker | CachedWindows, draws: CachedDraws, seed: int

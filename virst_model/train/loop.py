@@ -1,8 +1,5 @@
 """The one training loop: draw, forward, backward, step; look, save, go on."""
 
-from collections import deque
-from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 import contextlib
 from dataclasses import dataclass
 import itertools
@@ -18,6 +15,7 @@ import torch
 
 from virst_model.train.batches import Batch
 from virst_model.train.criterion import Watched
+from virst_model.train.drawers import drawn_ahead
 from virst_model.train.gate import look
 from virst_model.train.history import write_history
 from virst_model.train.journal import Journal
@@ -46,10 +44,16 @@ class Ending:
 
 
 class Batches(Protocol):
-    """An endless row of batches, by number."""
+    """An endless row of batches, by number.
+
+    Attributes:
+        apart: to draw one is so much of Python's own work that processes do it.
+    """
+
+    apart: bool
 
     def draw(self, number: int) -> Batch:
-        """Batch `number` (0, 1, ...): the same whenever it is drawn; called by threads."""
+        """Batch `number` (0, 1, ...): the same whenever it is drawn; called by others at once."""
         ...
 
 
@@ -72,7 +76,8 @@ def train(
     several = accelerator.num_processes > 1
     numbers = itertools.count(drawn + accelerator.process_index, accelerator.num_processes)
     with contextlib.ExitStack() as stack:
-        ahead = stack.enter_context(contextlib.closing(drawn_ahead(batches, numbers, run.drawers)))
+        drawn_batches = drawn_ahead(batches.draw, numbers, run.drawers, batches.apart)
+        ahead = stack.enter_context(contextlib.closing(drawn_batches))
         stop = stack.enter_context(Stop())
         journal = None
         if accelerator.is_main_process:
@@ -140,20 +145,6 @@ class Stop:
         if self.requested and number == signal.SIGINT:
             raise KeyboardInterrupt
         self.requested = True
-
-
-def drawn_ahead(
-    batches: Batches, numbers: Iterator[int], threads: int
-) -> Iterator[tuple[int, Batch]]:
-    """Numbers and their batches, in order, drawn by threads while others are used."""
-    with ThreadPoolExecutor(threads) as pool:
-        ahead: deque = deque()
-        while True:
-            while len(ahead) <= threads:
-                number = next(numbers)
-                ahead.append((number, pool.submit(batches.draw, number)))
-            number, drawn = ahead.popleft()
-            yield number, drawn.result()
 
 
 def _seed(seed: int, number: int) -> int:

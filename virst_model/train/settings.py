@@ -56,7 +56,8 @@ class Run:
         resume: "auto" goes on from the newest checkpoint in `out`, if there is one; "never"
             refuses a folder that has one.
         precision: "fp32", "bf16" (autocast), or "auto": bf16 on CUDA.
-        threads: CPU threads of the model; `drawers`: threads that draw batches ahead.
+        threads: CPU threads of the model; `drawers`: threads, or processes
+            where drawing is much work, that draw batches ahead.
         save_every, log_every, picture_every: steps between checkpoints, lines of the log, and
             pictures; 0 leaves pictures out.
         sight_every: steps between looks at whether the model reads the video; 0 is never.

@@ -123,6 +123,8 @@ def draw_any_world(
 class SyntheticBatches:
     """An endless row of batches, by number, at one picture side."""
 
+    apart = True
+
     def __init__(
         self,
         draws: SceneDraws,

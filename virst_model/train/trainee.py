@@ -87,7 +87,8 @@ class Trainee(nn.Module):
         if not self._teacher:
             return None
         drawn = batch.auxiliaries.drawn[:, batch.frames.encoded].flatten(0, 1)
-        return self._teacher[0].encode(drawn)
+        # It is no part of the trainee, and does not move with it.
+        return self._teacher[0].to(drawn.device).encode(drawn)
 
     def trained(self) -> dict[str, nn.Parameter]:
         """The parameters that train, by name."""

@@ -27,6 +27,8 @@ class Samples(Protocol):
 class WindowBatches:
     """Batches of one sample each, by number."""
 
+    apart = False  # pictures and videos are decoded outside of Python
+
     def __init__(self, samples: Samples, model: Virst, draws: WindowDraws, seed: int) -> None:
         """Of `model` only how it takes pictures is used."""
         self._samples, self._model, self._draws, self._seed = samples, model, draws, seed
