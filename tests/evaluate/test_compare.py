@@ -36,6 +36,16 @@ def test_the_table_names_what_falls_and_nothing_that_is_within_its_error():
     assert "| scenes: a | 3 | 90.0 | 80.3 | -9.7 | 0.3 |" in text
 
 
+def test_a_model_that_reads_is_allowed_to_be_worse_where_there_is_nothing_to_read():
+    rows = ("motion, raw, own", "motion, raw, other", "motion, raw, zero", "motion, raw, margin")
+    old, new = ({row: [value, value] for row in rows} for value in (50.0, 20.0))
+
+    text = table({"clip tokens": [old, new]}, ["old", "new"])
+
+    last = text.splitlines()[-1]
+    assert last.endswith("clip tokens: motion, raw, own; clip tokens: motion, raw, margin.")
+
+
 def test_what_was_measured_is_not_measured_again(tmp_path):
     asked = []
 
