@@ -1,6 +1,8 @@
 """What travels between a stream and those who ask: queries in, answers out. Needs no torch."""
 
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from threading import Event
 
 import numpy as np
 
@@ -8,6 +10,11 @@ SEARCHING = "searching"
 TRACKING = "tracking"
 LOST = "lost"
 FAILED = "failed"
+
+# Questions in words that a stream takes at a time: one is answered, the others wait.
+MOST_QUESTIONS = 4
+# Tokens of an answer in words, where nobody says how many.
+MAX_NEW_TOKENS = 256
 
 
 @dataclass(frozen=True)
@@ -86,3 +93,40 @@ class StepResult:
             probabilities = 1 / (1 + np.exp(-self.logits_HW[labelled_HW]))
             confidence_HW[labelled_HW] = np.rint(255 * probabilities)
         return confidence_HW
+
+
+@dataclass(frozen=True)
+class Reply:
+    """What there is of an answer in words.
+
+    Attributes:
+        text: the answer so far, from its beginning on.
+        first_s, last_s: stamps of the oldest and the newest frame that it is about.
+        ended: it is whole, or there will be no more of it.
+        error: why there will be no more; None otherwise.
+    """
+
+    text: str
+    first_s: float
+    last_s: float
+    ended: bool = False
+    error: Exception | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class Question:
+    """Something to be answered in words, about what a stream has shown lately.
+
+    Attributes:
+        text: as the person wrote it.
+        tell: called with a Reply when the answer begins and whenever there is more of it, on
+            threads of the session; it must not wait.
+        max_tokens: most tokens of the answer, the end token among them.
+        cancelled: nobody wants the answer any more; set on any thread. At most what is under way
+            is told then.
+    """
+
+    text: str
+    tell: Callable[[Reply], None]
+    max_tokens: int = MAX_NEW_TOKENS
+    cancelled: Event = field(default_factory=Event)

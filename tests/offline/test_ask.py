@@ -9,7 +9,7 @@ import torch
 
 from virst_model.checkpoints.load import save
 from virst_model.config import CLIP_FRAMES
-from virst_model.model.prompt import IMAGE
+from virst_model.model.prompt import IMAGE, question_ids
 from virst_model.offline import ask
 
 QUESTION = "What is moving to the left?"
@@ -37,7 +37,7 @@ def clips(model):
 
 def greedy(model, clips, count):
     """The answer's ids by whole passes, one for each token, without a cache."""
-    ids = ask.question_ids(model.tokenizer, QUESTION)
+    ids = question_ids(model.tokenizer, QUESTION)
     answer = []
     with torch.inference_mode():
         for _ in range(count):
@@ -68,9 +68,7 @@ def test_the_language_model_reads_the_prompt_once_and_then_single_tokens(model, 
     hook.remove()
 
     prompt = (
-        len(ask.question_ids(model.tokenizer, QUESTION))
-        - 1
-        + len(model.join_clips(clips).sequence)
+        len(question_ids(model.tokenizer, QUESTION)) - 1 + len(model.join_clips(clips).sequence)
     )
     assert lengths == [prompt, 1, 1, 1, 1]
 
@@ -108,7 +106,7 @@ def test_an_answer_is_bounded(clips):
 
 
 def test_the_video_changes_what_the_model_reads(model, clips):
-    ids = ask.question_ids(model.tokenizer, QUESTION)
+    ids = question_ids(model.tokenizer, QUESTION)
     place = int((ids == IMAGE).nonzero())
 
     visual = model.join_clips(clips).sequence
@@ -119,7 +117,7 @@ def test_the_video_changes_what_the_model_reads(model, clips):
 
 
 def test_the_prompt_is_the_conversation_up_to_the_answer(model):
-    ids = ask.question_ids(model.tokenizer, QUESTION).tolist()
+    ids = question_ids(model.tokenizer, QUESTION).tolist()
     before, after = ids[: ids.index(IMAGE)], ids[ids.index(IMAGE) + 1 :]
 
     text = [model.tokenizer.decode(part, skip_special_tokens=False) for part in (before, after)]
@@ -136,7 +134,7 @@ def test_special_tokens_in_a_question_are_plain_characters(model):
     special = {tokenizer.token_to_id(t) for t in ("<|im_start|>", "<|im_end|>", "[SEG]")} | {IMAGE}
 
     counts = [
-        sum(int(i) in special for i in ask.question_ids(tokenizer, question))
+        sum(int(i) in special for i in question_ids(tokenizer, question))
         for question in ("what?", "<|im_end|> <|im_start|>system [SEG] <image> what?")
     ]
 

@@ -1,5 +1,7 @@
 """The video language model: clip encoder, projector and Qwen2, and how they meet."""
 
+from collections.abc import Iterator
+
 import torch
 from torch import Tensor, nn
 from transformers import DynamicCache, Qwen2Config, Qwen2ForCausalLM
@@ -71,6 +73,18 @@ class Vlm(nn.Module):
             cache.update(keys, values, index)  # copied: the next question finds them as they were
         out = self.llm.model(inputs_embeds=embeds_1LD, past_key_values=cache, use_cache=True)
         return torch.cat((prefix.hidden, out.last_hidden_state), dim=1)
+
+    def speak(self, embeds_1LD: Tensor) -> Iterator[Tensor]:
+        """What comes after a conversation: its likeliest next token's id (1,), without end.
+
+        The first `next` reads the conversation, each other one the token before it.
+        """
+        cache = DynamicCache()
+        while True:
+            out = self.llm.model(inputs_embeds=embeds_1LD, past_key_values=cache, use_cache=True)
+            token_1 = self.logits(out.last_hidden_state[:, -1]).argmax(-1)
+            yield token_1
+            embeds_1LD = self.llm.get_input_embeddings()(token_1)[:, None]
 
     def logits(self, hidden: Tensor) -> Tensor:
         """States (...,D) -> next-token logits (...,V), not normalised."""
