@@ -1,15 +1,16 @@
 """The tracker and the grounder in two lanes: what waits for what, with lanes that note it."""
 
 from contextlib import contextmanager
+from dataclasses import replace
 from threading import Event, current_thread
 
 from patience import tries
 import pytest
-from streams import ColourModel, bars, frame, query
+from streams import ColourModel, bars, frame, query, real_model, smallest
 import torch
 
 from virst_model import Session, SessionOptions
-from virst_model.answer import SEARCHING, TRACKING
+from virst_model.answer import SEARCHING, TRACKING, Question
 from virst_model.stream.lanes import Lanes, NoLane, lanes_of
 
 
@@ -145,6 +146,21 @@ def test_a_grounding_that_fails_ends_when_the_device_is_done_with_it(stream, not
 
     assert ("grounder", "is done") in notes
     assert ("tracker", "follows", "grounder") not in notes
+
+
+def test_an_answer_in_words_follows_its_frames_and_each_token_is_waited_for(notes):
+    model, told = real_model(replace(smallest(), answers=True)), []
+    lanes = Lanes(Noted("tracker", notes), Noted("grounder", notes))
+    options = SessionOptions(window_size=8, window_period_s=0.0)
+    with Session(model, options, lanes) as stream:
+        stream.ask(Question("what moves?", told.append, max_tokens=3))
+        for t in tries(pause_s=0.002):
+            stream.step(frame(t), float(t))
+            if told and told[-1].ended:
+                break
+
+    assert len(told) > 1
+    assert notes == [("grounder", "follows", "tracker"), ("grounder", "is done")] * len(told)
 
 
 def test_a_cpu_has_no_lanes():

@@ -1,13 +1,14 @@
 """Groundings beside the stream: the VLM is asked about a snapshot of the window."""
 
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from functools import partial
 import operator
-from threading import Event
+from threading import Event, Lock
 import time
+from typing import Protocol
 
 import torch
 
@@ -104,7 +105,7 @@ def ground(model: Virst, grounding: Grounding, seen: Seen) -> GroundingResult:
     frames = grounding.frames
     try:
         with torch.inference_mode():
-            tokens = _clip_tokens(model, grounding)
+            tokens = clip_tokens(model, grounding.clips, grounding.cancelled)
             if seen.pooled is None:
                 seen.pooled = _pooled(model, grounding)
             prompts_TNC = model.ground(
@@ -142,15 +143,18 @@ def _missing(frames: list[WindowFrame]) -> int:
     return max(0, LEAST_FRAMES - len(frames))
 
 
-def _clip_tokens(model: Virst, grounding: Grounding) -> list[VisualTokens]:
-    """Tokens of all clips, computed once a clip and kept with it."""
-    for clip in grounding.clips:
-        if clip.tokens is None:
-            if grounding.cancelled.is_set():
-                raise Cancelled
-            clip.tokens = model.encode_clip([frame.clip_pixels for frame in clip.frames])
-    tokens = [clip.tokens for clip in grounding.clips]
-    frames = grounding.frames
+def clip_tokens(model: Virst, clips: Sequence[Clip], cancelled: Event) -> list[VisualTokens]:
+    """What the VLM is shown of a window: tokens of all clips, made once a clip and kept with it.
+
+    Raises:
+        Cancelled: `cancelled` was set meanwhile.
+    """
+    for clip in clips:
+        if clip.tokens is None and cancelled.is_set():
+            raise Cancelled
+        clip.see(model)
+    tokens = [clip.tokens for clip in clips]
+    frames = [frame for clip in clips for frame in clip.frames]
     if _missing(frames):
         tokens.append(model.encode_clip([frames[-1].clip_pixels] * CLIP_FRAMES))
     return tokens
@@ -191,6 +195,13 @@ class Asker:
         self._clips, self._seen = (), None
 
 
+class Work(Protocol):
+    """What is done in small pieces beside groundings, and gives way to them between two."""
+
+    def go_on(self) -> bool:
+        """Does a piece; whether there is another. Never raises."""
+
+
 # A finished grounding: the question, and how to read its result (which may raise).
 Finished = tuple[Grounding, Callable[[], GroundingResult]]
 
@@ -226,6 +237,13 @@ class InlineGrounder:
         """The result at once; raises what `ground` of this module raises."""
         return self._asker.ground(grounding)
 
+    def pause(self) -> None:
+        """Nothing is under way between two frames."""
+
+    def work(self, work: Work) -> None:
+        """Does a piece."""
+        work.go_on()
+
     def close(self) -> None:
         """Forgets the groundings whose results were not read."""
         self._running.clear()
@@ -244,6 +262,8 @@ class ThreadGrounder:
         self._executor: ThreadPoolExecutor | None = None
         self._running: tuple[Grounding, Future] | None = None
         self._started_s = 0.0
+        self._lock = Lock()
+        self._working = self._pausing = False
 
     @property
     def running_s(self) -> float:
@@ -280,20 +300,54 @@ class ThreadGrounder:
         """Waits for the thread's result; raises what `ground` of this module raises."""
         return self._read(self._submit(grounding))
 
+    def pause(self) -> None:
+        """A frame has come: work rests after its piece."""
+        with self._lock:
+            self._pausing = True
+
+    def work(self, work: Work) -> None:
+        """The frame is done: pieces of `work` until the next, one at least; nothing new where
+        one of the last call is still under way. A grounding waits for one piece at most.
+        """
+        with self._lock:
+            self._pausing = False
+            if self._working:
+                return
+            self._working = True
+            self._thread().submit(self._do, work, self._lanes.tracker.mark())
+
+    def _do(self, work: Work, frames: Mark) -> None:
+        """On the thread, a piece; `frames`: those that the work is about are there."""
+        lane = self._lanes.grounder
+        with lane.working():
+            lane.follow(frames)
+            more = work.go_on()
+            lane.mark().synchronize()  # what the device still reads is held by the work
+        with self._lock:
+            self._working = more and not self._pausing and self._executor is not None
+            if self._working:  # behind a grounding that has come meanwhile
+                self._executor.submit(self._do, work, frames)
+
     def close(self) -> None:
         """Cancels and joins the thread; waits until a running model call is over."""
         if self._running is not None:
             self._running[0].cancelled.set()
             self._running = None
-        if self._executor is not None:
-            self._executor.shutdown(wait=True, cancel_futures=True)
-            self._executor = None
+        with self._lock:
+            executor, self._executor = self._executor, None
+        if executor is not None:
+            executor.shutdown(wait=True, cancel_futures=True)
+        self._working = False
         self._asker.forget()
 
     def _submit(self, grounding: Grounding) -> Future:
+        frames = self._lanes.tracker.mark()
+        return self._thread().submit(self._ground, grounding, frames)
+
+    def _thread(self) -> ThreadPoolExecutor:
         if self._executor is None:
             self._executor = _start_thread(self._threads)
-        return self._executor.submit(self._ground, grounding, self._lanes.tracker.mark())
+        return self._executor
 
     def _ground(self, grounding: Grounding, frames: Mark) -> tuple[GroundingResult, Mark]:
         """On the thread: a result that can be used by now; `frames`: the grounding's are there."""

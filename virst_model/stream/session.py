@@ -1,16 +1,14 @@
 """VIRST on a stream: frames and sentences in, masks out."""
 
-from collections import deque
 from collections.abc import Sequence
 import dataclasses
 from dataclasses import dataclass
-import statistics
 import time
 
 import numpy as np
 import torch
 
-from virst_model.answer import Query, StepResult
+from virst_model.answer import Query, Question, StepResult
 from virst_model.config import CLIP_FRAMES, with_alpha
 from virst_model.model.memory import Memory
 from virst_model.model.pictures import bring, check_frame
@@ -27,14 +25,14 @@ from virst_model.stream.grounder import (
 )
 from virst_model.stream.host import to_host
 from virst_model.stream.lanes import Lanes, NoLane, lanes_of
+from virst_model.stream.last_times import LastTimes
 from virst_model.stream.pending import NOT_FINITE, decode_anchors
+from virst_model.stream.questions import Questions
 from virst_model.stream.track import Pace, Track, starting_anew
 from virst_model.stream.window import Clip, Window, WindowFrame
 
 # Anchors kept a query.
 ANCHORS = 8
-# Groundings and frames whose times are kept for the median.
-TIMED = 64
 # Options that may change while a stream is followed.
 ADJUSTABLE = ("window_period_s", "reset_after_s", "grounding_limit_s")
 COUNTERS = (
@@ -136,14 +134,12 @@ class Session:
             if options.sync
             else ThreadGrounder(model, options.grounder_threads, lanes)
         )
+        self._questions = Questions(model, self._grounder)
         self._t = 0
         self._shape: tuple[int, ...] | None = None
         self._closed = False
         self._counts = dict.fromkeys(COUNTERS, 0)
-        self._grounding_ms: deque[float] = deque(maxlen=TIMED)
-        self._grounding_ms_p50 = 0.0
-        self._query_ms: deque[float] = deque(maxlen=TIMED)
-        self._query_ms_p50 = 0.0
+        self._grounding_ms, self._query_ms = LastTimes(), LastTimes()
 
     def __enter__(self) -> "Session":
         return self
@@ -167,6 +163,7 @@ class Session:
         for track in self._tracks.values():
             track.cancel()
         self._tracks.clear()
+        self._questions.close()
         self._grounder.close()
         self._window.reset()
 
@@ -195,6 +192,15 @@ class Session:
             if track is not self._tracks.get(track.query.id):
                 track.cancel()
 
+    def ask(self, question: Question) -> None:
+        """Takes a question to be answered in words, with or without queries, from the next steps
+        on; one that is not answered when the stream is closed is cancelled.
+
+        Raises:
+            StreamError: the model was not taught to answer, or as many as may wait are there.
+        """
+        self._questions.ask(question)
+
     @torch.inference_mode()
     def step(self, frame_HW3: np.ndarray, stamp_s: float) -> StepResult | None:
         """Takes the stream's next frame; never waits for a grounding outside sync mode.
@@ -221,7 +227,7 @@ class Session:
         if self._closed:
             raise RuntimeError("the session is closed")
         check_frame(frame_HW3)
-        with self._lane.working():
+        with self._lane.working(), self._questions.resting():
             return self._step(frame_HW3, stamp_s)
 
     def _step(self, frame_HW3: np.ndarray, stamp_s: float) -> StepResult | None:
@@ -233,11 +239,14 @@ class Session:
         sampled = self._window.offer(t, stamp_s, frame_HW3)
         self._counts["sampled"] += sampled is not None
         active = self._active
-        if sampled is not None and (active or self.options.encode_when_idle):
+        wanted = bool(active) or self._questions.waiting
+        if sampled is not None and (wanted or self.options.encode_when_idle):
             sampled.encode(self._model)
+        if wanted:
+            self._window.encode(self._model, self._encodes)
+        self._questions.begin(self._window)
         if not active:
             return None
-        self._window.encode(self._model, self._encodes)
         self._start_groundings(t)
         self._take_results(t)
         self._advance(t)
@@ -265,8 +274,8 @@ class Session:
         """
         return {
             **self._counts,
-            "query_ms_p50": self._query_ms_p50,
-            "grounding_ms_p50": self._grounding_ms_p50,
+            "query_ms_p50": self._query_ms.p50,
+            "grounding_ms_p50": self._grounding_ms.p50,
             "grounding_running_s": self._grounder.running_s,
         }
 
@@ -340,8 +349,7 @@ class Session:
                 raise
             track.take(result)
             self._counts["groundings"] += 1
-            self._grounding_ms.append(result.ms)
-            self._grounding_ms_p50 = statistics.median(self._grounding_ms)
+            self._grounding_ms.add(result.ms)
 
     def _advance(self, t: int) -> None:
         """The work beside frame `t`; all answers' anchors are decoded, and known, at once."""
@@ -377,8 +385,7 @@ class Session:
         for track, decoded in zip(following, masks, strict=True):
             track.show(t, decoded, sampled is not None)
         result = compose(t, stamp_s, self._read(active), height, width)
-        self._query_ms.append(1000 * (time.perf_counter() - start_s) / len(following))
-        self._query_ms_p50 = statistics.median(self._query_ms)
+        self._query_ms.add(1000 * (time.perf_counter() - start_s) / len(following))
         return result
 
     def _read(self, tracks: Sequence[Track]) -> list[Shown]:

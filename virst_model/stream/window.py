@@ -70,6 +70,11 @@ class Clip:
         """Whether all four frames are there and encoded: a grounding may use the clip."""
         return self.complete and all(frame.features is not None for frame in self.frames)
 
+    def see(self, model: Virst) -> None:
+        """Makes its tokens, once; on the grounder's thread."""
+        if self.tokens is None:
+            self.tokens = model.encode_clip([frame.clip_pixels for frame in self.frames])
+
 
 class Window:
     """The newest sampled frames of a stream; slides by whole clips, so clip tokens are reusable.
@@ -134,9 +139,16 @@ class Window:
 
     def encode(self, model: Virst, at_most: int) -> None:
         """Encodes up to `at_most` frames that were kept as images, newest first."""
-        waiting = [frame for frame in reversed(self.frames()) if frame.image_HW3 is not None]
-        for frame in waiting[:at_most]:
+        for frame in self._images()[:at_most]:
             frame.encode(model)
+
+    @property
+    def is_encoded(self) -> bool:
+        """Whether no frame is still kept as an image."""
+        return not self._images()
+
+    def _images(self) -> list[WindowFrame]:
+        return [frame for frame in reversed(self.frames()) if frame.image_HW3 is not None]
 
     def snapshot(self) -> tuple[Clip, ...]:
         """The newest unbroken run of complete and encoded clips, oldest first; may be empty.
