@@ -24,12 +24,12 @@ from sensor_msgs.msg import CompressedImage, Image
 from virst_model.answer import Query, StepResult
 from virst_model.errors import InputError
 from virst_ros import convert, diagnosis, memory, packages, troubles
+from virst_ros.actions import Actions
 from virst_ros.arrivals import Arrivals
 from virst_ros.configured import Configured
 from virst_ros.declaration import changed, declare, read
 from virst_ros.ending import PATIENCE_S
 from virst_ros.endpoints import Endpoints
-from virst_ros.finder import Finder
 from virst_ros.heartbeat import Heartbeat
 from virst_ros.legend import Legend
 from virst_ros.lifecycle import ACTIVE, FAILURE, SUCCESS, UNCONFIGURED, Aside, transition
@@ -100,7 +100,8 @@ class SegmentNode(LifecycleNodeMixin, Node):
             clock=Clock(clock_type=ClockType.STEADY_TIME),  # also where /clock stands still
         )
         self._spinner = Spinner(self, self.fail)
-        self._finder = Finder(self, self.book, self._spinner)
+        limit_s = lambda: self.parameters.grounding_limit_s  # noqa: E731
+        self._actions = Actions(self, self.book, self._spinner, limit_s)
         self._heartbeat = Heartbeat(self)
         (changes,) = (s for s in self.services if s.srv_type is ChangeState)
         self._transitions = Aside(changes, self._spinner.wake)
@@ -196,7 +197,7 @@ class SegmentNode(LifecycleNodeMixin, Node):
         self._transitions.join(2 * PATIENCE_S)
         self._spinner.stop()
         self._free()
-        self._finder.destroy()
+        self._actions.destroy()
         self.destroy_node()
         # It has a hold on the participant, whose shared memory would outlive the process.
         self._state_machine.destroy_when_not_in_use()
@@ -289,7 +290,7 @@ class SegmentNode(LifecycleNodeMixin, Node):
             configured.publishers.publish(Answered(message.header, frame_HW3, result))
             answers = result.results if result else ()
             self._board.show(answers)
-            self._finder.show(message.header, answers)
+            self._actions.show(message.header, answers)
 
     def _warn(self, text: str) -> None:
         self.get_logger().warning(f"{self.image_topic}: {shown(text)}")
@@ -366,13 +367,13 @@ class SegmentNode(LifecycleNodeMixin, Node):
         on_image = functools.partial(self._on_image, self._configured.frames)
         self._arrivals.begin(self.parameters.reset_after_s)
         self._subscription = self._endpoints.subscribe(kind, name, on_image, NEWEST_IMAGE)
-        self._finder.open()
+        self._actions.open(self._configured.tracker)
         self._heartbeat.begin()
         self.get_logger().info(f"segmenting {name}")
 
     def _unsubscribe(self) -> None:
         self._heartbeat.end()
-        self._finder.shut()
+        self._actions.shut()
         if self._subscription is not None:
             self.destroy_subscription(self._subscription)
             self._subscription = None

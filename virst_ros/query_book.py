@@ -65,9 +65,9 @@ class QueryBook:
         text, name = text.strip(), name.strip()
         if not text and not append:
             return self.clear()
-        fault = _fault(text)
+        fault = fault_of(text)
         if not fault and name:
-            fault = _fault(name, "name")
+            fault = fault_of(name, "name")
         if fault:
             return Verdict(False, fault)
         with self._lock:
@@ -143,8 +143,8 @@ def _unlike(text: str, taken: Collection[str]) -> str:
     return next(name for name in itertools.chain([text], numbered) if name not in taken)
 
 
-def _fault(text: str, what: str = "query") -> str:
-    """Why `text` cannot be a query, or its name; empty where it can."""
+def fault_of(text: str, what: str = "query") -> str:
+    """Why `text` cannot be a query, or another of a person's texts; empty where it can."""
     if not text:
         return "the query is empty: nothing to append"
     if len(text) > MAX_CHARACTERS:

@@ -1,9 +1,14 @@
 """What stamps and frame_ids say of a stream, as cameras really send them. Knows no ROS."""
 
 from collections import deque
+from typing import Generic, TypeVar
+
+T = TypeVar("T")
 
 # So long a clock may keep its time while frames come: a bag's or a simulator's ticks slowly.
 STILL_S = 1.0
+# Stamps that are kept: a minute of a fast camera's, which a window does not exceed.
+KEPT_STAMPS = 4096
 # Intervals that the usual period is taken from, and the fewest that tell one.
 KEPT_INTERVALS, LEAST_INTERVALS = 60, 10
 # Of a regular camera most intervals are whole multiples of the period, nearly.
@@ -39,6 +44,23 @@ class Timeline:
         stood_s = arrived_s - self._since_s
         self.still = self.still or stood_s >= STILL_S
         return clock_s + self._ahead_s + (stood_s if self.still else 0.0)
+
+
+class Stamps(Generic[T]):
+    """Stamps as they came, by the times made of them: a float has not all of their digits."""
+
+    def __init__(self) -> None:
+        self._by_time: dict[float, T] = {}
+
+    def keep(self, time_s: float, stamp: T) -> None:
+        """The newest frame's."""
+        self._by_time[time_s] = stamp
+        if len(self._by_time) > KEPT_STAMPS:
+            del self._by_time[next(iter(self._by_time))]
+
+    def at(self, time_s: float) -> T | None:
+        """The stamp of the frame with this time; None where there was none, or long ago."""
+        return self._by_time.get(time_s)
 
 
 class Cuts:

@@ -6,19 +6,21 @@ from collections.abc import Callable
 import dataclasses
 from dataclasses import dataclass
 import math
+import threading
 import time
 from typing import Any, Protocol
 
+from builtin_interfaces.msg import Time
 import numpy as np
 from sensor_msgs.msg import CompressedImage, Image
 
-from virst_model.answer import Query, StepResult
+from virst_model.answer import Query, Question, StepResult
 from virst_model.dtypes import DTYPES
 from virst_model.encodings import DEPTH_LIKE, EncodingError, ImageError
 from virst_ros.convert import Backend, image_to_array, stamp_s
 from virst_ros.meter import Meter
 from virst_ros.parameters import Parameters
-from virst_ros.stamps import Cuts, Timeline, Turns
+from virst_ros.stamps import Cuts, Stamps, Timeline, Turns
 from virst_ros.text import shown_error, shown_traceback
 from virst_ros.worker import Mailbox
 
@@ -49,6 +51,9 @@ class SessionLike(Protocol):
     def step(self, frame_HW3: np.ndarray, stamp_s: float) -> StepResult | None:
         """Follows a frame, uint8 RGB; None while there is no query."""
 
+    def ask(self, question: Question) -> None:
+        """Takes a question to be answered in words; only of a stream that `answers`."""
+
     def change_options(self, **changes: float) -> None:
         """Changes window_period_s, reset_after_s or grounding_limit_s."""
 
@@ -69,6 +74,7 @@ class Stream:
         recoverable: errors that cost one frame and not the stream, unless they repeat.
         groundings: errors of the language model; they cost one frame, however many they are.
         reset_after_s: the session starts anew at a stamp so far behind the newest.
+        answers: questions in words, too.
     """
 
     session: SessionLike
@@ -77,6 +83,7 @@ class Stream:
     recoverable: tuple[type[Exception], ...] = ()
     groundings: tuple[type[Exception], ...] = ()
     reset_after_s: float = 1.0
+    answers: bool = False
 
 
 @dataclass(frozen=True)
@@ -151,6 +158,7 @@ def open_stream(parameters: Parameters) -> Stream:
         recoverable=FRAME_ERRORS,
         groundings=(GroundingError,),
         reset_after_s=parameters.reset_after_s,
+        answers=model.config.answers,
     )
 
 
@@ -177,6 +185,9 @@ class Tracker:
         self._timeline = Timeline()
         self._cuts = Cuts(stream.reset_after_s)
         self._frame_ids = Turns()
+        self._stamps: Stamps[Time] = Stamps()
+        self._asked: list[Question] = []
+        self._lock = threading.Lock()
         self._told: set[str] = set()  # kinds of fault that the log has, once for all
         self._warned_s: dict[str, float] = {}  # counter -> when the log last had it
         self._adjusted: Mailbox[Parameters] = Mailbox()
@@ -213,6 +224,7 @@ class Tracker:
         queries = self._queries.take_now()
         if queries is not None:
             self.stream.session.set_queries(queries)
+        self._take_asked()
         result = self.stream.session.step(frame_HW3, now_s)
         self._meter.count("processed")
         self.states = {answer.id: answer.state for answer in result.results} if result else {}
@@ -223,6 +235,26 @@ class Tracker:
         end_s = time.monotonic()
         self._meter.time("processing", (end_s - start_s) * 1e3)
         self._meter.time("latency", (end_s - item.arrived_s) * 1e3)
+
+    def ask(self, question: Question) -> None:
+        """Hands it on at the next frame; from any thread."""
+        with self._lock:
+            wanted = [asked for asked in self._asked if not asked.cancelled.is_set()]
+            self._asked = [*wanted, question]
+
+    def _take_asked(self) -> None:
+        with self._lock:
+            asked, self._asked = self._asked, []
+        for question in asked:
+            self.stream.session.ask(question)
+
+    def stamp_at(self, time_s: float) -> Time:
+        """Of a frame, from its time for the session: as it came, where it did; from any thread."""
+        stamp = self._stamps.at(time_s)
+        if stamp is not None:
+            return stamp
+        sec, rest_s = divmod(time_s, 1.0)
+        return Time(sec=int(sec), nanosec=int(rest_s * 1e9))
 
     def adjust(self, parameters: Parameters) -> None:
         """From the next frame on its thresholds and periods hold; from any thread."""
@@ -276,6 +308,7 @@ class Tracker:
         stamped_s = stamp_s(item.message.header)
         if stamped_s:
             time_s = self._timeline.at(stamped_s, item.arrived_s)
+            self._stamps.keep(time_s, item.message.header.stamp)
             if self._timeline.still:
                 text = f"the stamp stands still at {stamped_s:.3f}: taking the time of arrival"
                 self._fault_once("still_stamps", text)

@@ -8,14 +8,13 @@ from collections.abc import Callable
 import math
 from pathlib import Path
 
-import numpy as np
 import pytest
 
 pytest.importorskip("rclpy", reason="needs ROS 2")
 
 from action_msgs.msg import GoalStatus
-from rclpy.action import ActionClient
-from robot import Robot, header, image
+from goal_client import GoalClient
+from robot import Robot, header
 from robot import scripted_frame as frame
 
 from virst_interfaces.action import Find
@@ -26,43 +25,14 @@ ABORTED, CANCELED = GoalStatus.STATUS_ABORTED, GoalStatus.STATUS_CANCELED
 SUCCEEDED = GoalStatus.STATUS_SUCCEEDED
 
 
-class Seeker:
-    """Sends goals, and frames that decide them."""
+class Seeker(GoalClient):
+    """Looks for what the frames decide."""
 
     def __init__(self, node, robot: Robot) -> None:
-        self.robot = robot
-        self.client = ActionClient(node, Find, "/virst/find")
-        self._stamp_s = 0.0
+        super().__init__(node, robot, Find, "/virst/find")
 
     def send(self, query: str = "the red circle", **asked):
-        """An accepted goal, with the feedback that came for it, and its result to wait for."""
-        assert self.robot.spin_until(self.client.server_is_ready)
-        feedback: list[tuple[str, float]] = []
-        goal = Find.Goal(query=query, **asked)
-        tell = lambda m: feedback.append((m.feedback.state, m.feedback.presence))  # noqa: E731
-        sent = self.client.send_goal_async(goal, feedback_callback=tell)
-        assert self.robot.spin_until(sent.done)
-        handle = sent.result()
-        assert handle.accepted
-        handle.feedback, handle.ended = feedback, handle.get_result_async()
-        return handle
-
-    def show(self, *frames: np.ndarray) -> None:
-        """Frames, each of which is answered before the next comes."""
-        for frame_HW3 in frames:
-            self._stamp_s += 1.0
-            self.robot.answer_to(image(frame_HW3, self._stamp_s))
-
-    def end_of(self, handle):
-        """The status and the result, which have to come."""
-        assert self.robot.spin_until(handle.ended.done), "no result"
-        return handle.ended.result().status, handle.ended.result().result
-
-    def cancel(self, handle) -> bool:
-        """Whether it was accepted."""
-        answer = handle.cancel_goal_async()
-        assert self.robot.spin_until(answer.done)
-        return bool(answer.result().goals_canceling)
+        return self.send_goal(query=query, **asked)
 
     def query_ids(self) -> list[int]:
         """The queries as the node lists them now."""
@@ -108,7 +78,7 @@ def test_feedback_comes_when_something_changes(seeker):
     seeker.show(*(frame(state) for state in states))
     seeker.end_of(handle)
 
-    assert handle.feedback == [
+    assert [(told.state, told.presence) for told in handle.feedback] == [
         ("searching", 0.0),
         ("tracking", 0.75),
         ("lost", 0.0),

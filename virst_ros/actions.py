@@ -1,0 +1,45 @@
+"""The actions of the node: they live as long as it does, and have answers while it is active."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from rclpy.node import Node
+from std_msgs.msg import Header
+
+from virst_model.answer import QueryResult
+from virst_ros.answerer import Answerer
+from virst_ros.finder import Finder
+from virst_ros.query_book import QueryBook
+from virst_ros.spinner import Spinner
+from virst_ros.tracker import Tracker
+
+
+class Actions:
+    """`find` and `ask`. All runs on the node's own thread but `show`."""
+
+    def __init__(
+        self, node: Node, book: QueryBook, spinner: Spinner, limit_s: Callable[[], float]
+    ) -> None:
+        """Goals end at once until `open`. `limit_s`: of the language model's silence."""
+        self._finder = Finder(node, book, spinner)
+        self._answerer = Answerer(node, spinner, limit_s)
+
+    def open(self, tracker: Tracker) -> None:
+        """From now on there are answers, of the tracker's stream."""
+        self._finder.open()
+        self._answerer.open(tracker)
+
+    def shut(self) -> None:
+        """From now on there are none: goals end."""
+        self._finder.shut()
+        self._answerer.shut()
+
+    def destroy(self) -> None:
+        """Ends the servers; once nothing else runs."""
+        self._finder.destroy()
+        self._answerer.destroy()
+
+    def show(self, header: Header, answers: Sequence[QueryResult]) -> None:
+        """Answers to a frame, on any thread."""
+        self._finder.show(header, answers)
