@@ -2,6 +2,7 @@
 
     virst evaluate --videos 60
     virst evaluate --stories 100 --mode offline
+    virst evaluate --questions 100
     virst evaluate --dataset mevis --root DATA --split valid_u
 
 Without --dataset or --stories, synthetic scenes are streamed, with a query swap. Stories are
@@ -37,6 +38,7 @@ from virst_model.errors import FileError, UsageError, program
 from virst_model.evaluate.predict import MODES, Pass
 from virst_model.evaluate.protocols import protocol
 from virst_model.evaluate.run import PAGE, check_run, run
+from virst_model.evaluate.score import markdown
 from virst_model.evaluate.sight import (
     BACKWARDS,
     TOKENS,
@@ -52,6 +54,7 @@ from virst_model.evaluate.synthetic import (
     evaluate,
     synthetic_table,
 )
+from virst_model.evaluate.words import WordsRun, ask_all, summarise
 from virst_model.offline.guide import load_scorer
 from virst_model.synthetic.photographs import read_photographs
 from virst_model.synthetic.splits import SPLITS
@@ -63,7 +66,7 @@ FOUR, OF_FOUR = 4, "ref-davis17"
 # Options that say nothing of scenes or stories, and those that say nothing of a data set.
 OF_A_DATASET = ("root", "protocol", "annotators", "cases")
 OF_SCENES = (
-    *("stories", "videos", "frames", "height", "width"),
+    *("stories", "questions", "videos", "frames", "height", "width"),
     *("clip_tokens", "window", "first", "trial", "photographs"),
 )
 SIGHT_SCENES = 48  # without --stories
@@ -102,6 +105,12 @@ def _parser() -> Parser:
     group = parser.add_argument_group("synthetic scenes")
     group.add_argument("--videos", type=whole(1), default=60, help="so many scenes")
     group.add_argument("--stories", type=whole(1), metavar="N", help="so many stories instead")
+    group.add_argument(
+        "--questions",
+        type=whole(1),
+        metavar="N",
+        help="instead, of weights that answer in words: questions about so many stories",
+    )
     group.add_argument("--frames", type=whole(1), default=60, help="of each video")
     group.add_argument("--height", type=whole(LEAST_SIDE), default=240, help="of a picture")
     group.add_argument("--width", type=whole(LEAST_SIDE), default=320, help="of a picture")
@@ -143,7 +152,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         raise UsageError(f"{of_others[0]}: {advice}")
     if options.dataset:
         return _evaluate_dataset(options)
-    if options.clip_tokens:
+    if options.questions:
+        text = _evaluate_words(options)
+    elif options.clip_tokens:
         text = _evaluate_sight(options)
     else:
         text = _evaluate_synthetic(options)
@@ -226,6 +237,23 @@ def _evaluate_sight(options: argparse.Namespace) -> str:
     return f"{text}\n{written}\n"
 
 
+def _evaluate_words(options: argparse.Namespace) -> str:
+    split = _synthetic_split(options)
+    how = WordsRun(
+        options.questions,
+        split,
+        options.first or 0,
+        height=options.height,
+        width=options.width,
+    )
+    out, model = writable(options.out), load_switched(options)
+    answered = list(ask_all(model, how))
+    found = summarise(answered)
+    said = [dataclasses.asdict(one) | {"right": one.is_right} for one in answered]
+    written = _write_json(out, dataclasses.asdict(how) | {"rows": found, "answers": said})
+    return f"{markdown(found)}\n{written}\n"
+
+
 def _evaluate_synthetic(options: argparse.Namespace) -> str:
     how = _synthetic_run(options)
     out, model = writable(options.out), load_switched(options)
@@ -238,9 +266,7 @@ def _evaluate_synthetic(options: argparse.Namespace) -> str:
 def _synthetic_run(options: argparse.Namespace) -> SyntheticRun:
     """Scenes are always streamed. UsageError where they or stories cannot be filmed so."""
     chosen = {name: getattr(options, name) for name in ("frames", "height", "width", "delay")}
-    split, fps = options.split or "test", options.fps or 10.0
-    if split not in SPLITS:
-        raise UsageError(f"--split: {split!r} is none of {', '.join(SPLITS)}")
+    split, fps = _synthetic_split(options), options.fps or 10.0
     if options.frames < TICK_S * fps:
         raise UsageError(f"--frames: {options.frames} at {fps:g} a second are under {TICK_S} s")
     chosen |= {"split": split, "fps": fps, "first": options.first or 0}
@@ -254,6 +280,13 @@ def _synthetic_run(options: argparse.Namespace) -> SyntheticRun:
         chosen["photographs"] = str(options.photographs)
     chosen["kinds"] = TRIAL_KINDS.get(worlds, ())
     return SyntheticRun(worlds, videos=options.videos, mode="streaming", **chosen)
+
+
+def _synthetic_split(options: argparse.Namespace) -> str:
+    split = options.split or "test"
+    if split not in SPLITS:
+        raise UsageError(f"--split: {split!r} is none of {', '.join(SPLITS)}")
+    return split
 
 
 def _write_json(out: Path, results: dict) -> Path:
