@@ -20,6 +20,7 @@ from tqdm import tqdm
 
 from virst_model.arguments import THREADS, Parser, above_0, whole, width_by_height
 from virst_model.bench import engines, growth, measure
+from virst_model.bench.answering import answering
 from virst_model.bench.engines import twin_of
 from virst_model.bench.footprint import estimate_table, footprint
 from virst_model.bench.pace import pace
@@ -150,6 +151,7 @@ def _of_queries(model: Virst, load: measure.Load, modes: Sequence[str]) -> dict[
     if "streaming" in modes:
         options = SessionOptions(max_queries=load.queries)
         numbers |= measure.streaming(model, load, options) | pace(model, load)
+        numbers |= answering(model, load)
     if "offline" in modes:
         numbers |= measure.offline(model, load)
     return numbers

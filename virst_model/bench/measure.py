@@ -3,11 +3,12 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 import time
+from typing import Protocol
 
 import numpy as np
 import torch
 
-from virst_model.answer import TRACKING, Query
+from virst_model.answer import TRACKING, Query, StepResult
 from virst_model.bench.parts import Stopwatch, listening
 from virst_model.frames import ImageArrays
 from virst_model.model.machine import peak_mib
@@ -99,7 +100,7 @@ def streaming(model: Virst, load: Load, options: SessionOptions) -> dict[str, fl
             count += 1
         _settle(model)
         fastest = load.frames / (time.perf_counter() - start_s)
-        live = _Camera(session, images, count, load.rate_hz)
+        live = Camera(session, images, count, load.rate_hz)
         latencies_ms = live.run(load.frames)
         session.set_queries(queries(load.queries, first_id=100))
         first_ms = live.until_tracking(limit_s=30.0)
@@ -118,12 +119,20 @@ def streaming(model: Virst, load: Load, options: SessionOptions) -> dict[str, fl
     }
 
 
-class _Camera:
+class Stream(Protocol):
+    """What a camera needs of a session."""
+
+    def step(self, frame_HW3: np.ndarray, stamp_s: float) -> StepResult | None:
+        """Takes the next frame."""
+
+
+class Camera:
     """Frames in real time; while the model is busy the newest waits, and others are dropped."""
 
     def __init__(
-        self, session: Session, images: Sequence[np.ndarray], count: int, rate_hz: float
+        self, session: Stream, images: Sequence[np.ndarray], count: int, rate_hz: float
     ) -> None:
+        """`count`: the time of its next frame, in frames."""
         self._session, self._images, self._rate_hz = session, images, rate_hz
         self._count = count
         self._start_s = time.perf_counter() - count / rate_hz

@@ -6,9 +6,8 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from functools import partial
 import operator
-from threading import Event, Lock
+from threading import Event
 import time
-from typing import Protocol
 
 import torch
 
@@ -21,6 +20,7 @@ from virst_model.model.seen import Pooled, Seen
 from virst_model.model.virst import Cancelled, Virst
 from virst_model.stream.host import to_host
 from virst_model.stream.lanes import Lanes, Mark
+from virst_model.stream.side_work import SideWork, Work
 from virst_model.stream.window import Clip, WindowFrame
 
 # The VLM never sees fewer frames; what is missing is the newest frame again.
@@ -195,13 +195,6 @@ class Asker:
         self._clips, self._seen = (), None
 
 
-class Work(Protocol):
-    """What is done in small pieces beside groundings, and gives way to them between two."""
-
-    def go_on(self) -> bool:
-        """Does a piece; whether there is another. Never raises."""
-
-
 # A finished grounding: the question, and how to read its result (which may raise).
 Finished = tuple[Grounding, Callable[[], GroundingResult]]
 
@@ -262,8 +255,7 @@ class ThreadGrounder:
         self._executor: ThreadPoolExecutor | None = None
         self._running: tuple[Grounding, Future] | None = None
         self._started_s = 0.0
-        self._lock = Lock()
-        self._working = self._pausing = False
+        self._side = SideWork(lanes.grounder)
 
     @property
     def running_s(self) -> float:
@@ -301,47 +293,27 @@ class ThreadGrounder:
         return self._read(self._submit(grounding))
 
     def pause(self) -> None:
-        """A frame has come: work rests after its piece."""
-        with self._lock:
-            self._pausing = True
+        """A frame has come, which goes before work."""
+        self._side.begin_frame()
 
     def work(self, work: Work) -> None:
-        """The frame is done: pieces of `work` until the next, one at least; nothing new where
-        one of the last call is still under way. A grounding waits for one piece at most.
-        """
-        with self._lock:
-            self._pausing = False
-            if self._working:
-                return
-            self._working = True
-            self._thread().submit(self._do, work, self._lanes.tracker.mark())
-
-    def _do(self, work: Work, frames: Mark) -> None:
-        """On the thread, a piece; `frames`: those that the work is about are there."""
-        lane = self._lanes.grounder
-        with lane.working():
-            lane.follow(frames)
-            more = work.go_on()
-            lane.mark().synchronize()  # what the device still reads is held by the work
-        with self._lock:
-            self._working = more and not self._pausing and self._executor is not None
-            if self._working:  # behind a grounding that has come meanwhile
-                self._executor.submit(self._do, work, frames)
+        """The frame is done: pieces of `work` in the time that is left, now and from now on."""
+        self._side.end_frame(work, self._thread(), self._lanes.tracker.mark())
 
     def close(self) -> None:
         """Cancels and joins the thread; waits until a running model call is over."""
         if self._running is not None:
             self._running[0].cancelled.set()
             self._running = None
-        with self._lock:
-            executor, self._executor = self._executor, None
-        if executor is not None:
-            executor.shutdown(wait=True, cancel_futures=True)
-        self._working = False
+        self._side.close()
+        if self._executor is not None:
+            self._executor.shutdown(wait=True, cancel_futures=True)
+            self._executor = None
         self._asker.forget()
 
     def _submit(self, grounding: Grounding) -> Future:
         frames = self._lanes.tracker.mark()
+        self._side.give_way()
         return self._thread().submit(self._ground, grounding, frames)
 
     def _thread(self) -> ThreadPoolExecutor:
@@ -352,6 +324,7 @@ class ThreadGrounder:
     def _ground(self, grounding: Grounding, frames: Mark) -> tuple[GroundingResult, Mark]:
         """On the thread: a result that can be used by now; `frames`: the grounding's are there."""
         start_s = time.perf_counter()
+        self._side.is_given_way()
         lane = self._lanes.grounder
         with lane.working():
             lane.follow(frames)

@@ -2,6 +2,8 @@
 
 from collections.abc import Sequence
 
+from tokenizers import Tokenizer
+
 from virst_model.answer import MAX_NEW_TOKENS
 from virst_model.errors import InputError
 from virst_model.model.features import VisualTokens
@@ -17,6 +19,12 @@ BROKEN = "\ufffd"
 
 class TooLongError(InputError, ValueError):
     """Question and answer exceed the language model's context; `str()` is one line."""
+
+
+def end_ids(tokenizer: Tokenizer) -> set[int]:
+    """The tokens that end an answer."""
+    ends = (tokenizer.token_to_id(token) for token in (END, END_OF_TEXT))
+    return {token for token in ends if token is not None}
 
 
 class Speech:
@@ -53,8 +61,7 @@ class Speech:
             )
         self.ended = False
         self._tokenizer = model.tokenizer
-        ends = (model.tokenizer.token_to_id(token) for token in (END, END_OF_TEXT))
-        self._ends = {token for token in ends if token is not None}
+        self._ends = end_ids(model.tokenizer)
         self._next = model.vlm.speak(embeds_LD[None])
         self._left = max_new_tokens
         self._said: list[int] = []
