@@ -13,7 +13,7 @@ from streams import packaged_with, real_model, smallest
 import torch
 
 from virst_model.bench import __main__ as program
-from virst_model.bench import growth, measure, pace, peer
+from virst_model.bench import answering, growth, measure, pace, peer
 from virst_model.bench.__main__ import main, random_model
 from virst_model.bench.engines import cpu_ms
 from virst_model.bench.measure import Load, parts
@@ -57,6 +57,8 @@ def test_the_program_writes_what_it_prints(tmp_path, capsys):
     for numbers in found["queries"].values():
         assert 0 < numbers["frame_ms p50"] <= numbers["frame_ms p99"]
         assert numbers["frame_ms p99 beside groundings"] > 0
+        assert numbers["masks_percent while it answers"] > 0 and "tokens_per_s" in numbers
+        assert 0 < numbers["fps while it answers"] <= 16  # the camera's, and one frame more
         assert numbers["waits"] == 1 and numbers["launches"] == 0  # of a CPU
         assert numbers["max_fps"] > 0 and numbers["offline_fps"] > 0
         assert numbers["tracked_percent"] == 100  # what is measured is tracking
@@ -102,6 +104,23 @@ def test_frames_alone_have_no_grounding_beside_them(monkeypatch):
     assert found["groundings"] > 0 and found["waits"] == 1
 
 
+def test_answers_go_on_whatever_the_weights_say_and_were_taught():
+    model, spoken = real_model(smallest()), []
+    assert not model.config.answers
+    speak = model.vlm.speak
+    model.vlm.speak = lambda embeds: spoken.append(embeds.shape) or speak(embeds)
+
+    found = answering.answering(model, Load(48, 64, frames=2 * answering.TURN))
+
+    assert found["tokens_per_s"] > 0 and found["max_fps while it answers"] > 0
+    assert len(spoken) >= 3  # one a turn, and one at the camera's rate
+    with answering.endless(model):
+        logits = model.vlm.logits(torch.zeros(1, model.config.llm.hidden))
+    ends = sorted(answering.end_ids(model.tokenizer))
+    assert ends and logits[:, ends].isneginf().all()
+    assert logits.isfinite().sum() == model.config.llm.vocab - len(ends)
+
+
 def test_the_7b_model_is_measured_beside_the_released_behaviour_with_one_and_four(monkeypatch):
     said = []
 
@@ -128,6 +147,7 @@ def test_the_released_behaviour_is_measured_as_torch_runs_it(monkeypatch):
 
     monkeypatch.setattr(measure, "streaming", streaming)
     monkeypatch.setattr(program, "pace", lambda *_: {})
+    monkeypatch.setattr(program, "answering", lambda *_: {})
     monkeypatch.setattr(measure, "parts", lambda *_: {})
     model = real_model(smallest())
 

@@ -41,13 +41,14 @@ def answering(model: Virst, load: Load) -> dict[str, float]:
         asked = Asked(session)
         count = fill_window(session, images, load)
         rates: dict[Session | Asked, list[float]] = {session: [], asked: []}
-        for _ in range(max(1, load.frames // TURN)):
+        turn = min(TURN, load.frames)
+        for _ in range(load.frames // turn):
             for stream, seen in rates.items():
                 start_s = time.perf_counter()
-                for t in range(count, count + TURN):
+                for t in range(count, count + turn):
                     stream.step(images[t % len(images)], t / load.rate_hz)
-                seen.append(TURN / (time.perf_counter() - start_s))
-                count += TURN
+                seen.append(turn / (time.perf_counter() - start_s))
+                count += turn
             asked.cancel()
         shares = [100 * beside / alone for alone, beside in zip(*rates.values(), strict=True)]
         start_s, before = time.perf_counter(), asked.tokens
