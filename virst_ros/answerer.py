@@ -58,8 +58,7 @@ class AskGoal(Goal):
         if not self._tracker.stream.answers:
             return End("untaught", UNTAUGHT)
         if self._answerer.others(self) >= MOST_QUESTIONS:
-            asked = f"{MOST_QUESTIONS} questions are there already"
-            return End("busy", f"{asked}: ask again when one of them is answered")
+            return End("busy", f"{MOST_QUESTIONS} questions are there already: ask again later")
         self._tracker.ask(self._question)
         self._answerer.say(f"ask '{shown(text, 80)}'")
         return None
@@ -82,10 +81,10 @@ class AskGoal(Goal):
         limit_s = self._answerer.limit_s()
         if now_s - self._news_s < limit_s:
             return None
-        why = "there is nothing new of the answer"
+        spent = f"{limit_s:g} s (grounding_limit_s)"
         if reply is None:
-            why = "it was not begun with: no images have come, or other questions take their time"
-        return End("timeout", f"{why}, for {limit_s:g} s (grounding_limit_s)")
+            return End("timeout", f"no images, or only questions before it, for {spent}")
+        return End("timeout", f"nothing new of the answer for {spent}")
 
     def finish(self, end: End) -> None:
         """Nobody wants the answer any more."""
