@@ -7,7 +7,7 @@ import random
 
 import pytest
 
-from virst_ros.stamps import Cuts, Gaps, Timeline, Turns
+from virst_ros.stamps import KEPT_STAMPS, Cuts, Gaps, Stamps, Timeline, Turns
 
 
 def test_a_clock_that_runs_is_left_alone():
@@ -168,3 +168,13 @@ def test_heavy_losses_stay_heavy_until_they_are_nearly_over():
     assert seen[began][1] == seen[began][0] >= 0.1 > seen[began - 1][0]
     assert seen[ended][0] < 0.02 <= seen[ended - 1][0]
     assert not any(heavy for _, heavy in seen[ended:])
+
+
+def test_a_stamp_is_found_by_its_time_and_the_oldest_are_forgotten():
+    stamps: Stamps[str] = Stamps()
+    for second in range(KEPT_STAMPS + 1):
+        stamps.keep(second + 0.1, f"stamp {second}")
+
+    assert stamps.at(0.1) is None and stamps.at(0.2) is None
+    assert stamps.at(1.1) == "stamp 1"
+    assert stamps.at(KEPT_STAMPS + 0.1) == f"stamp {KEPT_STAMPS}"
