@@ -35,7 +35,8 @@ ROS_PACKAGES = {
 # at the root, and from those of the lines above. Rooms of one line do not know each other.
 FLOORS = (
     ("answer", "config", "dtypes", "encodings", "errors", "processor", "verb"),
-    ("arguments", "compressed", "configure", "image_file", "overlay", "text_file", "video_writer"),
+    ("arguments", "compressed", "configure", "image_file"),
+    ("overlay", "queries", "text_file", "video_writer"),
     ("frames",),
     ("sources",),
     ("synthetic",),
@@ -52,7 +53,7 @@ FLOORS = (
 OF_ROS = (
     *("answer", "arguments", "compressed", "dtypes", "encodings", "errors", "frames"),
     "image_file",
-    *("overlay", "sources", "synthetic", "stream", "text_file", "verb", "video_writer"),
+    *("overlay", "queries", "sources", "synthetic", "stream", "text_file", "verb", "video_writer"),
 )
 # Nothing outside of them imports them.
 CLOSED = ("train", "bench", "__main__")

@@ -11,9 +11,9 @@ from std_msgs.msg import Header
 
 from virst_interfaces.action import Find
 from virst_model.answer import QueryResult
+from virst_model.queries.book import QueryBook
 from virst_ros import convert
 from virst_ros.goals import Action, Goal, Goals
-from virst_ros.query_book import QueryBook
 from virst_ros.search import End, Search
 from virst_ros.spinner import Spinner
 from virst_ros.text import shown

@@ -23,6 +23,7 @@ from sensor_msgs.msg import CompressedImage, Image
 
 from virst_model.answer import Query, StepResult
 from virst_model.errors import InputError
+from virst_model.queries.book import QueryBook
 from virst_ros import convert, diagnosis, memory, packages, troubles
 from virst_ros.actions import Actions
 from virst_ros.arrivals import Arrivals
@@ -40,7 +41,6 @@ from virst_ros.parameters import ParameterError, Parameters
 from virst_ros.publishers import Answered, Publishers
 from virst_ros.qos import EVERY_RESULT, NEWEST_IMAGE
 from virst_ros.query_board import QueryBoard
-from virst_ros.query_book import QueryBook
 from virst_ros.query_desk import QueryDesk
 from virst_ros.silence import silence
 from virst_ros.spinner import Spinner

@@ -6,10 +6,10 @@ from rclpy.node import Node
 from std_msgs.msg import String
 
 from virst_interfaces.srv import EnableQuery, RemoveQuery, SetQuery
+from virst_model.queries.book import QueryBook, Verdict
 from virst_ros.endpoints import Endpoints
 from virst_ros.meter import Meter
 from virst_ros.qos import COMMANDS
-from virst_ros.query_book import QueryBook, Verdict
 from virst_ros.text import shown
 
 

@@ -263,7 +263,7 @@ def feed(layer: SemanticLayer, heard: Heard) -> None:
 
 
 def test_only_pixels_of_the_named_class_mark_and_old_tiles_keep_their_name(vision):
-    from virst_ros.query_book import QueryBook
+    from virst_model.queries.book import QueryBook
 
     heard, layer = Heard("confidence"), SemanticLayer({"cup": 254})
     legend = Legend(Clock(), heard, vision)

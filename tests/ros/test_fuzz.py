@@ -32,13 +32,13 @@ from virst_interfaces.srv import SetQuery
 import virst_model
 from virst_model.encodings import ENCODINGS, ImageError
 from virst_model.model.prompt import IMAGE, Prompter, plain_sentence
+from virst_model.queries.book import MAX_QUERIES, QueryBook
 from virst_ros.convert import choose_backend, image_to_array
 from virst_ros.diagnosis import FAULTS, Snapshot, report
 from virst_ros.meter import Meter
 from virst_ros.notices import CAMERA, Trouble
 from virst_ros.origins import off_default
 from virst_ros.parameters import CameraParameters, ParameterError, Parameters, checked
-from virst_ros.query_book import MAX_QUERIES, QueryBook
 from virst_ros.stamps import Cuts, Gaps, Timeline
 from virst_ros.text import shown
 from virst_ros.tracker import CameraMessage

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from virst_ros.query_book import MAX_CHARACTERS, MAX_QUERIES, QueryBook
+from virst_model.queries.book import MAX_CHARACTERS, MAX_QUERIES, QueryBook
 
 
 def make_book() -> tuple[QueryBook, list]:

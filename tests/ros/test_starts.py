@@ -11,8 +11,8 @@ import pytest
 # Those that import no ROS come first.
 MODULES = (
     *("virst_model.answer", "virst_model.overlay", "virst_model.frames"),
-    *("virst_model.sources.named", "virst_ros.calibration"),
-    *("virst_ros.dds", "virst_ros.parameters", "virst_ros.pictures", "virst_ros.query_book"),
+    *("virst_model.sources.named", "virst_model.queries.book"),
+    *("virst_ros.calibration", "virst_ros.dds", "virst_ros.parameters", "virst_ros.pictures"),
     *("virst_ros.camera", "virst_ros.convert", "virst_ros.declaration", "virst_ros.query"),
 )
 WITHOUT_ROS = MODULES[:9]

@@ -1,4 +1,4 @@
-"""The node's queries: which texts are taken, their ids and their label slots. Knows no ROS."""
+"""A stream's queries: which texts are taken, their ids and their label slots."""
 
 from collections.abc import Callable, Collection
 import dataclasses
@@ -9,8 +9,8 @@ import threading
 import unicodedata
 
 from virst_model.answer import Query
-from virst_ros.label_slots import LabelSlots
-from virst_ros.nearby_words import nearest
+from virst_model.queries.label_slots import LabelSlots
+from virst_model.queries.nearby_words import nearest
 
 MAX_QUERIES = 16
 MAX_CHARACTERS = 1000

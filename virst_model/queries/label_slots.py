@@ -1,4 +1,4 @@
-"""Label slots: pixel values that queries have for as long as they are there. Knows no ROS."""
+"""Label slots: pixel values that queries have for as long as they are there."""
 
 from collections import deque
 from collections.abc import Iterable
