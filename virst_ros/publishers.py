@@ -102,9 +102,10 @@ class Publishers:
         """Begins or ends the topics of the overlay; on the node's own thread."""
         with self._lock:
             if offered and not self._drawn:
+                compressed = self._create(CompressedImage, "overlay/compressed")
                 self._drawn = [
-                    OnDemand(self._create(Image, "overlay"), _overlay),
-                    OnDemand(self._create(CompressedImage, "overlay/compressed"), _overlay_jpeg),
+                    OnDemand(self._create(Image, "overlay"), _overlay, idle=True),
+                    OnDemand(compressed, _overlay_jpeg, idle=True),
                 ]
             elif not offered:
                 self._end(self._drawn)

@@ -222,12 +222,14 @@ def test_the_overlay_is_drawn_once_for_all_who_listen(vision, monkeypatch):
     assert len(drawn) == 1
 
 
-def test_without_a_query_there_are_no_detections_and_nothing_else(vision):
+def test_without_a_query_people_see_the_camera_and_there_are_no_detections(vision):
     heard = Heard(*ALWAYS, *ON_DEMAND)
     frame = publishers.Answered(header(1.0), red_square(), None)
 
-    assert published(heard, vision, frame) == {"detections"}
+    assert published(heard, vision, frame) == {"detections", "overlay", "overlay/compressed"}
     assert list(heard.messages["detections"][0].detections) == []
+    (overlay,) = heard.messages["overlay"]
+    assert bytes(overlay.data) == red_square()[..., ::-1].tobytes()
 
 
 def test_compressed_images_say_what_they_are_as_compressed_image_transport_does():
