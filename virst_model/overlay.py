@@ -26,6 +26,11 @@ FONT = cv2.FONT_HERSHEY_SIMPLEX
 SMALLEST = 0.01  # of letters, of which a picture of some pixels has none
 
 
+def colour_of(label: int) -> tuple[int, int, int]:
+    """RGB of the masks of a label, from 1 on."""
+    return COLOURS[(label - 1) % len(COLOURS)]
+
+
 def draw_overlay(frame_HW3: np.ndarray, result: StepResult | None) -> np.ndarray:
     """A BGR copy (H, W, 3) of an RGB frame with tinted, outlined masks and a caption a query.
 
@@ -35,7 +40,7 @@ def draw_overlay(frame_HW3: np.ndarray, result: StepResult | None) -> np.ndarray
     """
     canvas_HW3 = cv2.cvtColor(frame_HW3, cv2.COLOR_RGB2BGR)
     for row, answer in enumerate(result.results if result else ()):
-        colour = COLOURS[(answer.label - 1) % len(COLOURS)][::-1]
+        colour = colour_of(answer.label)[::-1]
         if answer.area:
             _tint(canvas_HW3, answer, colour)
         _caption(canvas_HW3, row, _words(answer), colour)

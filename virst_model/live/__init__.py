@@ -1,0 +1,1 @@
+"""A stream that is watched while it goes, without ROS."""
