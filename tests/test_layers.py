@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
 import re
+import sys
 
 import pytest
 
@@ -36,7 +37,7 @@ ROS_PACKAGES = {
 FLOORS = (
     ("answer", "config", "dtypes", "encodings", "errors", "processor", "verb"),
     ("arguments", "compressed", "configure", "image_file"),
-    ("overlay", "queries", "text_file", "video_writer"),
+    ("overlay", "queries", "text_file", "video_writer", "watching"),
     ("frames",),
     ("sources",),
     ("synthetic",),
@@ -44,7 +45,7 @@ FLOORS = (
     ("checkpoints",),
     ("stream",),
     ("offline",),
-    ("data", "bench"),
+    ("data", "bench", "live"),
     ("evaluate",),
     ("train",),
     ("__init__", "__main__"),
@@ -53,11 +54,16 @@ FLOORS = (
 OF_ROS = (
     *("answer", "arguments", "compressed", "dtypes", "encodings", "errors", "frames"),
     "image_file",
-    *("overlay", "queries", "sources", "synthetic", "stream", "text_file", "verb", "video_writer"),
+    *("overlay", "queries", "sources", "synthetic", "stream", "text_file", "verb"),
+    *("video_writer", "watching"),
 )
+# What virst_viewer may import: what a page shows. Its own program has its source, too.
+OF_VIEWER = ("arguments", "errors", "verb", "watching")
+# And of other packages:
+BESIDE_VIEWER = {"aiohttp", "yarl", "numpy", "virst_model", "virst_viewer"}
 # Nothing outside of them imports them.
 CLOSED = ("train", "bench", "__main__")
-OURS = re.compile(r"virst_(model|ros)(\.\w+)+")
+OURS = re.compile(r"virst_(model|ros|viewer)(\.\w+)+")
 IMPORTERS = ("import_module", "__import__", "find_spec")
 FORBIDDEN_NAMES = re.compile(r"^_*(utils?|misc|commons?|helpers?|base|managers?)$")
 
@@ -96,7 +102,7 @@ def imported(path: Path) -> Iterator[str]:
 
 def ours(path: Path) -> set[str]:
     """The modules of ours that the file imports."""
-    known = sources("virst_model") | sources("virst_ros")
+    known = all_modules()
     found = set()
     for name in imported(path):
         while name and name not in known:
@@ -110,7 +116,7 @@ def is_in(module: str, package: str) -> bool:
 
 
 def room(module: str) -> str:
-    """The folder or the file at the root of virst_model that a module lies in, or virst_ros."""
+    """The folder or the file at the root of virst_model that a module lies in, or its package."""
     package, *inside = module.split(".")
     return [*inside, "__init__"][0] if package == "virst_model" else package
 
@@ -121,7 +127,7 @@ def floor(module: str) -> int:
 
 
 def all_modules() -> dict[str, Path]:
-    return sources("virst_model") | sources("virst_ros")
+    return sources("virst_model") | sources("virst_ros") | sources("virst_viewer")
 
 
 def test_the_model_imports_no_ros():
@@ -183,7 +189,26 @@ def test_the_node_imports_what_needs_no_network():
     for name, path in sources("virst_ros").items():
         for found in ours(path):
             rooms = (*OF_ROS, "__init__")
-            assert is_in(found, "virst_ros") or room(found) in rooms, (name, found)
+            mine = is_in(found, "virst_ros") or is_in(found, "virst_viewer")
+            assert mine or room(found) in rooms, (name, found)
+
+
+def test_a_page_knows_neither_a_model_nor_ros():
+    """Its sources are handed in: torch and rclpy are theirs."""
+    for name, path in sources("virst_viewer").items():
+        roots = {found.split(".")[0] for found in imported(path)}
+        assert roots <= BESIDE_VIEWER | set(sys.stdlib_module_names), name
+        own_source = ("live",) if name == "virst_viewer.live" else ()
+        for found in ours(path):
+            rooms = (*OF_VIEWER, *own_source)
+            assert is_in(found, "virst_viewer") or room(found) in rooms, (name, found)
+
+
+def test_only_the_programs_of_a_page_import_the_viewer():
+    programs = ("virst_ros.viewer", "virst_ros.demo.run")
+    for name, path in all_modules().items():
+        if not is_in(name, "virst_viewer") and name not in programs:
+            assert not any(is_in(found, "virst_viewer") for found in ours(path)), name
 
 
 def test_model_imports_have_no_circle():
@@ -215,7 +240,7 @@ def test_nothing_imports_what_only_runs(closed):
 
 
 def test_no_file_is_named_after_nothing():
-    for package in ("virst_model", "virst_ros", "tests", "launch"):
+    for package in ("virst_model", "virst_ros", "virst_viewer", "tests", "launch"):
         for path in (ROOT / package).rglob("*"):
             assert not FORBIDDEN_NAMES.match(path.name.split(".")[0]), path
 
