@@ -18,7 +18,8 @@ from robot import Robot, image, red_square
 from virst_model.frames import open_frames
 from virst_model.synthetic.scenes import DEMO_QUERIES, demo_scene
 from virst_ros.demo import report
-from virst_ros.demo.__main__ import PHOTOGRAPHS, main
+from virst_ros.demo.__main__ import main
+from virst_ros.demo.film import PHOTOGRAPHS
 from virst_ros.demo.recorder import FrameRecord, SheetFrame, StampedVideo
 from virst_ros.demo.report import STRIP, Span
 

@@ -19,20 +19,14 @@ import cv2
 from tqdm import tqdm
 
 from virst_model.errors import InputError
-from virst_model.sources.live import is_live, public
-from virst_model.sources.named import open_recorded
 from virst_model.synthetic.scenes import DEMO_QUERIES
 from virst_ros.demo import report
 from virst_ros.demo.director import ANSWER_LIMIT_S, Director, stage
+from virst_ros.demo.film import RATE_HZ, add_film_options, check_film, film_of
 from virst_ros.demo.processes import DemoError, Interrupts, set_environment
 from virst_ros.demo.recorder import Recorder, StampedVideo
-from virst_ros.pictures import SCENE, PictureError, choose_photograph
 from virst_ros.ros_context import ContextError, own_arguments
 
-RATE_HZ = 15.0
-DRAWN, PHOTO = "drawn", "photo"
-# What is behind the objects of `--scene photo` (README.md there says whose they are).
-PHOTOGRAPHS = Path(__file__).parent / "photographs"
 # For answers that are still under way at the end of a query.
 TAIL_S = 0.5
 
@@ -68,77 +62,16 @@ def _parse(arguments: list[str]) -> argparse.Namespace:
     parser.add_argument(
         "--query", help="what to look for, all the time; default: two things, one after the other"
     )
-    parser.add_argument(
-        "--video",
-        help="what to film instead of the synthetic scene: a video file, a folder of images, a "
-        "bag, a webcam (its number or /dev/videoN), rtsp://...",
-    )
-    parser.add_argument("--topic", default="", help="of a bag with images on several")
-    parser.add_argument(
-        "--scene",
-        choices=(DRAWN, PHOTO),
-        default=DRAWN,
-        help="what is behind the objects; default: %(default)s",
-    )
-    parser.add_argument(
-        "--photographs",
-        type=Path,
-        metavar="DIR",
-        help="your own for --scene photo, another for each seed",
-    )
+    add_film_options(parser)
     parser.add_argument("--seconds", type=float, default=20.0, help="default: %(default)g")
     parser.add_argument("--out", type=Path, default=Path("out/demo"), help="default: %(default)s")
-    parser.add_argument("--seed", type=int, default=0, help="of the scene; default: %(default)s")
-    parser.add_argument("--model", default="", help="folder with weights; default: the package's")
     parsed = parser.parse_args(arguments)
     if parsed.seconds < 4:
         parser.error("--seconds must be at least 4")
-    _check_photographs(parser, parsed)
-    _check_video(parser, parsed)
-    return parsed
-
-
-def _check_video(parser: argparse.ArgumentParser, parsed: argparse.Namespace) -> None:
-    """Ends the program, as `parser.error` does, where a recording cannot be played.
-
-    A camera is left to the process that films it: it can be opened once.
-    """
-    if parsed.topic and not parsed.video:
-        parser.error(f"--topic {parsed.topic}: belongs to a bag; --video names it")
+    check_film(parser, parsed)
     if parsed.query is not None and not parsed.query.strip():
         parser.error("--query: a query without words")
-    if not parsed.video or is_live(parsed.video):
-        return
-    try:
-        open_recorded(parsed.video, parsed.topic)
-    except InputError as error:
-        parser.error(f"--video {error}")
-
-
-def _check_photographs(parser: argparse.ArgumentParser, parsed: argparse.Namespace) -> None:
-    """Ends the program, as `parser.error` does, where no scene can be filmed before them."""
-    if parsed.scene != PHOTO:
-        if parsed.photographs:
-            parser.error(f"--photographs {parsed.photographs}: belong to --scene {PHOTO}")
-        return
-    if parsed.video:
-        name = public(parsed.video)
-        parser.error(f"--video {name}: has no scene to be {PHOTO}; leave one of them out")
-    parsed.photographs = parsed.photographs or PHOTOGRAPHS
-    try:
-        choose_photograph(parsed.photographs, parsed.seed)
-    except PictureError as error:
-        parser.error(f"--photographs {error}")
-
-
-def _source(options: argparse.Namespace) -> tuple[str, dict[str, Any]]:
-    """What is filmed, for people, and the camera's parameters."""
-    source = options.video or SCENE
-    camera = {"source": source, "rate_hz": RATE_HZ, "seed": options.seed, "topic": options.topic}
-    if options.scene != PHOTO:
-        return public(source), camera
-    photograph = choose_photograph(options.photographs, options.seed)
-    return f"scene before {photograph}", camera | {"photographs": str(options.photographs)}
+    return parsed
 
 
 def _run(
@@ -146,7 +79,7 @@ def _run(
 ) -> tuple[list[dict[str, Any]], list[str]]:
     """Films, asks and writes the files; the reports of the queries, and what is wrong."""
     machine = report.machine()
-    source, camera = _source(options)
+    source, camera = film_of(options)
     video = StampedVideo(options.out / "overlay.mp4", RATE_HZ)
     make_recorder = lambda: Recorder(video)  # noqa: E731
     with stage(options.out, interrupts, make_recorder, camera, options.model) as director:

@@ -133,15 +133,26 @@ def stage(
     rclpy.init(signal_handler_options=SignalHandlerOptions.NO)
     try:
         director = Director(make_listener(), processes)
-        weights = ["-p", f"model:={model}"] if model else []
-        processes.start("virst-segment", "-r", "image:=/camera/image_raw", *weights)
-        values = [("-p", f"{name}:={_as_yaml(value)}") for name, value in camera.items()]
-        processes.start("virst-camera", *(word for value in values for word in value))
+        start_nodes(processes, {"model": model} if model else {}, camera)
         yield director
         director.close()
     finally:
         processes.stop()
         rclpy.try_shutdown()
+
+
+def start_nodes(
+    processes: Processes, segment: dict[str, object], camera: dict[str, object]
+) -> None:
+    """Starts node and camera with these parameters."""
+    image = ("-r", "image:=/camera/image_raw")
+    processes.start("virst-segment", *image, *_as_words(segment))
+    processes.start("virst-camera", *_as_words(camera))
+
+
+def _as_words(parameters: dict[str, object]) -> list[str]:
+    pairs = [("-p", f"{name}:={_as_yaml(value)}") for name, value in parameters.items()]
+    return [word for pair in pairs for word in pair]
 
 
 def _as_yaml(value: object) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 import os
 from pathlib import Path
 import random
@@ -13,7 +14,11 @@ import time
 
 from virst_ros.dds import profile_environment
 
-MODULES = {"virst-camera": "virst_ros.camera", "virst-segment": "virst_ros.segment"}
+MODULES = {
+    "virst-camera": "virst_ros.camera",
+    "virst-segment": "virst_ros.segment",
+    "virst-viewer": "virst_ros.viewer",
+}
 
 
 class DemoError(RuntimeError):
@@ -65,11 +70,12 @@ class Processes:
         self._interrupts = interrupts
         self._running: dict[str, subprocess.Popen] = {}
 
-    def start(self, name: str, *arguments: str) -> None:
-        """Starts the program `name`, a key of MODULES, with ROS arguments (`-p`, `-r`)."""
+    def start(self, name: str, *arguments: str, options: Sequence[str] = ()) -> None:
+        """Starts the program `name`, a key of MODULES, with ROS arguments (`-p`, `-r`) and with
+        `options` of its own."""
         with open(self._log(name), "wb") as log:
             self._running[name] = subprocess.Popen(
-                [*_command(name), "--ros-args", *arguments],
+                [*_command(name), *options, "--ros-args", *arguments],
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=subprocess.STDOUT,
@@ -83,6 +89,10 @@ class Processes:
             if process.poll() is not None:
                 tail = self._log(name).read_text(errors="replace")[-2000:].strip()
                 raise DemoError(f"{name} ended with status {process.returncode}:\n{tail}")
+
+    def said(self, name: str) -> str:
+        """What it has written so far."""
+        return self._log(name).read_text(errors="replace")
 
     def stop(self) -> None:
         """Ends all by SIGINT, so that shared memory is given back; by force after ten seconds.
