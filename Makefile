@@ -25,7 +25,7 @@ STEPS ?= 20
 
 BIN := $(VENV)/bin
 STAMPS := $(VENV)/.stamps
-SOURCES := virst_model virst_ros tests launch setup.py
+SOURCES := virst_model virst_ros virst_viewer tests launch setup.py
 
 # Another ROS installation or virtual environment of this shell would mix with the one in .venv. The
 # guard and the library path are what the ROS wheels' start-up hook leaves behind in a child.
@@ -38,13 +38,14 @@ export ROS_LOG_DIR ?= $(CURDIR)/out/ros_log
 RUN := AMENT_PREFIX_PATH="$(abspath $(VENV))" PATH="$(abspath $(BIN)):$$PATH"
 
 .DELETE_ON_ERROR:
-.PHONY: help setup demo bench bench-ros train-tiny test long settings lint format floors pythons clean
+.PHONY: help setup demo run bench bench-ros train-tiny test long settings lint format floors pythons clean
 
 help:
 	@echo 'make setup    .venv with torch, ROS 2 and virst_interfaces in it (PYTHON=/path/to/python3.11)'
 	@echo 'make demo     camera, node and client for 20 s; pictures and report in out/demo'
 	@echo '              (QUERY="the blue square", SECONDS=20; VIDEO=path.mp4, folder, bag or webcam, TOPIC=/of/a/bag;'
 	@echo '              SCENE=photo, PHOTOS=folder, SEED=1)'
+	@echo 'make run      camera, node and a page to look at, until Ctrl-C (QUERY, VIDEO, TOPIC, SCENE, PHOTOS, SEED as above)'
 	@echo 'make bench    rates, latencies and parts of the model here (bench-ros: camera to mask over DDS)'
 	@echo 'make train-tiny   every stage of training for a few steps on synthetic scenes (STEPS=20)'
 	@echo 'make test     ruff and all tests (FAST=1: without the slow ones; TESTS="tests/ros/test_node.py", WORKERS=0)'
@@ -62,12 +63,18 @@ demo: setup
 	@$(RUN) "$(BIN)/python" -m virst_ros.demo --out out/demo \
 	  $(if $(QUERY),--query "$$QUERY") $(if $(VIDEO),--video "$$VIDEO") $(if $(TOPIC),--topic "$$TOPIC") $(if $(SECONDS),--seconds $(SECONDS)) \
 	  $(if $(SCENE),--scene "$$SCENE") $(if $(PHOTOS),--photographs "$$PHOTOS") $(if $(SEED),--seed "$$SEED")
-demo: export QUERY := $(QUERY)
-demo: export VIDEO := $(VIDEO)
-demo: export TOPIC := $(TOPIC)
-demo: export SCENE := $(SCENE)
-demo: export PHOTOS := $(PHOTOS)
-demo: export SEED := $(SEED)
+
+run: setup
+	@$(RUN) "$(BIN)/python" -m virst_ros.demo.run --out out/run \
+	  $(if $(QUERY),--query "$$QUERY") $(if $(VIDEO),--video "$$VIDEO") $(if $(TOPIC),--topic "$$TOPIC") \
+	  $(if $(SCENE),--scene "$$SCENE") $(if $(PHOTOS),--photographs "$$PHOTOS") $(if $(SEED),--seed "$$SEED")
+
+demo run: export QUERY := $(QUERY)
+demo run: export VIDEO := $(VIDEO)
+demo run: export TOPIC := $(TOPIC)
+demo run: export SCENE := $(SCENE)
+demo run: export PHOTOS := $(PHOTOS)
+demo run: export SEED := $(SEED)
 
 bench: setup
 	@$(RUN) "$(BIN)/python" -m virst_model bench --queries 1,4 --json out/bench.json
@@ -119,7 +126,7 @@ pythons:
 
 clean:
 	rm -rf "$(VENV)" .venv-floors .venv-pythons out .pytest_cache .ruff_cache *.egg-info
-	find virst_model virst_ros tests launch -name __pycache__ -type d -prune -exec rm -rf {} +
+	find virst_model virst_ros virst_viewer tests launch -name __pycache__ -type d -prune -exec rm -rf {} +
 
 $(STAMPS)/venv: | scripts/check_tools.sh
 	@scripts/check_tools.sh "$(PYTHON)"
@@ -127,7 +134,7 @@ $(STAMPS)/venv: | scripts/check_tools.sh
 	@"$(PYTHON)" -m venv "$(VENV)"
 	@mkdir -p "$(STAMPS)" && touch "$@"
 
-REQUIREMENTS := $(addprefix requirements/,model.txt train.txt ros.txt ros_build.txt dev.txt)
+REQUIREMENTS := $(addprefix requirements/,model.txt train.txt viewer.txt ros.txt ros_build.txt dev.txt)
 $(STAMPS)/requirements: $(STAMPS)/venv $(REQUIREMENTS) requirements/no_deps.txt
 	@echo 'setup: python packages (minutes the first time)'
 	@"$(BIN)/python" -m pip install -q $(addprefix -r ,$(REQUIREMENTS))
@@ -143,7 +150,7 @@ $(STAMPS)/interfaces: $(STAMPS)/requirements $(INTERFACES) scripts/build_interfa
 
 # An editable install, and links to what ROS looks for in lib/virst_ros, share/ and the ament index.
 $(STAMPS)/package: $(STAMPS)/interfaces setup.py setup.cfg pyproject.toml scripts/link_package.sh \
-    $(wildcard virst_model/__init__.py virst_ros/__init__.py launch/*.launch.py config/* rviz/* foxglove/*)
+    $(wildcard virst_model/__init__.py virst_ros/__init__.py virst_viewer/__init__.py launch/*.launch.py config/* rviz/* foxglove/*)
 	@echo 'setup: virst_ros'
 	@"$(BIN)/python" -m pip install -q --no-deps --no-build-isolation -e .
 	@scripts/link_package.sh "$(VENV)"

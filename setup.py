@@ -31,6 +31,8 @@ VIDEO = ["av>=13.0"]
 ONNX = ["onnx>=1.16", "onnxruntime>=1.18"]
 # Bags of ROS 2, read without ROS.
 BAGS = ["rosbags>=0.11.0"]
+# The page of `virst live` and of virst-viewer.
+VIEWER = ["aiohttp>=3.8.1"]
 # Training, data sets and evaluation.
 TRAIN = [
     "accelerate>=1.0",
@@ -43,6 +45,7 @@ TRAIN = [
 DEMO = [
     *VIDEO,
     *BAGS,
+    *VIEWER,
     "rosbags-image>=0.10.2",
     "ros-kilted-rclpy>=9.1.2",
     "ros-kilted-rmw-fastrtps-cpp>=9.3.3",
@@ -58,6 +61,7 @@ DEV = [
     "pytest-xdist>=3.8",
     "hypothesis>=6.150",
     "py_trees>=2.2",
+    "selenium>=4.11",
     "ruff>=0.17",
     "scikit-image>=0.24",
     "setuptools>=77",
@@ -71,10 +75,11 @@ setup(
     license="Apache-2.0",
     maintainer="virst_ros maintainers",
     maintainer_email="maintainers@virst-ros.invalid",
-    packages=find_packages(include=["virst_ros", "virst_ros.*", "virst_model", "virst_model.*"]),
+    packages=find_packages(include=["virst_ros*", "virst_model*", "virst_viewer*"]),
     package_data={
         "virst_model": ["weights/*/*", "train/recipes/*.yaml", "sources/messages/*.msg"],
         "virst_ros": ["demo/photographs/*"],
+        "virst_viewer": ["page/*"],
     },
     data_files=[
         ("share/ament_index/resource_index/packages", [f"resource/{NAME}"]),
@@ -91,6 +96,7 @@ setup(
         "video": VIDEO,
         "onnx": ONNX,
         "bags": BAGS,
+        "viewer": VIEWER,
         "demo": DEMO,
         "dev": DEV,
         "deepspeed": [*TRAIN, "deepspeed>=0.17"],
@@ -102,12 +108,15 @@ setup(
             "virst-segment = virst_ros.segment:main",
             "virst-camera = virst_ros.camera:main",
             "virst-query = virst_ros.query:main",
+            "virst-viewer = virst_ros.viewer:main",
             "virst-demo = virst_ros.demo.__main__:main",
         ],
         # Behind the front door, from outside of virst_model.
         "virst.verbs": [
             "camera = virst_ros.verbs:CAMERA",
             "query = virst_ros.verbs:QUERY",
+            "viewer = virst_ros.verbs:VIEWER",
+            "live = virst_viewer.verbs:LIVE",
         ],
     },
 )

@@ -33,7 +33,7 @@ check() {
   torch=$("$bin/python" -c 'import sysconfig; print(sysconfig.get_path("purelib"))')/torch-2.13.0.dist-info
   mkdir -p "$torch"
   printf 'Metadata-Version: 2.1\nName: torch\nVersion: 2.13.0\n' > "$torch/METADATA"
-  resolve -r requirements/model.txt -r requirements/train.txt -r requirements/ros.txt \
+  resolve -r requirements/model.txt -r requirements/train.txt -r requirements/viewer.txt -r requirements/ros.txt \
     -r requirements/ros_build.txt -r requirements/dev.txt
   resolve ".[train,demo,dev]"
   rm -r "$torch"

@@ -8,7 +8,7 @@ venv=$(cd "$1" && pwd)
 share=$venv/share/virst_ros
 
 mkdir -p "$venv/lib/virst_ros"
-for name in virst virst-segment virst-camera virst-query virst-demo; do
+for name in virst virst-segment virst-camera virst-query virst-viewer virst-demo; do
   ln -sfn "../../bin/$name" "$venv/lib/virst_ros/$name"
 done
 # Files, not folders: ros2 launch does not look behind a linked folder.

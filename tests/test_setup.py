@@ -142,8 +142,9 @@ def metadata() -> dict:
 
 
 def read_and_written(said: dict) -> list[str]:
-    """The extras of files: videos and bags."""
-    return said["extras_require"]["video"] + said["extras_require"]["bags"]
+    """The extras of files and pages: videos, bags, the viewer."""
+    extras = said["extras_require"]
+    return extras["video"] + extras["bags"] + extras["viewer"]
 
 
 def named(requirements: Iterable[str]) -> dict[str, Requirement]:
@@ -157,13 +158,14 @@ def lines_of(file: str) -> list[str]:
 
 
 def third_party(*folders: str, leaving_out: tuple[str, ...] = ()) -> set[str]:
-    """Distributions whose modules our files import, but for sam2's, torch's own and ROS."""
+    """Distributions whose modules our files import, but for what sam2, aiohttp and ROS bring."""
     roots = set()
     for folder in folders:
         for path in (ROOT / folder).rglob("*.py"):
             if not any(path.is_relative_to(ROOT / out) for out in leaving_out):
                 roots |= {name.split(".")[0] for name in imported(path)}
-    foreign = roots - set(sys.stdlib_module_names) - ROS_PACKAGES - {"virst_model", "sam2"}
+    ours = {"virst_model", "virst_viewer"}
+    foreign = roots - set(sys.stdlib_module_names) - ROS_PACKAGES - ours - {"sam2", "yarl"}
     return {DISTRIBUTIONS.get(root, root) for root in foreign}
 
 
@@ -172,7 +174,8 @@ def test_the_model_and_the_node_import_what_is_required():
     extras = read_and_written(said) + said["extras_require"]["onnx"]
     required = named(said["install_requires"] + extras)
     taught = ("virst_model/train", "virst_model/evaluate", "virst_model/data")
-    assert third_party("virst_model", "virst_ros", leaving_out=taught) <= required.keys()
+    folders = ("virst_model", "virst_ros", "virst_viewer")
+    assert third_party(*folders, leaving_out=taught) <= required.keys()
 
 
 def test_training_and_evaluation_import_what_their_extra_has():
@@ -213,7 +216,12 @@ def test_ci_pins_are_above_the_floors(python):
     extras = said["extras_require"]["train"] + said["extras_require"]["dev"]
     extras += read_and_written(said)
     declared = named(said["install_requires"] + extras)
-    for line in lines_of("model.txt") + lines_of("train.txt") + lines_of("dev.txt"):
+    for line in [
+        *lines_of("model.txt"),
+        *lines_of("train.txt"),
+        *lines_of("viewer.txt"),
+        *lines_of("dev.txt"),
+    ]:
         pin = Requirement(line)
         floor = declared.get(canonicalize_name(pin.name))
         if floor and (pin.marker is None or pin.marker.evaluate({"python_version": python})):
@@ -222,7 +230,7 @@ def test_ci_pins_are_above_the_floors(python):
 
 
 def test_every_python_gets_one_line_of_each_package():
-    for file in ("model.txt", "train.txt", "dev.txt"):
+    for file in ("model.txt", "train.txt", "viewer.txt", "dev.txt"):
         for python in ("3.10", "3.11", "3.14"):
             pins = [Requirement(line) for line in lines_of(file)]
             names = [

@@ -72,13 +72,13 @@ def described():
     return generate
 
 
-SCRIPTS = ["virst", "virst-camera", "virst-demo", "virst-query", "virst-segment"]
+SCRIPTS = ["virst", "virst-camera", "virst-demo", "virst-query", "virst-segment", "virst-viewer"]
 
 
 def test_an_installed_package_has_its_programs_where_ros2_run_looks(tmp_path):
     """As colcon installs it; `ros2 run virst_ros virst` is the front door."""
     names = ["setup.py", "setup.cfg", "package.xml", "resource", "launch", "config"]
-    for name in (*names, "virst_ros", "virst_model"):
+    for name in (*names, "virst_ros", "virst_model", "virst_viewer"):
         source, copy = ROOT / name, tmp_path / "source" / name
         copy.parent.mkdir(exist_ok=True)
         if source.is_dir():
