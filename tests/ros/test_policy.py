@@ -112,3 +112,16 @@ def test_the_policy_is_the_graph_of_the_query_tool(start_process, ros_node, spin
 
     look = lambda: endpoints(ros_node, "/", "virst_query")  # noqa: E731
     compare(spin_until, look, policy("/virst_query"), {*ASKED.values()} - {ASKED[word]})
+
+
+def test_the_policy_is_the_graph_of_the_viewer(start_process, ros_node, spin_until):
+    """Nobody looks, so that no picture is subscribed to."""
+    pytest.importorskip("aiohttp", reason="needs the extra viewer")
+    from virst_ros import questioner
+
+    start_process("-m", "virst_ros.viewer", "--port", "0")
+    asks = {("call", "/virst/ask")} if questioner.Ask is None else set()
+
+    look = lambda: endpoints(ros_node, "/virst", "viewer")  # noqa: E731
+    looks = {("subscribe", "/virst/overlay/compressed")}
+    compare(spin_until, look, policy("/virst/viewer"), looks | asks)

@@ -7,10 +7,11 @@ from collections.abc import Callable, Iterator
 import threading
 
 from chromium import Browser, missing
-from conftest import serving
 from fake_source import FakeSource
 import numpy as np
+from page import serving
 import pytest
+from standing_scene import StandingScene
 
 pytestmark = [
     pytest.mark.slow,
@@ -59,32 +60,6 @@ def browse(tmp_path) -> Iterator[Callable[[str], Browser]]:
     yield start
     for browser in opened:
         browser.close()
-
-
-class StandingScene:
-    """A film of one moment of the demo's scene; RATE_HZ pictures a second."""
-
-    RATE_HZ = 10.0
-    MOMENT_S = 2.0
-
-    def __init__(self) -> None:
-        from virst_model.synthetic.scenes import demo_scene
-
-        self.scene = demo_scene(0)
-        self.frame_HW3, self._ids_HW = self.scene.render(self.MOMENT_S, 480, 640)
-
-    def read(self):
-        from virst_model.sources.live import Shot
-
-        threading.Event().wait(1 / self.RATE_HZ)
-        return Shot(self.frame_HW3, 0.0)
-
-    def close(self) -> None:
-        pass
-
-    def truth(self, text: str) -> np.ndarray:
-        """Where the object is that a sentence means: bool (H, W)."""
-        return np.isin(self._ids_HW, self.scene.answer(text, self.MOMENT_S))
 
 
 def marked(browser: Browser, film: StandingScene) -> np.ndarray:

@@ -5,8 +5,11 @@ from __future__ import annotations
 import argparse
 import re
 
-from aiohttp import WSServerHandshakeError
 import pytest
+
+pytest.importorskip("aiohttp", reason="needs the extra viewer")
+
+from aiohttp import WSServerHandshakeError
 
 from virst_model.errors import FileError
 from virst_viewer.address import Address, add_address_options, address_of
