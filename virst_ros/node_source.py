@@ -87,17 +87,18 @@ class NodeSource:
     def _call(self, client: Client, request: Any) -> Any:
         """From a thread that may wait. Raises Refused where there is no answer."""
         done = threading.Event()
+        name = self._node.resolve_service_name(client.srv_name)
 
         def send() -> Any:
             if not client.service_is_ready():
-                raise Refused(f"no service {client.srv_name}: is the node configured?")
+                raise Refused(f"no service {name}: is the node configured?")
             future = client.call_async(request)
             future.add_done_callback(lambda answered: done.set())
             return future
 
         future = self._spinner.call(send)
         if not done.wait(LIMIT_S):
-            raise Refused(f"no answer from {client.srv_name} after {LIMIT_S:g} s")
+            raise Refused(f"no answer from {name} after {LIMIT_S:g} s")
         return future.result()
 
     def _subscribe(self) -> None:

@@ -151,7 +151,7 @@ def test_the_node_draws_only_while_somebody_looks(start_process, ros_node, film,
 
     async def test(page: Page) -> None:
         await page.until(lambda: page.pictures)
-        assert looked() == 1
+        assert await asyncio.to_thread(wait_until, lambda: looked() == 1)
         await page.socket.close()
         assert await asyncio.to_thread(wait_until, lambda: looked() == 0)
 

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 import threading
 
 from chromium import Browser, missing
+import cv2
 from fake_source import FakeSource
 import numpy as np
 from page import serving
@@ -63,10 +64,14 @@ def browse(tmp_path) -> Iterator[Callable[[str], Browser]]:
 
 
 def marked(browser: Browser, film: StandingScene) -> np.ndarray:
-    """Where the picture is another than the camera's, below the captions: bool (H, W)."""
-    changed = np.abs(browser.picture().astype(int) - film.frame_HW3).max(-1) > 48
+    """Where the picture is another than the camera's, below the captions: bool (H, W).
+
+    A mask tints; what JPEG does is less than that, or as thin as an edge.
+    """
+    changed = np.abs(browser.picture().astype(int) - film.frame_HW3).max(-1) > 20
     changed[:60] = False
-    return changed
+    square = np.ones((5, 5), np.uint8)
+    return cv2.morphologyEx(changed.astype(np.uint8), cv2.MORPH_OPEN, square) > 0
 
 
 def iou(one: np.ndarray, other: np.ndarray) -> float:
