@@ -103,6 +103,7 @@ def test_an_installed_package_has_its_programs_where_ros2_run_looks(tmp_path):
     )
 
     assert sorted(path.name for path in scripts.iterdir()) == SCRIPTS
+    assert (packages / "virst_viewer" / "page" / "index.html").is_file()
     assert front_door.returncode == 0, front_door.stderr
     assert "segment" in front_door.stdout
 
