@@ -101,8 +101,9 @@ def _read_token(path: Path) -> str:
     except OSError as error:
         raise FileError(path, error.strerror or str(error)) from None
     if not re.fullmatch(r"[A-Za-z0-9_-]+", token) or len(token) < LEAST_CHARACTERS:
-        wanted = f"at least {LEAST_CHARACTERS} of A-Z, a-z, 0-9, - and _"
-        raise FileError(path, f"is no token: one line, {wanted}")
+        raise FileError(
+            path, f"is no token: {LEAST_CHARACTERS} or more of A-Z, a-z, 0-9, - and _, in one line"
+        )
     return token
 
 

@@ -219,7 +219,7 @@ def test_a_question_is_answered_as_offline_about_the_newest_window(watch):
     model = real_model(replace(smallest(), answers=True))
     source = SessionSource(model, Film(), "noise", OPTIONS)
     said: list[str] = []
-    with pytest.raises(Refused, match="what was seen: is nothing yet"):
+    with pytest.raises(Refused, match="nothing was seen yet"):
         source.ask("What moves?", said.append, threading.Event())
     newest = Recent(8, 0.0)
     for t, picture_HW3 in enumerate(pictures):

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from virst_model.errors import FileError
+from virst_model.errors import UsageError
 from virst_model.frames import Frame
 
 
@@ -25,7 +25,7 @@ class Recent:
             self._kept.append((stamp_s, frame_HW3.copy()))
 
     def frames(self) -> RecentFrames:
-        """From another thread, too. Raises FileError where there is none yet."""
+        """From another thread, too. Raises UsageError where there is none yet."""
         return RecentFrames(list(self._kept))
 
 
@@ -33,9 +33,9 @@ class RecentFrames:
     """Pictures in memory, as `virst_model.frames.Frames` has them."""
 
     def __init__(self, kept: list[tuple[float, np.ndarray]]) -> None:
-        self.path = "what was seen"
         if not kept:
-            raise FileError(self.path, "is nothing yet")
+            raise UsageError("nothing was seen yet")
+        self.path = "recent"
         self._kept = kept
         self.length = len(kept)
         span_s = kept[-1][0] - kept[0][0]
