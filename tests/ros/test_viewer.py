@@ -24,6 +24,7 @@ from robot import image, red_square
 from test_starts import HEAVY, roots_after
 
 from virst_model.overlay import colour_of
+from virst_ros import questioner
 from virst_ros.demo.run import main as run_main
 
 SCRIPTED = str(Path(__file__).parents[1] / "fixtures" / "scripted_segment.py")
@@ -99,7 +100,30 @@ def test_a_page_shows_the_camera_then_the_mask_and_the_camera_again(start_proces
         await page.tell(do="remove", id=1)
         await page.until(lambda: not page.state["queries"])
         await page.until(lambda: np.abs(square(page) - RED).max() < 30)
-        assert page.state["silent"] == "the node takes no questions"
+
+    view(test)
+
+
+@pytest.mark.skipif(questioner.Ask is None, reason="needs messages with the action Ask")
+def test_a_question_is_answered_by_the_node_word_by_word(start_process, film, view):
+    start_process(SCRIPTED)
+
+    async def test(page: Page) -> None:
+        await page.until(lambda: page.state and not page.state["silent"])
+        await page.tell(do="ask", text="What is there?")
+        talks = []
+
+        def answered() -> bool:
+            talks.append(page.state["talk"] or {})
+            return talks[-1].get("state") == "answered"
+
+        await page.until(answered)
+        assert talks[-1]["text"] == "a red circle"
+        assert "a" in [talk.get("text") for talk in talks]
+
+        await page.tell(do="ask", text="what fails?")
+        await page.until(lambda: page.state["talk"]["state"] == "failed")
+        assert "scripted" in page.state["talk"]["text"]
 
     view(test)
 
