@@ -128,11 +128,20 @@ class Parameters:
         unit="s",
         live=True,
     )
+    reground: str = _parameter(
+        "periodic",
+        "on_change: the language model looks again only once masks have stopped agreeing with "
+        "what it last said, or that is old.",
+        choices=("periodic", "on_change"),
+    )
     reground_every: int = _parameter(
         8,
-        "Sampled frames between two looks of the language model.",
+        "Sampled frames between two looks of the language model; of on_change, at least.",
         within=(4, 64),
         step=4,
+    )
+    reground_after_s: float = _parameter(
+        8.0, "Of on_change: when what it said is old.", within=(0.1, 3600.0), unit="s"
     )
     reset_after_s: float = _parameter(
         1.0,

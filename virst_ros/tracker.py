@@ -142,7 +142,9 @@ def open_stream(parameters: Parameters) -> Stream:
     options = virst_model.SessionOptions(
         window_size=parameters.window_size,
         window_period_s=parameters.window_period_s,
+        reground=parameters.reground,
         reground_every=parameters.reground_every,
+        reground_after_s=parameters.reground_after_s,
         reset_after_s=parameters.reset_after_s,
         alpha=parameters.alpha,
         encode_when_idle=parameters.encode_when_idle,

@@ -16,7 +16,7 @@ from virst_model.bench import __main__ as program
 from virst_model.bench import answering, growth, measure, pace, peer
 from virst_model.bench.__main__ import main, random_model
 from virst_model.bench.engines import cpu_ms
-from virst_model.bench.measure import Load, parts
+from virst_model.bench.measure import Load, parts, streaming
 from virst_model.bench.parts import Stopwatch, listening
 from virst_model.bench.start import start_cpu_s
 from virst_model.checkpoints.load import load
@@ -125,24 +125,27 @@ def test_the_7b_model_is_measured_beside_the_released_behaviour_with_one_and_fou
     said = []
 
     def measured(model, load, modes, counts, engine, rounds, released):
-        said.append((load.width, load.height, counts, modes, released))
+        said.append((load.width, load.height, counts, modes, released, load.reground))
         raise UsageError("enough")
 
     monkeypatch.setattr(program, "bench", measured)
     monkeypatch.setattr(program, "random_model", lambda *_: real_model(smallest()))
 
     assert main(["--preset", "7b", "--random-weights"]) == 2
-    assert main(["--random-weights"]) == 2
+    assert main(["--random-weights", "--reground", "on_change"]) == 2
 
     both = ("streaming", "offline")
-    assert said == [(1024, 1024, [1, 4], both, True), (640, 480, [1], both, False)]
+    assert said == [
+        (1024, 1024, [1, 4], both, True, "periodic"),
+        (640, 480, [1], both, False, "on_change"),
+    ]
 
 
 def test_the_released_behaviour_is_measured_as_torch_runs_it(monkeypatch):
     followed = []
 
     def streaming(model, load, options):
-        followed.append((model.config.behaviour.name, engine_of(model)))
+        followed.append((model.config.behaviour.name, engine_of(model), options.reground))
         return {"max_fps": 1.0}
 
     monkeypatch.setattr(measure, "streaming", streaming)
@@ -151,10 +154,11 @@ def test_the_released_behaviour_is_measured_as_torch_runs_it(monkeypatch):
     monkeypatch.setattr(measure, "parts", lambda *_: {})
     model = real_model(smallest())
 
-    found = program.bench(model, Load(48, 64), ["streaming"], [1], "torch", released=True)
+    load = Load(48, 64, reground="on_change")
+    found = program.bench(model, load, ["streaming"], [1], "torch", released=True)
 
     assert found["queries"]["1"]["released: max_fps"] == 1.0
-    assert followed == [("paper", "torch"), ("released", "torch")]
+    assert followed == [("paper", "torch", "on_change"), ("released", "torch", "on_change")]
     assert model.config.behaviour.name == "paper"
 
 
@@ -209,6 +213,15 @@ def test_parts_of_a_frame_are_counted_once_a_frame():
     found = parts(real_model(smallest()), Load(48, 64, frames=6), SessionOptions(sync=True))
     assert set(found) == PARTS
     assert found["memory attention"]["calls a frame"] == pytest.approx(1, abs=0.4)  # anchors
+
+
+def test_groundings_are_counted_at_the_cameras_rate():
+    options = SessionOptions(window_size=8, window_period_s=1 / 30, reground_every=4)
+
+    found = streaming(real_model(smallest()), Load(48, 64, frames=60, rate_hz=30.0), options)
+
+    # Every fourth frame is the most, and the answer to a question from before.
+    assert 0 < found["groundings a minute"] <= 16 * 30
 
 
 def test_engines_and_the_peer_are_measured_by_turns():

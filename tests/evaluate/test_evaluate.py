@@ -9,10 +9,11 @@ import cv2
 import numpy as np
 from PIL import Image
 import pytest
-from streams import real_model, smallest
+from streams import note_sessions, real_model, smallest
 
 from virst_model.data.record import Expression, LeftOut, Record
 from virst_model.errors import FileError
+from virst_model.evaluate import predict as predicting
 from virst_model.evaluate.attention import patch_attention
 from virst_model.evaluate.page import ScoredExpression, write_page
 from virst_model.evaluate.predict import Pass, predict, steps_left
@@ -175,6 +176,34 @@ def test_a_stream_says_when_it_first_answered(model, record, tmp_path):
 
     # The first clip is there with frame 3; the grounding takes two frames.
     assert predictions.outcome(record, record.expressions[0]).first == 5
+
+
+def test_a_stream_says_how_often_it_was_grounded_and_a_whole_video_does_not(
+    model, record, tmp_path
+):
+    rows = {}
+    for mode, delay in (("streaming", 1), ("offline", 0)):
+        predictions = Predictions(tmp_path / mode)
+        predict(model, record, predictions, Pass(mode, fps=4.0, delay=delay))
+        scores = [score(record, e, predictions) for e in record.expressions]
+        rows[mode] = table_rows(scores, video_row)["overall"]
+
+    # Two answers, at frames 4 and 8, in 9 quarters of a second.
+    assert rows["streaming"]["groundings a minute"] == pytest.approx(2 * 60 * 4 / FRAMES)
+    assert "groundings a minute" not in rows["offline"]
+
+
+def test_a_pass_says_when_a_stream_is_grounded_again(model, record, tmp_path, monkeypatch):
+    opened = note_sessions(monkeypatch, predicting)
+
+    predict(
+        model,
+        record,
+        Predictions(tmp_path),
+        Pass("streaming", reground="on_change", reground_after_s=5.0),
+    )
+
+    assert {(o.reground, o.reground_after_s) for o in opened} == {("on_change", 5.0)}
 
 
 def test_perfect_masks_score_one_and_empty_ones_nothing(record, tmp_path):

@@ -42,6 +42,7 @@ def test_mevis_is_scored_packed_and_shown(evaluate, tmp_path, capsys, mode):
 
     found = results(tmp_path)
     assert found["table"]["overall"]["expressions"] == 4
+    assert ("groundings a minute" in found["table"]["overall"]) == (mode == "streaming")
     assert {one["text"] for one in found["expressions"]} >= {"it disappears", "lizard turning"}
     said = capsys.readouterr().out
     assert "| overall |" in said and said.endswith(f"\n{tmp_path / 'out' / 'report.html'}\n")

@@ -5,10 +5,11 @@ import json
 from bars import watch_bars
 import numpy as np
 import pytest
-from streams import real_model, smallest
+from streams import SIZE, ColourModel, frame, note_sessions, real_model, smallest
 
+from virst_model.evaluate import film as filming
 from virst_model.evaluate.__main__ import main
-from virst_model.evaluate.film import Film
+from virst_model.evaluate.film import Film, follow
 from virst_model.evaluate.synthetic import SyntheticRun, evaluate, returns, shifts, synthetic_table
 from virst_model.synthetic.sentence import Sentence
 
@@ -25,6 +26,10 @@ def test_every_kind_of_sentence_has_a_row(mode, monkeypatch):
     assert {"attribute", "motion", "none", "shift", "overall"} <= set(found["rows"])
     for row in found["rows"].values():
         assert 0 <= row["J&F"] <= 100 and row["J&F"] == pytest.approx((row["J"] + row["F"]) / 2)
+        # Of four and of eight frames, in 2.4 s.
+        assert row.get("groundings a minute") == (
+            pytest.approx(2 * 60 / 2.4) if mode == "streaming" else None
+        )
     percent, number = found["events"]["empty frames where nothing is meant"]
     assert 0 <= percent <= 100 and number == found["rows"]["none"]["sentences"]
     assert ("swaps followed" in found["events"]) == (mode == "streaming")
@@ -92,6 +97,32 @@ def test_stories_are_an_option_of_the_program(weights, tmp_path, capsys):
     assert "1 stories of the split test, streaming" in said
     assert said.endswith(f"\n{tmp_path / 'results.json'}\n")
     assert json.loads((tmp_path / "results.json").read_text())["mode"] == "streaming"
+
+
+def test_a_still_picture_is_grounded_more_rarely_on_change():
+    film = Film(lambda t, *size: (frame(red=1), np.ones(size, np.uint8)), 200, 10.0, SIZE)
+
+    clock = follow(ColourModel(), film, ["red", "blue"], delay=0)
+    change = follow(ColourModel(), film, ["red", "blue"], delay=0, reground="on_change")
+
+    # 20 s: while the window grows, then every two seconds, or of what is followed after eight.
+    assert clock.groundings == [10, 10] and change.groundings == [5, 10]
+    assert (change.masks == clock.masks).all() and change.first == clock.first
+
+
+def test_when_a_stream_is_grounded_again_is_an_option_of_the_program(
+    weights, tmp_path, monkeypatch, capsys
+):
+    opened = note_sessions(monkeypatch, filming)
+    said = ["--reground", "on_change", "--reground-after", "5"]
+    sizes = ["--videos", "1", "--frames", "6", "--height", "48", "--width", "64"]
+
+    assert main([*sizes, *said, "--model", str(weights), "--out", str(tmp_path)]) == 0
+
+    # Of all sentences, and of a query that is swapped.
+    assert len(opened) == 2
+    assert {(o.reground, o.reground_after_s) for o in opened} == {("on_change", 5.0)}
+    assert json.loads((tmp_path / "results.json").read_text())["reground"] == "on_change"
 
 
 def test_scenes_are_what_the_program_runs_by_itself(weights, tmp_path, capsys):

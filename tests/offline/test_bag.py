@@ -136,7 +136,7 @@ def test_scores_on_a_bag_of_the_scene_are_those_of_its_streaming_evaluation(
     bag = write_bag(tmp_path / "in", camera, MCAP)
     assert run(bag, tmp_path / "out") == 0
     got = pixels(read(tmp_path / "out")["/virst/masks"]) > 0
-    (expected,), _ = follow(load(), scene, [RED], delay=1)
+    (expected,) = follow(load(), scene, [RED], delay=1).masks
 
     circle = next(o for o in demo_scene(0).objects if (o.colour, o.shape) == ("red", "circle"))
     truth = scene.ids_THW == circle.id

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import fields
 import time
 
 import numpy as np
@@ -10,9 +11,12 @@ import pytest
 pytest.importorskip("rclpy", reason="needs ROS 2")
 
 from robot import header, image, red_square
-from streams import frame, session
+from streams import ColourModel, frame, session
 
+import virst_model
+from virst_model import SessionOptions
 from virst_model.answer import SEARCHING, TRACKING, Query, QueryResult, StepResult
+from virst_model.stream.change import REGROUND
 from virst_ros.convert import array_to_image, choose_backend
 from virst_ros.meter import KEPT, Meter
 from virst_ros.parameters import Parameters
@@ -23,6 +27,7 @@ from virst_ros.tracker import (
     RepeatedFailure,
     Stream,
     Tracker,
+    open_stream,
 )
 from virst_ros.worker import Mailbox
 
@@ -371,6 +376,41 @@ def test_a_meter_does_not_grow():
     assert meter.percentiles_ms("age") is None
     assert meter.rate_hz("frames") > 0
     assert meter.rate_hz("masks") == 0
+
+
+def test_what_the_node_is_told_of_a_stream_reaches_the_session(monkeypatch):
+    class Opened:
+        def __init__(self, model, options):
+            self.options = options
+
+        def warm_up(self):
+            pass
+
+    monkeypatch.setattr(virst_model, "load", lambda *a: ColourModel(), raising=False)
+    monkeypatch.setattr(virst_model, "use_engine", lambda *a: None, raising=False)
+    monkeypatch.setattr(virst_model, "Session", Opened, raising=False)
+    told = {
+        "window_size": 16,
+        "window_period_s": 0.5,
+        "reground": "on_change",
+        "reground_every": 4,
+        "reground_after_s": 5.0,
+        "reset_after_s": 2.0,
+        "alpha": 2,
+        "encode_when_idle": True,
+        "grounding_limit_s": 9.0,
+        "grounder_threads": 2,
+    }
+
+    found = open_stream(Parameters(**told)).session.options
+
+    named = [{field.name for field in fields(x)} for x in (Parameters, SessionOptions)]
+    assert named[0] & named[1] == told.keys()
+    assert {name: getattr(found, name) for name in told} == told
+
+
+def test_a_sessions_ways_to_ground_again_are_the_parameters_choices():
+    assert Parameters.__dataclass_fields__["reground"].metadata["choices"] == REGROUND
 
 
 def test_thresholds_and_periods_may_change_between_two_frames():

@@ -105,10 +105,10 @@ def assert_same_masks(found, expected):
 
 @pytest.mark.slow
 def test_masks_are_those_of_torch(runtime, kept, caplog):
-    expected, _ = follow(load(), film(), QUERIES, delay=1)
+    expected = follow(load(), film(), QUERIES, delay=1).masks
 
     model = use_engine(load(), "onnx", kept)
-    masks, _ = follow(model, film(), QUERIES, delay=1)
+    masks = follow(model, film(), QUERIES, delay=1).masks
 
     assert engine_of(model) == "onnx" and not lines_in(caplog)
     assert_same_masks(masks, expected)
@@ -133,10 +133,10 @@ def test_a_change_of_the_images_size_changes_nothing_of_it(runtime, kept):
 @pytest.mark.parametrize("count", [1, 2])
 def test_any_number_of_threads_gives_the_masks(runtime, kept, threads, count):
     threads(1)
-    expected, _ = follow(load(), film(8), QUERIES, delay=0)
+    expected = follow(load(), film(8), QUERIES, delay=0).masks
     threads(count)
 
-    masks, _ = follow(use_engine(load(), "onnx", kept), film(8), QUERIES, delay=0)
+    masks = follow(use_engine(load(), "onnx", kept), film(8), QUERIES, delay=0).masks
 
     assert_same_masks(masks, expected)
 

@@ -45,18 +45,18 @@ def agreement(ours, theirs):
 
 
 def test_bfloat16_finds_the_masks_of_float32_on_a_cpu(film):
-    expected, _ = follow(load(device="cpu", dtype=torch.float32), film, QUERIES, delay=1)
+    expected = follow(load(device="cpu", dtype=torch.float32), film, QUERIES, delay=1).masks
 
     model = load(device="cuda")
-    found, _ = follow(model, film, QUERIES, delay=1)
+    found = follow(model, film, QUERIES, delay=1).masks
 
     assert model.dtype == torch.bfloat16
     assert agreement(found, expected) > 0.9
 
 
 def test_eight_bits_of_the_language_model_find_the_same_masks(film):
-    expected, _ = follow(load(device="cuda"), film, QUERIES, delay=1)
-    found, _ = follow(load(device="cuda", quantize="int8"), film, QUERIES, delay=1)
+    expected = follow(load(device="cuda"), film, QUERIES, delay=1).masks
+    found = follow(load(device="cuda", quantize="int8"), film, QUERIES, delay=1).masks
     assert agreement(found, expected) > 0.8
 
 

@@ -378,6 +378,8 @@ def test_queries_that_cannot_be_are_refused(queries, message):
         {"window_size": 0},
         {"reground_every": 2},
         {"window_period_s": -1.0},
+        {"reground": "never"},
+        {"reground_after_s": -1.0},
         {"reset_after_s": -1.0},
         {"reset_after_s": float("nan")},
         {"alpha": 0},

@@ -41,6 +41,7 @@ from virst_model.errors import UsageError, program
 from virst_model.model import quantized
 from virst_model.model.machine import measured_on, share_of_peak, work
 from virst_model.model.virst import Virst
+from virst_model.stream.change import add_reground_options
 from virst_model.stream.compiled import compile_frames
 from virst_model.stream.engine import add_engine_option, engine_of, use_engine
 from virst_model.stream.grounder import check_stream
@@ -149,7 +150,11 @@ def bench(
 def _of_queries(model: Virst, load: measure.Load, modes: Sequence[str]) -> dict[str, float]:
     numbers: dict[str, float] = {}
     if "streaming" in modes:
-        options = SessionOptions(max_queries=load.queries)
+        options = SessionOptions(
+            max_queries=load.queries,
+            reground=load.reground,
+            reground_after_s=load.reground_after_s,
+        )
         numbers |= measure.streaming(model, load, options) | pace(model, load)
         numbers |= answering(model, load)
     if "offline" in modes:
@@ -254,6 +259,7 @@ def _parser() -> Parser:
     )
     add_model_options(parser)
     add_engine_option(parser)
+    add_reground_options(parser)
     return parser
 
 
@@ -284,7 +290,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
             use_engine(model, options.engine)
         return _grow(model, options)
     width, height = options.size
-    load = measure.Load(height, width, options.frames, options.rate)
+    load = measure.Load(
+        height,
+        width,
+        options.frames,
+        options.rate,
+        reground=options.reground,
+        reground_after_s=options.reground_after,
+    )
     if options.profile:
         return _profile(model, load, options)
     modes = (options.mode,) if options.mode else ("streaming", "offline")

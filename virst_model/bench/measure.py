@@ -30,6 +30,7 @@ class Load:
         frames: measured, after the warm-up.
         rate_hz: of the camera.
         queries: how many sentences at a time, 1..16.
+        reground, reground_after_s: of the stream, as SessionOptions has them.
     """
 
     height: int = 480
@@ -37,6 +38,8 @@ class Load:
     frames: int = 150
     rate_hz: float = 15.0
     queries: int = 1
+    reground: str = SessionOptions.reground
+    reground_after_s: float = SessionOptions.reground_after_s
 
 
 def stream_pictures(load: Load) -> list[np.ndarray]:
@@ -87,6 +90,7 @@ def streaming(model: Virst, load: Load, options: SessionOptions) -> dict[str, fl
         latency_ms p50, p95, p99, dropped, fps: at the camera's rate; from frame to mask.
         first_mask_ms: from a new query on a full window to its first mask, at the camera's rate.
         grounding_ms: median of a grounding.
+        groundings a minute: of each query, at the camera's rate.
     """
     images = stream_pictures(load)
     with torch.inference_mode(), Session(model, options) as session:
@@ -101,7 +105,9 @@ def streaming(model: Virst, load: Load, options: SessionOptions) -> dict[str, fl
         _settle(model)
         fastest = load.frames / (time.perf_counter() - start_s)
         live = Camera(session, images, count, load.rate_hz)
+        before = session.stats()["groundings"]
         latencies_ms = live.run(load.frames)
+        groundings = session.stats()["groundings"] - before
         session.set_queries(queries(load.queries, first_id=100))
         first_ms = live.until_tracking(limit_s=30.0)
         grounding_ms = session.stats()["grounding_ms_p50"]
@@ -116,6 +122,7 @@ def streaming(model: Virst, load: Load, options: SessionOptions) -> dict[str, fl
         "dropped": load.frames - len(latencies_ms),
         "first_mask_ms": first_ms,
         "grounding_ms": grounding_ms,
+        "groundings a minute": 60 * groundings * load.rate_hz / (load.frames * load.queries),
     }
 
 

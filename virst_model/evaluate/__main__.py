@@ -56,6 +56,7 @@ from virst_model.evaluate.synthetic import (
 )
 from virst_model.evaluate.words import WordsRun, ask_all, summarise
 from virst_model.offline.guide import load_scorer
+from virst_model.stream.change import add_reground_options
 from virst_model.synthetic.photographs import read_photographs
 from virst_model.synthetic.splits import SPLITS
 from virst_model.synthetic.trajectory import TICK_S
@@ -90,6 +91,7 @@ def _parser() -> Parser:
     )
     parser.add_argument("--fps", type=above_0, help="of a stream (default: 6; scenes: 10)")
     parser.add_argument("--delay", type=whole(0), default=1, help="frames that a grounding takes")
+    add_reground_options(parser)
     parser.add_argument(
         "--annotators",
         type=int,
@@ -179,6 +181,8 @@ def _evaluate_dataset(options: argparse.Namespace) -> int:
         options.seed,
         options.annotators,
         options.protocol,
+        options.reground,
+        options.reground_after,
     )
     try:
         protocol(options.dataset, how.protocol)
@@ -270,6 +274,7 @@ def _synthetic_run(options: argparse.Namespace) -> SyntheticRun:
     if options.frames < TICK_S * fps:
         raise UsageError(f"--frames: {options.frames} at {fps:g} a second are under {TICK_S} s")
     chosen |= {"split": split, "fps": fps, "first": options.first or 0}
+    chosen |= {"reground": options.reground, "reground_after_s": options.reground_after}
     if options.stories:
         return SyntheticRun("stories", videos=options.stories, mode=options.mode, **chosen)
     worlds = options.trial or "scenes"

@@ -1,6 +1,7 @@
 """Synthetic videos in memory, and a model that watches them."""
 
 from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -34,6 +35,20 @@ class Film(ImageArrays):
         self.ids_THW = np.stack([ids for _, ids in shots])
 
 
+class Followed(NamedTuple):
+    """What came of texts about a stream.
+
+    Attributes:
+        masks: bool (Q, T, H, W).
+        first: the first answered frame of each text, or None.
+        groundings: answers of the language model that each text got.
+    """
+
+    masks: np.ndarray
+    first: list[int | None]
+    groundings: list[int]
+
+
 def whole(
     model: Virst,
     film: Film,
@@ -56,18 +71,20 @@ def follow(
     texts: Sequence[str],
     delay: int,
     seen: Callable[[], object] = lambda: None,
-) -> tuple[np.ndarray, list[int | None]]:
-    """Masks (Q, T, H, W) bool of a stream, and the first answered frame of each text or None.
+    **options: Any,
+) -> Followed:
+    """Follows the texts through a stream, a few at a time.
 
     `delay`: frames that a grounding takes. `seen` is called for every frame that has the answers
-    to all texts: they are asked a few at a time.
+    to all texts. `options`: others of SessionOptions.
     """
     masks = np.zeros((len(texts), *film.ids_THW.shape), bool)
     first: list[int | None] = [None] * len(texts)
+    groundings: list[int] = []
     most = SessionOptions().max_queries
     for start in range(0, len(texts), most):
         part = texts[start : start + most]
-        with Session(model, _options(delay)) as session:
+        with Session(model, _options(delay, options)) as session:
             session.set_queries(tuple(Query(i + 1, text, i + 1) for i, text in enumerate(part)))
             for t, image in enumerate(film.images):
                 for place, answer in enumerate(session.step(image, film.times[t]).results, start):
@@ -76,7 +93,8 @@ def follow(
                         first[place] = t
                 if start + most >= len(texts):
                     seen()
-    return masks, first
+            groundings += [track.answers for track in session.tracks]
+    return Followed(masks, first, groundings)
 
 
 def swap(
@@ -85,14 +103,15 @@ def swap(
     old: tuple[str, np.ndarray],
     new: tuple[str, np.ndarray],
     delay: int,
+    **options: Any,
 ) -> bool:
     """Whether, after a change of the query half-way, the last quarter is on the new object.
 
-    `old` and `new` are a text and its truth, bool (T, H, W).
+    `old` and `new` are a text and its truth, bool (T, H, W); `options`: others of SessionOptions.
     """
     half = film.length // 2
     masks = []
-    with Session(model, _options(delay)) as session:
+    with Session(model, _options(delay, options)) as session:
         for t, image in enumerate(film.images):
             if t in (0, half):
                 text = new[0] if t == half else old[0]
@@ -105,5 +124,5 @@ def swap(
     return bool(on_new >= FOUND and on_new > on_old)
 
 
-def _options(delay: int) -> SessionOptions:
-    return SessionOptions(sync=True, grounding_delay_frames=delay)
+def _options(delay: int, others: dict[str, Any]) -> SessionOptions:
+    return SessionOptions(sync=True, grounding_delay_frames=delay, **others)

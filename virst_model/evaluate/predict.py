@@ -1,6 +1,6 @@
 """Runs a model over a record: the whole video at once, or frame by frame as a robot sees it."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, fields
 
 from virst_model.answer import SEARCHING, Query, StepResult
@@ -13,6 +13,9 @@ from virst_model.offline.video import MOST_TEXTS, Scorer, segment_video
 from virst_model.stream.session import Session, SessionOptions
 
 MODES = ("offline", "streaming")
+# Masks of a frame, and how many answers of the language model each expression has had by then;
+# None offline.
+Step = tuple[StepResult, Sequence[int | None]]
 
 
 @dataclass(frozen=True)
@@ -23,6 +26,7 @@ class Pass:
         mode: "offline" looks at the whole video first; "streaming" is strictly causal.
         fps: frames a second of a stream; the data sets' frames come at 5 or 6.
         delay: frames that a grounding takes in a stream.
+        reground, reground_after_s: of a stream, as SessionOptions has them.
         seed: of whatever is drawn by lot offline.
         annotators: 0, or how many people described each object in turn (Ref-DAVIS17: 4); then the
             masks of one person's sentences exclude each other, the higher logit wins.
@@ -36,6 +40,8 @@ class Pass:
     seed: int = 0
     annotators: int = 0
     protocol: str = ""
+    reground: str = SessionOptions.reground
+    reground_after_s: float = SessionOptions.reground_after_s
     scorer: Scorer | None = None
 
     def __post_init__(self) -> None:
@@ -113,9 +119,11 @@ def _predict(
     folders = [predictions.begin(record, expression) for expression in expressions]
     steps = _stream if run.mode == "streaming" else _whole
     first: list[int | None] = [None] * len(expressions)
+    groundings: Sequence[int | None] = [None] * len(expressions)
     count = 0
-    for index, result in enumerate(steps(model, record, expressions, run)):
-        count += 1
+    for step in steps(model, record, expressions, run):
+        result, groundings = step
+        index, count = count, count + 1
         for place, answer in enumerate(result.results):
             mask_HW = answer.mask_HW
             if run.annotators:
@@ -126,29 +134,35 @@ def _predict(
         seen()
     if count < len(record.frames):
         raise FileError(record.id, f"{count} answers for {len(record.frames)} frames")
-    for expression, answered in zip(expressions, first, strict=True):
-        predictions.end(record, expression, Outcome(count, answered))
+    for expression, answered, number in zip(expressions, first, groundings, strict=True):
+        rate = None if number is None else 60 * number * run.fps / count
+        predictions.end(record, expression, Outcome(count, answered, rate))
 
 
 def _whole(
     model: Virst, record: Record, expressions: list[Expression], run: Pass
-) -> Iterator[StepResult]:
+) -> Iterator[Step]:
     frames = frames_of(record)
     texts = [expression.text for expression in expressions]
     for picture, result in segment_video(model, frames, texts, run.seed, run.scorer):
         if picture.source != picture.index:  # another stood in for it, which no score may hide
             read_image(record.frames[picture.index])
-        yield result
+        yield result, [None] * len(texts)
 
 
 def _stream(
     model: Virst, record: Record, expressions: list[Expression], run: Pass
-) -> Iterator[StepResult]:
+) -> Iterator[Step]:
     queries = tuple(Query(i + 1, e.text, i + 1) for i, e in enumerate(expressions))
-    options = SessionOptions(sync=True, grounding_delay_frames=run.delay)
+    options = SessionOptions(
+        sync=True,
+        grounding_delay_frames=run.delay,
+        reground=run.reground,
+        reground_after_s=run.reground_after_s,
+    )
     with Session(model, options) as session:
         session.set_queries(queries)
         for frame in ImageFiles(record.id, list(record.frames)):
             result = session.step(frame.read(), frame.index / run.fps)
             assert result is not None  # there are queries
-            yield result
+            yield result, [track.answers for track in session.tracks]

@@ -29,10 +29,12 @@ class Outcome:
     Attributes:
         frames: how many masks there are.
         first: the first frame that was answered, not searched on; None: never.
+        rate: of a stream, answers of the language model a minute; None: not of a stream.
     """
 
     frames: int
     first: int | None
+    rate: float | None = None
 
 
 class Predictions:
@@ -52,7 +54,7 @@ class Predictions:
         path = self._answer_file(record, expression)
         try:
             note = json.loads(path.read_text(encoding="utf-8"))
-            return Outcome(note["frames"], note["first"])
+            return Outcome(note["frames"], note["first"], note.get("rate"))
         except FileNotFoundError:
             return None
         except (OSError, ValueError, KeyError, TypeError) as error:

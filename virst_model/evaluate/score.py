@@ -26,6 +26,7 @@ class Score:
         overlap, union: pixels over all frames, for cIoU.
         course: J&F of each frame.
         missing: there is no prediction, which scores 0.
+        rate: of a stream, answers of the language model a minute; None: not of a stream.
     """
 
     record: str
@@ -44,6 +45,7 @@ class Score:
     union: int
     course: tuple[float, ...]
     missing: bool = False
+    rate: float | None = None
 
     @property
     def jf(self) -> float:
@@ -111,10 +113,12 @@ def score(
         union=int((truth_THW | masks_THW).sum()),
         course=tuple(((j + f) / 2).round(4).tolist()),
         missing=outcome is None,
+        rate=outcome.rate if outcome else None,
     )
 
 
 ALL = "J&F all frames"  # a column: what the benchmarks print
+RATE = "groundings a minute"  # a column of streams: answers of the language model, a sentence
 # A row of a table: the name of a column -> its value, percent or a number.
 Row = dict[str, float]
 
@@ -127,6 +131,9 @@ def video_row(scores: Sequence[Score]) -> Row:
     row[ALL] = (j_all + f_all) / 2
     if all(s.a is not None for s in scores):
         row |= {"A": _percent(s.a for s in scores), "R": _percent(s.r for s in scores)}
+    rates = [s.rate for s in scores if s.rate is not None]
+    if rates:
+        row[RATE] = float(np.mean(rates))
     row["never answered"] = sum(s.first is None for s in scores)
     return row
 

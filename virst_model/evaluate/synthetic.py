@@ -18,9 +18,10 @@ from tqdm import tqdm
 from virst_model.evaluate.film import FOUND, Film, follow, swap, whole
 from virst_model.evaluate.metrics import boundary, region
 from virst_model.evaluate.predict import MODES
-from virst_model.evaluate.score import ALL, Row, markdown
+from virst_model.evaluate.score import ALL, RATE, Row, markdown
 from virst_model.model.virst import Virst
 from virst_model.offline.video import Scorer
+from virst_model.stream.session import SessionOptions
 from virst_model.synthetic.photographs import NOTHING, read_photographs
 from virst_model.synthetic.sentence import Sentence
 from virst_model.synthetic.trials import TRIALS, make_trial
@@ -55,6 +56,7 @@ class SyntheticRun:
         kinds: those that are asked; none: all.
         mode: "offline" or "streaming", a synchronous session; `delay`: frames that a grounding
             takes in it.
+        reground, reground_after_s: of a stream, as SessionOptions has them.
     """
 
     worlds: str = "stories"
@@ -70,6 +72,8 @@ class SyntheticRun:
     mode: str = "streaming"
     delay: int = 1
     photographs: str = ""
+    reground: str = SessionOptions.reground
+    reground_after_s: float = SessionOptions.reground_after_s
 
     def __post_init__(self) -> None:
         """Raises ValueError for worlds or a mode that is not there."""
@@ -79,6 +83,11 @@ class SyntheticRun:
         if self.mode not in MODES:
             raise ValueError(f"mode is {self.mode!r}; known are {', '.join(MODES)}")
 
+    @property
+    def regrounding(self) -> dict[str, object]:
+        """Those of SessionOptions that say when a query is asked again."""
+        return {"reground": self.reground, "reground_after_s": self.reground_after_s}
+
 
 @dataclass
 class Tally:
@@ -86,12 +95,14 @@ class Tally:
 
     Attributes:
         scores: by kind of sentence: J and F over the frames that count, J&F over all; 0..1.
+        rates: by kind, groundings a minute, in a stream.
         empties: shares of frames without a mask, of sentences about nothing.
     """
 
     scores: dict[str, list[tuple[float, float, float]]] = field(
         default_factory=lambda: defaultdict(list)
     )
+    rates: dict[str, list[float]] = field(default_factory=lambda: defaultdict(list))
     empties: list[float] = field(default_factory=list)
     returns: list[bool] = field(default_factory=list)
     shifts: list[bool] = field(default_factory=list)
@@ -104,13 +115,17 @@ def evaluate(model: Virst, run: SyntheticRun, scorer: Scorer | None = None) -> d
 
     Returns:
         "rows": J, F and J&F over the frames that count (in a stream from the first answer on, and
-        for a sentence about time from its event on), and J&F over all frames. "events": percent
+        for a sentence about time from its event on), J&F over all frames, and in a stream how
+        often a sentence is grounded, a minute. "events": percent
         and number of: frames without a mask where nothing is meant; masks back within 5 frames of
         their object; masks on the new referent within 2 s; in a stream, swapped queries followed.
     """
     tally = count(model, run, scorer)
-    rows = {kind: _row(values) for kind, values in sorted(tally.scores.items())}
-    rows["overall"] = _row([score for scores in tally.scores.values() for score in scores])
+    scores, rates = tally.scores, tally.rates
+    rows = {kind: _row(values, rates[kind]) for kind, values in sorted(scores.items())}
+    rows["overall"] = _row(
+        list(itertools.chain(*scores.values())), list(itertools.chain(*rates.values()))
+    )
     return {
         "rows": rows,
         "events": {name: _share(values) for name, values in events(tally).items() if values},
@@ -127,13 +142,17 @@ def count(model: Virst, run: SyntheticRun, scorer: Scorer | None = None) -> Tall
             if run.mode == "offline":
                 masks, first = whole(model, film, texts, scorer, bar.update), [0] * len(texts)
             else:
-                masks, first = follow(model, film, texts, run.delay, bar.update)
+                masks, first, groundings = follow(
+                    model, film, texts, run.delay, bar.update, **run.regrounding
+                )
+                for sentence, number in zip(sentences, groundings, strict=True):
+                    tally.rates[sentence.kind].append(60 * number * run.fps / film.length)
             for sentence, mask_THW, start in zip(sentences, masks, first, strict=True):
                 _count(tally, sentence, mask_THW, film, start, run)
             pair = _different(sentences)
             if pair and run.mode == "streaming":
                 queries = ((s.text, s.masks(film.ids_THW, film.times)) for s in pair)
-                tally.swaps.append(swap(model, film, *queries, run.delay))
+                tally.swaps.append(swap(model, film, *queries, run.delay, **run.regrounding))
     return tally
 
 
@@ -253,9 +272,10 @@ def synthetic_table(results: dict, run: SyntheticRun) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _row(values: Sequence[tuple[float, float, float]]) -> Row:
+def _row(values: Sequence[tuple[float, float, float]], rates: Sequence[float]) -> Row:
     j, f, jf_all = (100 * np.mean(values, axis=0)).tolist()
-    return {"sentences": len(values), "J": j, "F": f, "J&F": (j + f) / 2, ALL: jf_all}
+    row = {"sentences": len(values), "J": j, "F": f, "J&F": (j + f) / 2, ALL: jf_all}
+    return row | ({RATE: float(np.mean(rates))} if rates else {})
 
 
 def _share(values: Sequence[float]) -> tuple[float, int]:

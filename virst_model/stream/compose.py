@@ -53,6 +53,14 @@ class Shown:
             return True
         return bool(np.isfinite(self.logits_hw).all() and np.isfinite(self.object_score))
 
+    @property
+    def mask_hw(self) -> np.ndarray:
+        """bool, of the logits' size; empty where the object is not visible.
+
+        Only of what has logits.
+        """
+        return (self.logits_hw > 0) & (self.object_score > 0)
+
 
 def read(tracks: Sequence[Followed]) -> list[Shown]:
     """The tracks' current masks, for `compose`: the one wait of a frame that is only tracked."""

@@ -15,6 +15,7 @@ from virst_model.model.pictures import bring, check_frame
 from virst_model.model.tracking import rehearse, track_frame
 from virst_model.model.virst import Virst
 from virst_model.stream.captured import capturing
+from virst_model.stream.change import ON_CHANGE, PERIODIC, REGROUND, REGROUND_AFTER_S
 from virst_model.stream.compose import Shown, compose, read
 from virst_model.stream.grounder import (
     Grounding,
@@ -53,7 +54,10 @@ class SessionOptions:
     Attributes:
         window_size: frames of the VLM's window, a multiple of 4.
         window_period_s: seconds of stamps between them.
+        reground: PERIODIC, or ON_CHANGE: of a full window, only once masks have stopped agreeing
+            with the last answer, or it is old (docs/stream.md, rule 21).
         reground_every: sampled frames between groundings of a full window, a multiple of 4.
+        reground_after_s: ON_CHANGE: seconds of stamps after which an answer is old.
         reset_after_s: a stamp so far below the newest starts the stream anew; one that is less
             far back, or equal, is a frame for the tracker and none for the window.
         alpha: anchors that a frame reads, 1..8; None is the model's own.
@@ -71,7 +75,9 @@ class SessionOptions:
 
     window_size: int = 32
     window_period_s: float = 0.25
+    reground: str = PERIODIC
     reground_every: int = 8
+    reground_after_s: float = REGROUND_AFTER_S
     reset_after_s: float = 1.0
     alpha: int | None = None
     encode_when_idle: bool = False
@@ -87,7 +93,9 @@ class SessionOptions:
             value = getattr(self, name)
             if value < CLIP_FRAMES or value % CLIP_FRAMES:
                 raise ValueError(f"{name} must be a multiple of {CLIP_FRAMES}, not {value}")
-        for name in ("window_period_s", "reset_after_s"):
+        if self.reground not in REGROUND:
+            raise ValueError(f"reground must be {' or '.join(REGROUND)}, not {self.reground!r}")
+        for name in ("window_period_s", "reset_after_s", "reground_after_s"):
             if not getattr(self, name) >= 0:  # also where it is no number
                 raise ValueError(f"{name} must not be below 0, not {getattr(self, name)}")
         if self.alpha is not None and not 1 <= self.alpha <= ANCHORS:
@@ -135,6 +143,7 @@ class Session:
             else ThreadGrounder(model, options.grounder_threads, lanes)
         )
         self._questions = Questions(model, self._grounder)
+        self._longest_s = options.reground_after_s if options.reground == ON_CHANGE else 0.0
         self._t = 0
         self._shape: tuple[int, ...] | None = None
         self._closed = False
@@ -322,11 +331,8 @@ class Session:
 
     def _start_groundings(self, t: int) -> None:
         """Starts what is due: a query never asked first, the newest; then the longest waiting."""
-        due = [
-            track
-            for track in self._active
-            if track.is_due(self._window, self.options.reground_every)
-        ]
+        every = self.options.reground_every
+        due = [x for x in self._active if x.is_due(self._window, every, self._longest_s)]
         due.sort(key=lambda x: (x.asked_t is not None, x.asked_t or 0, -x.query.id))
         for place, track in enumerate(due, 1):
             if not self._grounder.free:
@@ -374,7 +380,7 @@ class Session:
         height, width = frame_HW3.shape[:2]
         following = [track for track in active if track.follows]
         if not following:
-            return compose(t, stamp_s, self._read(active), height, width)
+            return compose(t, stamp_s, self._read(t, active), height, width)
         if sampled:
             features = sampled.features
         else:
@@ -384,11 +390,11 @@ class Session:
         masks = track_frame(self._model, t, features, [track.memory for track in following])
         for track, decoded in zip(following, masks, strict=True):
             track.show(t, decoded, sampled is not None)
-        result = compose(t, stamp_s, self._read(active), height, width)
+        result = compose(t, stamp_s, self._read(t, active), height, width)
         self._query_ms.add(1000 * (time.perf_counter() - start_s) / len(following))
         return result
 
-    def _read(self, tracks: Sequence[Track]) -> list[Shown]:
+    def _read(self, t: int, tracks: Sequence[Track]) -> list[Shown]:
         """What the host knows of the current masks; FloatingPointError if one is not finite."""
         shown = read(tracks)
         broken = [track for track, seen in zip(tracks, shown, strict=True) if not seen.is_finite]
@@ -396,4 +402,7 @@ class Session:
             track.reset()  # the frame is in its memory
         if broken:
             raise FloatingPointError(NOT_FINITE)
+        if self._longest_s:
+            for track, seen in zip(tracks, shown, strict=True):
+                track.watch.see(t, seen)
         return shown

@@ -13,6 +13,7 @@ from virst_model.model.features import Decoded
 from virst_model.model.memory import Memory
 from virst_model.model.tracking import track_frame
 from virst_model.model.virst import Virst
+from virst_model.stream.change import Watch
 from virst_model.stream.grounder import Grounding, GroundingResult
 from virst_model.stream.pending import PendingAnchors, Prompted
 from virst_model.stream.window import Window, WindowFrame, next_size
@@ -70,6 +71,8 @@ class Track:
         self._window_size = window_size
         self._pace = pace
         self.grounding: Grounding | None = None  # in flight
+        self.answers = 0  # that were taken, since the track was made
+        self.watch = Watch()
         self.reset()
 
     def reset(self) -> None:
@@ -80,6 +83,8 @@ class Track:
         self.asked_t: int | None = None
         self._asked_size = 0
         self._asked_completed = 0
+        self._asked_s = 0.0
+        self.watch.restart()
         self._pending: PendingAnchors | None = None
         self._absent_groundings = 0
         self._replayed_t: int | None = None  # None: no catch-up
@@ -111,14 +116,23 @@ class Track:
 
     # Asking the VLM.
 
-    def is_due(self, window: Window, reground_every: int) -> bool:
-        """Whether to ask now: at 4, 8, 16, ... frames, then each `reground_every` sampled ones."""
-        if self.grounding is not None or not window.snapshot():
+    def is_due(self, window: Window, reground_every: int, longest_s: float = 0.0) -> bool:
+        """Whether to ask now: at 4, 8, 16, ... frames, then each `reground_every` sampled ones.
+
+        `longest_s`: a query that is followed waits so long, in the stamps' time, while its masks
+        agree with its last answer.
+        """
+        clips = window.snapshot()
+        if self.grounding is not None or not clips:
             return False
         if self._asked_size < self._window_size:
-            size = CLIP_FRAMES * len(window.snapshot())
+            size = CLIP_FRAMES * len(clips)
             return size >= next_size(self._asked_size, self._window_size)
-        return window.completed >= self._asked_completed + reground_every
+        if window.completed < self._asked_completed + reground_every:
+            return False
+        if self.state != TRACKING or window.newest_s - self._asked_s >= longest_s:
+            return True
+        return self.watch.has_changed(clips[-1].frames[-1].t)  # and the answer will be about that
 
     def ask(self, window: Window, t: int, followed: bool = False) -> Grounding:
         """Takes down a question about all complete clips that the window has at frame `t`.
@@ -130,6 +144,8 @@ class Track:
         self.asked_t = t
         self._asked_size = CLIP_FRAMES * len(clips)
         self._asked_completed = window.completed
+        self._asked_s = window.newest_s
+        self.watch.restart()
         return self.grounding
 
     def cancel(self) -> None:
@@ -140,12 +156,14 @@ class Track:
 
     def fail(self) -> None:
         """The question has no answer, or none in time: says so, unless there is an earlier one."""
+        self.watch.change(self.asked_t or 0)
         if self.state == SEARCHING and self._pending is None and self._replayed_t is None:
             self.state = FAILED
 
     def take(self, result: GroundingResult) -> None:
         """Brings in the anchors of `result`, in place of earlier ones that are still pending."""
         self.grounding = None
+        self.answers += 1
         if self.state == FAILED:
             self.state = SEARCHING
         self._pending = PendingAnchors(result, self._alpha)
@@ -214,7 +232,7 @@ class Track:
             if pending.present:
                 contradicted = self._swap(pending, t, window)
             else:
-                self._miss()
+                self._miss(pending)
         if pending.ended:
             self._pending = None
         return contradicted
@@ -226,7 +244,10 @@ class Track:
         agrees = known and _agrees(pending)
         if agrees:
             self.memory.drop_anchors(pending.first, pending.last)
+            if min(pending.ious.values(), default=1.0) < AGREEMENT_IOU:
+                self.watch.change(pending.last)
         else:
+            self.watch.restart()
             # Older anchors are of another object, too, and would be read while new ones are few.
             self.memory.reset()
             self._past_masks.clear()
@@ -242,8 +263,9 @@ class Track:
             self._start_catch_up(newest.t, t, window)
         return known and not agrees
 
-    def _miss(self) -> None:
+    def _miss(self, pending: PendingAnchors) -> None:
         """An answer without the object; the first may be the VLM's mistake."""
+        self.watch.change(pending.last)
         self._absent_groundings += 1
         if self._absent_groundings >= ABSENT_GROUNDINGS:
             self.state = LOST
