@@ -45,8 +45,12 @@ def test_values_arrive_in_their_shapes():
     assert to_host([]) == []
 
 
-@pytest.mark.parametrize("queries", [1, 16])
-def test_a_tracked_frame_waits_once_and_one_that_takes_an_answer_twice(queries, monkeypatch):
+@pytest.mark.parametrize(
+    ("queries", "reground"), [(1, "periodic"), (16, "periodic"), (1, "on_change")]
+)
+def test_a_tracked_frame_waits_once_and_one_that_takes_an_answer_twice(
+    queries, reground, monkeypatch
+):
     model, ground = real_model(smallest()), grounder.ground
     waits = HostWaits(model.device)
 
@@ -59,7 +63,8 @@ def test_a_tracked_frame_waits_once_and_one_that_takes_an_answer_twice(queries, 
 
     monkeypatch.setattr(grounder, "ground", aside)
     tracked, taken = [], []
-    with session(model, window_size=16, reground_every=8, grounding_delay_frames=1) as stream:
+    options = {"window_size": 16, "reground_every": 8, "reground": reground}
+    with session(model, grounding_delay_frames=1, **options) as stream:
         stream.set_queries(tuple(query(i, f"red circle {i}") for i in range(1, queries + 1)))
         for t, image in enumerate(noise_frames(60)):
             before = stream.stats()["groundings"]
