@@ -106,7 +106,7 @@ def test_a_still_picture_is_grounded_more_rarely_on_change():
     change = follow(ColourModel(), film, ["red", "blue"], delay=0, reground="on_change")
 
     # 20 s: while the window grows, then every two seconds, or of what is followed after eight.
-    assert clock.groundings == [10, 10] and change.groundings == [5, 10]
+    assert clock.groundings == [11, 11] and change.groundings == [6, 11]
     assert (change.masks == clock.masks).all() and change.first == clock.first
 
 

@@ -47,7 +47,7 @@ def test_idle_frames_are_encoded_when_asked_for_and_only_sampled_ones():
 # Rule 4.
 
 
-def test_groundings_come_at_4_8_16_and_32_frames_and_then_regularly():
+def test_groundings_come_at_4_8_16_24_and_32_frames_and_then_regularly():
     model = ColourModel()
     stream = session(model, window_size=32, reground_every=8)
     stream.set_queries((query(1),))
@@ -55,8 +55,8 @@ def test_groundings_come_at_4_8_16_and_32_frames_and_then_regularly():
     run(stream, [frame(t, red=1) for t in range(56)])
 
     newest = [times[-1] for _, times in model.grounded]
-    assert newest == [3, 7, 15, 31, 39, 47, 55]
-    assert [len(times) for _, times in model.grounded] == [8, 8, 16, 32, 32, 32, 32]
+    assert newest == [3, 7, 15, 23, 31, 39, 47, 55]
+    assert [len(times) for _, times in model.grounded] == [8, 8, 16, 24, 32, 32, 32, 32]
 
 
 def test_first_answer_comes_with_one_clip_padded_with_its_newest_frame():

@@ -90,7 +90,7 @@ def test_rule_1_time_counts_processed_frames_whatever_their_stamps(model):
     assert times[memory.read(6).pointers.shape[1] - 15] == pytest.approx(1 / 15)
 
 
-def test_rule_4_grounds_4_frames_padded_to_8_then_8_16_and_32(model, monkeypatch):
+def test_rule_4_grounds_4_frames_padded_to_8_then_8_16_24_and_32(model, monkeypatch):
     sizes = []
     ground = model.ground
 
@@ -103,7 +103,7 @@ def test_rule_4_grounds_4_frames_padded_to_8_then_8_16_and_32(model, monkeypatch
 
     results = run(asked(session(model, window_size=32), "the red circle"), FRAMES)
 
-    assert sizes == [(2, 8, 8), (2, 8, 8), (4, 16, 16), (8, 32, 32)]
+    assert sizes == [(2, 8, 8), (2, 8, 8), (4, 16, 16), (6, 24, 24), (8, 32, 32)]
     assert states(results) == [SEARCHING] * 3 + [TRACKING] * 29
 
 

@@ -62,7 +62,7 @@ def test_new_anchors_take_over_when_the_nearest_are_ready():
         stream.step(frame(t, red=1), float(t))
         bank.append(stream.tracks[0].memory.anchor_times)
 
-    assert bank[31][-1] == 15  # two of the new ones are decoded; alpha is 3
+    assert bank[31][-1] == 23  # two of the new ones are decoded; alpha is 3
     assert bank[32] == (18, 22, 27, 31)
     assert bank[34] == (0, 4, 9, 13, 18, 22, 27, 31)
 

@@ -126,14 +126,7 @@ def test_the_window_keeps_a_copy_of_the_frame():
     assert model.encoded == [5]
 
 
-def test_groundings_grow_by_doubling_up_to_the_window():
-    assert [next_size(size, 32) for size in (0, 4, 8, 12, 16, 20, 28)] == [
-        4,
-        8,
-        16,
-        16,
-        32,
-        32,
-        32,
-    ]
+def test_groundings_grow_by_a_clip_then_by_eight_frames_up_to_the_window():
+    following = [next_size(size, 32) for size in (0, 4, 8, 12, 16, 20, 24, 28)]
+    assert following == [4, 8, 16, 16, 24, 24, 32, 32]
     assert [next_size(size, 12) for size in (0, 4, 8)] == [4, 8, 12]

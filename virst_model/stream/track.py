@@ -117,7 +117,7 @@ class Track:
     # Asking the VLM.
 
     def is_due(self, window: Window, reground_every: int, longest_s: float = 0.0) -> bool:
-        """Whether to ask now: at 4, 8, 16, ... frames, then each `reground_every` sampled ones.
+        """Whether to ask now: at 4, 8, 16, 24, ... frames, then each `reground_every` ones.
 
         `longest_s`: a query that is followed waits so long, in the stamps' time, while its masks
         agree with its last answer.

@@ -12,6 +12,8 @@ from virst_model.model.pictures import bring
 from virst_model.model.seen import Pooled
 from virst_model.model.virst import Virst
 
+# Sampled frames between groundings while the window grows.
+GROWTH = 8
 
 @dataclass
 class WindowFrame:
@@ -165,8 +167,6 @@ class Window:
 
 
 def next_size(size: int, window_size: int) -> int:
-    """Frames of the grounding that follows one of `size` frames: 4, 8, 16, ..., window_size."""
-    following = CLIP_FRAMES
-    while following <= size:
-        following *= 2
+    """Frames of the grounding that follows one of `size` frames: a clip, then each GROWTH."""
+    following = CLIP_FRAMES if size < CLIP_FRAMES else GROWTH * (size // GROWTH + 1)
     return min(following, window_size)
