@@ -13,7 +13,7 @@ _HOMES = {
     "PackageError": "model.packages",
     "Query": "answer",
     "Session": "stream.session",
-    "SessionOptions": "stream.session",
+    "SessionOptions": "stream.options",
     "Virst": "model.virst",
     "VirstConfig": "config",
     "WeightsError": "checkpoints.folder",

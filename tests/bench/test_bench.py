@@ -24,7 +24,7 @@ from virst_model.errors import UsageError
 from virst_model.evaluate.metrics import region
 from virst_model.model.machine import attention_flop, peak_mib, reset_peak, share_of_peak, work
 from virst_model.stream.engine import engine_of, use_engine
-from virst_model.stream.session import SessionOptions
+from virst_model.stream.options import SessionOptions
 from virst_model.synthetic.scenes import demo_scene
 
 PARTS = {

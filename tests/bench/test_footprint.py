@@ -8,7 +8,7 @@ import torch
 from virst_model.bench.__main__ import main
 from virst_model.bench.footprint import LiveBytes, footprint
 from virst_model.config import full
-from virst_model.stream.session import SessionOptions
+from virst_model.stream.options import SessionOptions
 
 MIB = 2**20
 

@@ -8,7 +8,8 @@ from virst_model.answer import TRACKING, Query
 from virst_model.checkpoints.load import TINY
 from virst_model.evaluate.metrics import region
 from virst_model.evaluate.synthetic import SyntheticRun, evaluate
-from virst_model.stream.session import Session, SessionOptions
+from virst_model.stream.options import SessionOptions
+from virst_model.stream.session import Session
 from virst_model.synthetic.scenes import DEMO_QUERIES, demo_scene
 from virst_model.synthetic.wordings import WORDS
 from virst_model.train.vocabulary import known_words

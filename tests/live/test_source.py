@@ -18,7 +18,7 @@ from virst_model.offline.ask import answer
 from virst_model.offline.video import clip_tokens
 from virst_model.overlay import colour_of
 from virst_model.sources.live import LiveError, Shot
-from virst_model.stream.session import SessionOptions
+from virst_model.stream.options import SessionOptions
 from virst_model.watching import Line, Picture, Refused
 
 OPTIONS = SessionOptions(window_period_s=0.0, window_size=8)

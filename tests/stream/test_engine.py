@@ -15,7 +15,8 @@ from virst_model.model.features import ABSENT_LOGIT, FrameFeatures, MemoryRead
 from virst_model.stream import export, graphs
 from virst_model.stream.engine import PARTS, ROWS, SHARED, EngineError, engine_of, use_engine
 from virst_model.stream.graphs import GraphCache
-from virst_model.stream.session import Session, SessionOptions
+from virst_model.stream.options import SessionOptions
+from virst_model.stream.session import Session
 from virst_model.synthetic.scenes import demo_scene
 
 OURS = ("virst_model.stream.engine", "virst_model.stream.graphs")

@@ -45,7 +45,7 @@ from virst_model.stream.change import add_reground_options
 from virst_model.stream.compiled import compile_frames
 from virst_model.stream.engine import add_engine_option, engine_of, use_engine
 from virst_model.stream.grounder import check_stream
-from virst_model.stream.session import SessionOptions
+from virst_model.stream.options import SessionOptions
 
 PRESETS = {"tiny": tiny, "7b": full}
 # What is measured where nobody says it: size of the camera's frames, and queries at a time.

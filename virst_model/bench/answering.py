@@ -14,7 +14,8 @@ import torch
 from virst_model.answer import Question, Reply, StepResult
 from virst_model.bench.measure import Camera, Load, fill_window, stream_pictures
 from virst_model.model.virst import Virst
-from virst_model.stream.session import Session, SessionOptions
+from virst_model.stream.options import SessionOptions
+from virst_model.stream.session import Session
 from virst_model.stream.speech import end_ids
 
 QUESTION = "what moves to the left?"

@@ -13,7 +13,8 @@ import torch
 from virst_model.bench.measure import Load, fill_window, stream_pictures
 from virst_model.model.virst import Virst
 from virst_model.stream.engine import engine_of, use_engine
-from virst_model.stream.session import Session, SessionOptions
+from virst_model.stream.options import SessionOptions
+from virst_model.stream.session import Session
 from virst_model.synthetic.scenes import demo_scene
 
 PEER = "sam2"

@@ -20,7 +20,7 @@ from virst_model.model.features import Decoded, FrameFeatures, MemoryEntry, Memo
 from virst_model.model.quantized import quantize
 from virst_model.model.virst import Virst
 from virst_model.stream.captured import ROWS
-from virst_model.stream.session import ANCHORS, SessionOptions
+from virst_model.stream.options import ANCHORS, SessionOptions
 
 # Words of a conversation about a window: a template, the sentence, [ST] and the answer.
 WORDS = 128

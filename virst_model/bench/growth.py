@@ -11,7 +11,8 @@ from tqdm import tqdm
 
 from virst_model.bench.measure import Load, fill_window, stream_pictures
 from virst_model.model.virst import Virst
-from virst_model.stream.session import Session, SessionOptions
+from virst_model.stream.options import SessionOptions
+from virst_model.stream.session import Session
 
 # Camera frames that are measured at each point, on a full window.
 MEASURED = 60

@@ -14,7 +14,8 @@ from virst_model.frames import ImageArrays
 from virst_model.model.machine import peak_mib
 from virst_model.model.virst import Virst
 from virst_model.offline.video import segment_video
-from virst_model.stream.session import Session, SessionOptions
+from virst_model.stream.options import SessionOptions
+from virst_model.stream.session import Session
 from virst_model.synthetic.scenes import DEMO_QUERIES, demo_scene
 
 # Pictures that a stream repeats, back and forth: drawing them is no part of the time.

@@ -10,7 +10,8 @@ from virst_model.bench.measure import Load, fill_window, stream_pictures
 from virst_model.bench.profile import NEVER, profile_frames
 from virst_model.config import CLIP_FRAMES
 from virst_model.model.virst import Virst
-from virst_model.stream.session import Session, SessionOptions
+from virst_model.stream.options import SessionOptions
+from virst_model.stream.session import Session
 
 # Frames in a row without an answer on its way, after which none is due.
 QUIET = 4

@@ -9,7 +9,8 @@ from torch.profiler import ProfilerActivity, profile
 from virst_model.bench.measure import Load, fill_window, stream_pictures
 from virst_model.bench.waits import HostWaits
 from virst_model.model.virst import Virst
-from virst_model.stream.session import Session, SessionOptions
+from virst_model.stream.options import SessionOptions
+from virst_model.stream.session import Session
 
 FRAMES = 16  # a trace of more is slow to look at
 NEVER = 1 << 20  # sampled frames until the next grounding

@@ -10,7 +10,8 @@ from virst_model.evaluate.metrics import region
 from virst_model.frames import ImageArrays
 from virst_model.model.virst import Virst
 from virst_model.offline.video import Scorer, segment_video
-from virst_model.stream.session import Session, SessionOptions
+from virst_model.stream.options import SessionOptions
+from virst_model.stream.session import Session
 
 FOUND = 0.5  # IoU from which on a mask is on its object
 

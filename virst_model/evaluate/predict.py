@@ -10,7 +10,8 @@ from virst_model.evaluate.predictions import Outcome, Predictions, write_mask
 from virst_model.frames import Frames, ImageFiles, StillImage, read_image
 from virst_model.model.virst import Virst
 from virst_model.offline.video import MOST_TEXTS, Scorer, segment_video
-from virst_model.stream.session import Session, SessionOptions
+from virst_model.stream.options import SessionOptions
+from virst_model.stream.session import Session
 
 MODES = ("offline", "streaming")
 # Masks of a frame, and how many answers of the language model each expression has had by then;

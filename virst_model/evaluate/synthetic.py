@@ -21,7 +21,7 @@ from virst_model.evaluate.predict import MODES
 from virst_model.evaluate.score import ALL, RATE, Row, markdown
 from virst_model.model.virst import Virst
 from virst_model.offline.video import Scorer
-from virst_model.stream.session import SessionOptions
+from virst_model.stream.options import SessionOptions
 from virst_model.synthetic.photographs import NOTHING, read_photographs
 from virst_model.synthetic.sentence import Sentence
 from virst_model.synthetic.trials import TRIALS, make_trial

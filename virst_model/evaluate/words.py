@@ -10,7 +10,8 @@ from virst_model.answer import Question, Reply
 from virst_model.evaluate.film import Film
 from virst_model.evaluate.score import Row
 from virst_model.model.virst import Virst
-from virst_model.stream.session import Session, SessionOptions
+from virst_model.stream.options import SessionOptions
+from virst_model.stream.session import Session
 from virst_model.synthetic.stories import make_story
 
 # What a question begins with, and what is asked; all others are answered with yes or no.

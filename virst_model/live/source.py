@@ -19,7 +19,8 @@ from virst_model.model.virst import Virst
 from virst_model.offline.video import clip_tokens
 from virst_model.overlay import colour_of, draw_overlay
 from virst_model.queries.book import QueryBook, Verdict
-from virst_model.stream.session import Session, SessionOptions
+from virst_model.stream.options import SessionOptions
+from virst_model.stream.session import Session
 from virst_model.stream.speech import Speech
 from virst_model.watching import Line, Picture, Refused, Screen
 

@@ -34,7 +34,8 @@ from virst_model.sources.bag_answers import BagAnswers, Topics
 from virst_model.sources.bag_writer import BagWriter
 from virst_model.stream.engine import add_engine_option, use_engine
 from virst_model.stream.grounder import GroundingError
-from virst_model.stream.session import Session, SessionOptions
+from virst_model.stream.options import SessionOptions
+from virst_model.stream.session import Session
 
 INCOMPLETE = 1  # exit status: an image has no mask
 # Whose time a frame has: its header's stamp, or that of its recording.

@@ -15,6 +15,7 @@ from virst_model.model.virst import Virst
 # Sampled frames between groundings while the window grows.
 GROWTH = 8
 
+
 @dataclass
 class WindowFrame:
     """A sampled frame: an image until it is encoded, what the model made of them afterwards.
