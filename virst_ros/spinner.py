@@ -32,6 +32,7 @@ class Spinner:
         self._spinning = False
         self._ended = threading.Event()
         self._jobs: deque[tuple[Callable[[], Any], Future]] = deque()
+        self._posted: deque[Callable[[], None]] = deque()
 
     def start(self) -> None:
         """Starts the thread."""
@@ -49,10 +50,14 @@ class Spinner:
         return job() if here else outcome.result()
 
     def post(self, job: Callable[[], None]) -> None:
-        """Runs `job` on the thread soon; not where there is none. What it raises ends it."""
+        """Runs `job` on the thread soon, in the order of the calls; not where there is none.
+
+        What it raises ends the thread. (Executors up to Jazzy's begin the newest task first.)
+        """
         with self._lock:
             if self._spinning:
-                self._executor.create_task(job)
+                self._posted.append(job)
+                self._executor.create_task(self._run_posted)
 
     def wake(self) -> None:
         """Looks again for coroutines that can go on."""
@@ -80,6 +85,9 @@ class Spinner:
             with self._lock:
                 self._spinning = False
             self._run_jobs()
+
+    def _run_posted(self) -> None:
+        self._posted.popleft()()
 
     def _run_jobs(self) -> None:
         while self._jobs:
