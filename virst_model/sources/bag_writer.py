@@ -153,7 +153,9 @@ def _quality(latched: bool) -> Qos:
 
 
 def _definition(connection: Connection) -> tuple[str, str]:
-    """Definition and hash of a topic's type: the bag's own, else those that rosbags has.
+    """Definition and hash of a topic's type: the bag's own, else those that Humble has.
+
+    A bag without definitions is Humble's or older, and types have changed since: a Range has.
 
     Raises what rosbags' parsers do, and LookupError where there is none.
     """
@@ -162,7 +164,7 @@ def _definition(connection: Connection) -> tuple[str, str]:
 
     text, name = connection.msgdef.data, connection.msgtype
     if not text:
-        store = get_typestore(Stores.LATEST)
+        store = get_typestore(Stores.ROS2_HUMBLE)
         if name not in store.fielddefs:
             raise LookupError("its definition is not in the bag")
         return store.generate_msgdef(name, ros_version=2)[0], store.hash_rihs01(name)
