@@ -19,7 +19,7 @@ from virst_model.config import CLIP_FRAMES, VirstConfig
 from virst_model.model.features import Decoded, FrameFeatures, MemoryEntry, MemoryRead
 from virst_model.model.quantized import quantize
 from virst_model.model.virst import Virst
-from virst_model.stream.captured import ROWS
+from virst_model.stream.captured import rows_for
 from virst_model.stream.options import ANCHORS, SessionOptions
 
 # Words of a conversation about a window: a template, the sentence, [ST] and the answer.
@@ -180,7 +180,7 @@ def _graphs(model: Virst, queries: int) -> int:
     """Places that are read and written, of each number of queries, and one pool for the work."""
     taken = pool = 0
     with torch.inference_mode(), _FusedAttention():
-        for rows in (rows for rows in ROWS if rows == 1 or rows // 2 < queries):
+        for rows in rows_for(queries):
             frame = _Frame(model, rows)
             pool = max(pool, frame.peak)
             tracked = _bytes(frame.features, frame.read, frame.decoded)

@@ -30,6 +30,11 @@ REASON = 300  # characters
 _log = logging.getLogger(__name__)
 
 
+def rows_for(queries: int) -> list[int]:
+    """Of `ROWS`, those that up to so many queries need; none for 0."""
+    return [rows for rows in ROWS if rows // 2 < queries]
+
+
 class Recorder(Protocol):
     """Records work on a device."""
 
@@ -162,10 +167,11 @@ class Captured:
         count = len(each[0])
         shapes = tuple((tensor.shape[1:], tensor.dtype) for tensor in (*shared, *each))
         rows = next((rows for rows in ROWS if rows >= count), None)
+        key = part, kind, shapes
         with self._turns:
-            if self.most and rows is not None and (part, kind, shapes, rows) not in self._recorded:
-                self._record((part, kind, shapes), work, shared, each)
-            recorded = self._recorded.get((part, kind, shapes, rows))
+            if rows in rows_for(self.most) and (*key, rows) not in self._recorded:
+                self._record(key, work, shared, each)
+            recorded = self._recorded.get((*key, rows))
             if recorded is None:
                 return None
             with self._recorder.turn():
@@ -179,9 +185,10 @@ class Captured:
         each: Sequence[Tensor],
     ) -> None:
         """Records for all numbers of queries at once, the most first, whose memory then does."""
-        wanted = [rows for rows in ROWS if rows == 1 or rows // 2 < self.most]
+        wanted = [1] if key[0] == "encode" else reversed(rows_for(self.most))
+        missing = [rows for rows in wanted if (*key, rows) not in self._recorded]
         try:
-            for rows in [1] if key[0] == "encode" else reversed(wanted):
+            for rows in missing:
                 inputs = [*map(_own, shared), *(_own(tensor, rows) for tensor in each)]
                 self._recorded[(*key, rows)] = _Recorded.of(self._recorder, work, inputs)
         except Exception as error:  # of torch and of the device, of all kinds
