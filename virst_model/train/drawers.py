@@ -7,8 +7,11 @@ from concurrent.futures.process import BrokenProcessPool
 import contextlib
 import functools
 import multiprocessing
+import os
 import pickle
 import signal
+import threading
+import time
 from typing import TypeVar
 
 import cv2
@@ -19,6 +22,7 @@ from virst_model.train.snapshots import TrainingError
 Drawn = TypeVar("Drawn")
 # How a process begins: with what it draws from, which need not be written down for it.
 _FORK = "fork"
+LOOK_S = 1.0  # how often a process looks whether the training is there
 
 
 def drawn_ahead(
@@ -38,8 +42,8 @@ def drawn_ahead(
     ahead: deque[tuple[int, Future]] = deque()
     with contextlib.ExitStack() as stack:
         if apart and _FORK in multiprocessing.get_all_start_methods():
-            context = multiprocessing.get_context(_FORK)
-            pool = stack.enter_context(ProcessPoolExecutor(drawers, context, _begin, (draw,)))
+            context, begun = multiprocessing.get_context(_FORK), (draw, os.getpid())
+            pool = stack.enter_context(ProcessPoolExecutor(drawers, context, _begin, begun))
             submit, receive = functools.partial(pool.submit, _draw), pickle.loads
         else:
             pool = stack.enter_context(ThreadPoolExecutor(drawers))
@@ -71,14 +75,24 @@ def _as_it_is(drawn: Drawn) -> Drawn:
 _own: list[Callable[[int], object]] = []
 
 
-def _begin(draw: Callable[[int], object]) -> None:
-    """What a process does first; Ctrl-C is the training's to hear, which ends this one."""
+def _begin(draw: Callable[[int], object], training: int) -> None:
+    """What a process does first; Ctrl-C is the training's to hear, which ends this one.
+
+    `training`: the id of its process; where that is killed, nobody else ends this one.
+    """
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     # One of several processes; and threads of libraries do not live on in a forked one.
     torch.set_num_threads(1)
     cv2.setNumThreads(0)
+    threading.Thread(target=_end_with, args=(training,), daemon=True).start()
     _own[:] = [draw]
+
+
+def _end_with(training: int) -> None:
+    while os.getppid() == training:
+        time.sleep(LOOK_S)
+    os._exit(1)
 
 
 def _draw(number: int) -> bytes:
