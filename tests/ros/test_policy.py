@@ -24,7 +24,9 @@ RIGHTS = {
 # Of the policy, what a node has only at times: without vision_msgs, by a parameter, by the distro.
 OF_VISION = {("publish", "/virst/label_info"), ("publish", "/virst/detections")}
 HAS_VISION = importlib.util.find_spec("vision_msgs") is not None
-AT_TIMES = {("subscribe", "/camera/image_raw/compressed")} | (set() if HAS_VISION else OF_VISION)
+OF_BOND = {("publish", "/bond"), ("subscribe", "/bond")}
+AT_TIMES = {("subscribe", "/camera/image_raw/compressed")} | OF_BOND
+AT_TIMES |= set() if HAS_VISION else OF_VISION
 
 
 def policy(enclave: str) -> set[tuple[str, str]]:
