@@ -79,13 +79,12 @@ def train(
         drawn_batches = drawn_ahead(batches.draw, numbers, run.drawers, batches.apart)
         ahead = stack.enter_context(contextlib.closing(drawn_batches))
         stop = stack.enter_context(Stop())
-        journal = None
+        journal, ended = None, False
         if accelerator.is_main_process:
             if step < stage.steps:
                 write_history(run, stage)
             journal = Journal(Path(run.out), stage.name, step, stage.steps)
             stack.callback(journal.close)
-        ended = False
         while step < stage.steps and not ended:
             state.set_rate(learning_rate(stage, step))
             reports = []
