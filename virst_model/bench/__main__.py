@@ -327,6 +327,8 @@ def _model(options: argparse.Namespace) -> Virst:
 
 
 def _estimate(options: argparse.Namespace) -> int:
+    if options.model:
+        raise UsageError("--estimate: is of a --preset, not of a --model")
     dtype = dtype_of(options.dtype) or torch.bfloat16
     config, graphs = PRESETS[options.preset](), options.engine == "graphs"
     found = {
