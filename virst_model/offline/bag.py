@@ -28,12 +28,11 @@ from tqdm.contrib.logging import logging_redirect_tqdm
 from virst_model.answer import Query
 from virst_model.arguments import Parser, sentence, whole
 from virst_model.checkpoints.options import add_model_options, load_model, set_up_logging
-from virst_model.errors import INTERRUPTED, FileError, UsageError, program, visible
+from virst_model.errors import INTERRUPTED, FileError, InputError, UsageError, program, visible
 from virst_model.sources.bag import Bag, BagImage, is_bag
 from virst_model.sources.bag_answers import BagAnswers, Topics
 from virst_model.sources.bag_writer import BagWriter
 from virst_model.stream.engine import add_engine_option, use_engine
-from virst_model.stream.grounder import GroundingError
 from virst_model.stream.options import SessionOptions
 from virst_model.stream.session import Session
 
@@ -101,11 +100,14 @@ def _answer(session: Session, image: BagImage, time_s: float, answers: BagAnswer
     """Whether there is an answer."""
     try:
         result = session.step(image.to_rgb(), time_s)
-    except (GroundingError, FloatingPointError) as error:
-        _log.warning("%s has no mask: %s", image.name, visible(error))
-        return False
     except FileError as error:
         _log.warning("%s: it has no mask", error)
+        return False
+    except InputError:  # of the engine: no other image would do
+        raise
+    except (RuntimeError, MemoryError, FloatingPointError) as error:  # after which it can go on
+        reason = str(error) or type(error).__name__
+        _log.warning("%s has no mask: %s", image.name, visible(reason))
         return False
     answers.write(image, result)
     return True
