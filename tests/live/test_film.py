@@ -11,7 +11,6 @@ import pytest
 from virst_model.errors import FileError, UsageError
 from virst_model.frames import open_frames
 from virst_model.live.film import Projector, open_film
-from virst_model.live.recent import Recent
 
 
 @pytest.fixture
@@ -46,15 +45,3 @@ def test_a_topic_of_a_camera_is_refused_and_the_password_is_not_said():
 def test_a_film_that_is_not_there_is_named(tmp_path):
     with pytest.raises(FileError, match="none"):
         open_film(str(tmp_path / "none.mp4"))
-
-
-def test_only_the_newest_pictures_are_kept_and_as_they_were():
-    recent, frame_HW3 = Recent(3, 0.25), np.zeros((2, 2, 3), np.uint8)
-    for tick in range(20):
-        frame_HW3[:] = tick
-        recent.offer(frame_HW3, tick / 8)
-
-    frames = recent.frames()
-    assert [int(frame.read()[0, 0, 0]) for frame in frames] == [14, 16, 18]
-    assert [frame.time_s for frame in frames] == [0.0, 0.25, 0.5]
-    assert (frames.length, frames.rate_hz) == (3, 4.0)

@@ -88,11 +88,11 @@ NOT_SAID = {
 
 # What a page says, and what is said on it.
 PAGES = [
-    *(ROOT / "virst_model" / "live" / f"{name}.py" for name in ("film", "recent", "source")),
+    *(ROOT / "virst_model" / "live" / f"{name}.py" for name in ("film", "source")),
     *(path for path in sorted((ROOT / "virst_viewer").glob("*.py")) if path.stem not in SILENT),
 ]
 NOT_SAID_BY_PAGES = {
-    *("a wish of a browser", "the stream has ended"),  # above a traceback in the log
+    "a wish of a browser",  # above a traceback in the log
     "0: one that is free; default: %(default)s",  # helps
     "its one line is the token, also on this machine; without it one is drawn where other "
     "machines are let in",

@@ -3,25 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 import logging
+from queue import SimpleQueue
 import threading
 import time
 
 import cv2
 import numpy as np
-import torch
 
-from virst_model.answer import SEARCHING, Query, StepResult
+from virst_model.answer import SEARCHING, Query, Question, Reply, StepResult
 from virst_model.errors import InputError
 from virst_model.live.film import Film
-from virst_model.live.recent import Recent
 from virst_model.model.virst import Virst
-from virst_model.offline.video import clip_tokens
 from virst_model.overlay import colour_of, draw_overlay
 from virst_model.queries.book import QueryBook, Verdict
 from virst_model.stream.options import SessionOptions
 from virst_model.stream.session import Session
-from virst_model.stream.speech import Speech
 from virst_model.watching import Line, Picture, Refused, Screen
 
 # Wider pictures are made smaller for the page, masks and all.
@@ -30,9 +28,22 @@ QUALITY = 80  # of JPEG
 # Frames in a row at which the model fails until it is given up.
 MOST_FAILURES = 30
 DISABLED = "disabled"
+PIECE_S = 0.1  # how soon a person's stop is seen, and the stream's end
 UNTAUGHT = "this model has not learned to answer in words"
 
 _log = logging.getLogger(__name__)
+
+
+@dataclass
+class Told:
+    """What there is of an answer."""
+
+    reply: Reply | None = None
+
+    @property
+    def text(self) -> str:
+        """So far."""
+        return self.reply.text if self.reply else ""
 
 
 class SessionSource:
@@ -53,7 +64,7 @@ class SessionSource:
         self._options = options or SessionOptions()
         self._book = QueryBook(self._take_queries)
         self._book.known_words = frozenset(model.config.known_words)
-        self._recent = Recent(self._options.window_size, self._options.window_period_s)
+        self._asked: SimpleQueue[Question] = SimpleQueue()
         self._states: dict[int, str] = {}
         self._lines: tuple[Line, ...] = ()
         self._lock = threading.Lock()  # of what is shown, so that the newest is shown last
@@ -88,24 +99,26 @@ class SessionSource:
         _accepted(self._book.remove(query_id))
 
     def ask(self, question: str, say: Callable[[str], None], stop: threading.Event) -> str:
-        """About the last window, token by token, beside the stream."""
+        """About the newest window, token by token, beside the stream, which goes first."""
         if self.silent:
             raise Refused(self.silent)
-        try:
-            with torch.inference_mode():
-                speech = Speech(
-                    self._model, clip_tokens(self._model, self._recent.frames()), question
-                )
-                while not speech.ended:
-                    if stop.is_set():
-                        raise Refused(f"stopped: {speech.text}")
-                    speech.go_on()
-                    say(speech.text)
-        except Refused:
-            raise
-        except InputError as error:
-            raise Refused(str(error)) from None
-        return speech.text
+        over, told = threading.Event(), Told()
+
+        def tell(reply: Reply) -> None:
+            told.reply = reply
+            say(reply.text)
+            if reply.ended:
+                over.set()
+
+        self._asked.put(Question(question, tell, cancelled=stop))
+        while not over.wait(PIECE_S):
+            if stop.is_set():
+                raise Refused(f"stopped: {told.text}" if told.text else "stopped")
+            if not self._thread.is_alive():
+                raise Refused("the stream has ended")
+        if told.reply.error is not None:
+            raise Refused(str(told.reply.error))
+        return told.text
 
     def _take_queries(self, queries: tuple[Query, ...]) -> None:
         """From any thread: the tracker's looks before each frame; people see them at once."""
@@ -130,8 +143,8 @@ class SessionSource:
         while not self._ended.is_set():
             shot = self._film.read()
             stamp_s = time.monotonic() - shot.age_s
-            if not self.silent:
-                self._recent.offer(shot.frame_HW3, stamp_s)
+            while not self._asked.empty():
+                session.ask(self._asked.get())
             if self._book.queries is not queries:
                 queries = self._book.queries
                 session.set_queries(queries)
