@@ -8,9 +8,9 @@ from rclpy.node import Node
 from std_msgs.msg import Header
 
 from virst_model.answer import QueryResult
+from virst_model.queries.book import QueryBook
 from virst_ros.answerer import Answerer
 from virst_ros.finder import Finder
-from virst_ros.query_book import QueryBook
 from virst_ros.spinner import Spinner
 from virst_ros.tracker import Tracker
 

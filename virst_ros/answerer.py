@@ -12,8 +12,8 @@ from rclpy.node import Node
 from virst_interfaces.action import Ask
 from virst_model.answer import MOST_QUESTIONS, Question, Reply
 from virst_model.errors import InputError
+from virst_model.queries.book import fault_of
 from virst_ros.goals import Action, Goal, Goals
-from virst_ros.query_book import fault_of
 from virst_ros.search import End
 from virst_ros.spinner import Spinner
 from virst_ros.text import shown, shown_error
