@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+import time
 
 from rclpy.node import Node
 from std_msgs.msg import Header
@@ -14,6 +15,8 @@ from virst_ros.finder import Finder
 from virst_ros.spinner import Spinner
 from virst_ros.tracker import Tracker
 
+POLL_S = 0.01
+
 
 class Actions:
     """`find` and `ask`. All runs on the node's own thread but `show`."""
@@ -22,6 +25,7 @@ class Actions:
         self, node: Node, book: QueryBook, spinner: Spinner, limit_s: Callable[[], float]
     ) -> None:
         """Goals end at once until `open`. `limit_s`: of the language model's silence."""
+        self._spinner = spinner
         self._finder = Finder(node, book, spinner)
         self._answerer = Answerer(node, spinner, limit_s)
 
@@ -34,6 +38,16 @@ class Actions:
         """From now on there are none: goals end."""
         self._finder.shut()
         self._answerer.shut()
+
+    def finish(self, limit_s: float) -> None:
+        """Ends all goals and waits until their clients have the results, no longer than that.
+
+        On any other thread than the node's, which goes on meanwhile.
+        """
+        self._spinner.call(self.shut)
+        deadline_s = time.monotonic() + limit_s
+        while (self._finder or self._answerer) and time.monotonic() < deadline_s:
+            time.sleep(POLL_S)
 
     def destroy(self) -> None:
         """Ends the servers; once nothing else runs."""

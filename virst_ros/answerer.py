@@ -132,6 +132,10 @@ class Answerer:
         for goal in self._goals.running:
             self._goals.end(goal, End("inactive", "the node ceased to listen to its camera"))
 
+    def __bool__(self) -> bool:
+        """Whether there are goals without a result; on any thread."""
+        return bool(self._goals)
+
     def destroy(self) -> None:
         """Ends the server; once nothing else runs."""
         self._goals.destroy()

@@ -83,9 +83,9 @@ class FindGoal(Goal):
         return None
 
     def finish(self, end: End) -> None:
-        """Gives the query up, unless it is to stay."""
+        """Gives the query up, unless it was seen and is to stay."""
         query_id = self.search.query_id if self.search is not None else 0
-        if query_id and not self.asked.keep:
+        if query_id and not (self.asked.keep and end.outcome == "succeeded"):
             self._finder.book.remove(query_id)
         asked = f"query {query_id}" if query_id else f"'{shown(self.asked.query, 80)}'"
         message = f": {shown(end.message)}" if end.message else ""
@@ -127,6 +127,10 @@ class Finder:
         self.is_open = False
         for goal in self._goals.running:
             self._goals.end(goal, End("inactive", "the node ceased to listen to its camera"))
+
+    def __bool__(self) -> bool:
+        """Whether there are goals without a result; on any thread."""
+        return bool(self._goals)
 
     def destroy(self) -> None:
         """Ends the server; once nothing else runs."""

@@ -189,12 +189,11 @@ class SegmentNode(LifecycleNodeMixin, Node):
             self.stopping.set()
 
     def close(self) -> None:
-        """Ends the threads and destroys the node; from none of its threads.
-
-        All are joined but a model's whose call takes longer than PATIENCE_S.
-        """
+        """Ends the threads, but a model's whose call takes longer than PATIENCE_S, and destroys
+        the node; from none of its threads."""
         self.stopping.set()
         self._transitions.join(2 * PATIENCE_S)
+        self._actions.finish(PATIENCE_S)
         self._spinner.stop()
         self._free()
         self._actions.destroy()

@@ -7,6 +7,7 @@ from __future__ import annotations
 from collections.abc import Callable
 import math
 from pathlib import Path
+import signal
 
 import pytest
 
@@ -116,7 +117,7 @@ def test_a_goal_without_an_answer_ends_when_its_time_is_over(seeker):
 
 
 @pytest.mark.parametrize("keep", [False, True])
-def test_the_query_stays_if_that_is_asked_for(seeker, keep):
+def test_a_query_that_was_seen_stays_if_that_is_asked_for(seeker, keep):
     seeker = seeker()
     found, canceled = (seeker.send(keep=keep) for _ in range(2))
     assert seeker.cancel(canceled)
@@ -124,7 +125,7 @@ def test_the_query_stays_if_that_is_asked_for(seeker, keep):
     seeker.show(*[frame("tracking")] * 3)
     seeker.end_of(found)
 
-    assert seeker.query_ids() == ([1, 2] if keep else [])
+    assert seeker.query_ids() == ([found.ended.result().result.query_id] if keep else [])
 
 
 def test_thirteen_goals_share_four_free_labels(seeker):
@@ -175,14 +176,14 @@ def test_an_inactive_node_says_so_and_one_that_is_deactivated_ends_its_goals(see
     refused()
     assert seeker.robot.change("activate")
     seeker.robot.wait_until_active()
-    given_up, kept = seeker.send(), seeker.send("the circle", keep=True)
+    goals = seeker.send(), seeker.send("the circle", keep=True)
     seeker.show(frame("tracking"))
     assert seeker.robot.change("deactivate")
-    for handle in (given_up, kept):
+    for handle in goals:
         status, result = seeker.end_of(handle)
         assert (status, result.error_code) == (ABORTED, Find.Result.INACTIVE)
         assert result.header == header(1.0)
-    assert seeker.query_ids() == [kept.ended.result().result.query_id]
+    assert seeker.query_ids() == []
     refused()
 
     assert seeker.robot.change("activate")
@@ -190,6 +191,20 @@ def test_an_inactive_node_says_so_and_one_that_is_deactivated_ends_its_goals(see
     handle = seeker.send()
     assert seeker.robot.change("shutdown active")
     assert seeker.end_of(handle)[1].outcome == "inactive"
+
+
+def test_a_client_hears_of_the_end_of_the_node(start_process, robot, ros_node):
+    process = start_process(SCRIPTED, *FAST)
+    robot.wait_until_active(process)
+    seeker = Seeker(ros_node, robot)
+    handle = seeker.send()
+    seeker.show(frame("searching"))
+
+    process.popen.send_signal(signal.SIGINT)
+    status, result = seeker.end_of(handle)
+
+    assert (status, result.outcome) == (ABORTED, "inactive")
+    assert process.stop() == 0
 
 
 def test_what_cannot_be_asked_is_refused_with_the_reason(seeker):

@@ -23,7 +23,8 @@ def pace(model: Virst, load: Load) -> dict[str, float]:
     Returns:
         frame_ms p50, p99: while nothing is grounded; "beside groundings": where the language model
             is asked again after every fourth frame; "groundings": how many answers came meanwhile.
-        launches, waits: a frame, of a device's kernels and graphs, and of the host for the device.
+        launches, waits: a frame, of a device's kernels and graphs, and of the host for the device;
+            with the engine onnx every tensor that is handed to it or back counts as one.
     """
     period_s = 1 / load.rate_hz
     options = SessionOptions(window_period_s=period_s, max_queries=load.queries)

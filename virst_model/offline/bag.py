@@ -29,7 +29,7 @@ from virst_model.answer import Query
 from virst_model.arguments import Parser, sentence, whole
 from virst_model.checkpoints.options import add_model_options, load_model, set_up_logging
 from virst_model.errors import INTERRUPTED, FileError, InputError, UsageError, program, visible
-from virst_model.sources.bag import Bag, BagImage, is_bag
+from virst_model.sources.bag import Bag, BagImage, check_path, is_bag
 from virst_model.sources.bag_answers import BagAnswers, Topics
 from virst_model.sources.bag_writer import BagWriter
 from virst_model.stream.engine import add_engine_option, use_engine
@@ -170,8 +170,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     topics = Topics.below(options.namespace)
     bag = _open(options, topics)
     model = use_engine(load_model(options), options.engine)
-    how = SessionOptions(sync=True, grounding_delay_frames=options.delay)
+    most, delay = len(queries), options.delay
+    how = SessionOptions(sync=True, grounding_delay_frames=delay, max_queries=most)
     with Session(model, how) as session, BagWriter(options.out, bag.is_mcap) as writer:
+        if options.engine == "graphs":
+            session.warm_up()  # captures them
         session.set_queries(queries)
         answers = BagAnswers(writer, topics, queries)
         if options.together:
@@ -204,6 +207,9 @@ def _open(options: Namespace, topics: Topics) -> Bag:
     bag = Bag(options.bag, options.topic)
     if options.out.exists():
         raise UsageError(f"{visible(options.out)}: is there already; OUT is a folder to be made")
+    if not options.out.absolute().parent.is_dir():
+        raise UsageError(f"{visible(options.out)}: the folder that it is to lie in is not there")
+    check_path(options.out, bag.is_mcap)
     taken = sorted({c.topic for c in bag.connections} & {*topics.names()})
     if options.together and taken:
         raise UsageError(f"--together: IN has {taken[0]} itself; --namespace puts ours elsewhere")

@@ -163,6 +163,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         raise UsageError("--query: a query without words")
     if len(options.query) > MOST_TEXTS:
         raise UsageError(f"--query: {len(options.query)} queries; at most {MOST_TEXTS}")
+    if options.engine == "graphs":
+        raise UsageError("--engine graphs: is captured for a stream; here auto, torch or onnx")
     frames = open_recorded(options.video, options.topic)
     model = use_engine(load_switched(options), options.engine)
     scorer = load_scorer(options, model)
