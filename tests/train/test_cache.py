@@ -1,8 +1,10 @@
 """Windows whose encoders' work is done once: the same with and without the files."""
 
+import copy
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 from streams import smallest
 import torch
@@ -83,6 +85,20 @@ def test_an_interrupted_file_is_made_anew(model, tmp_path):
     windows.fill()
 
     assert windows.read(3).ids.any()
+
+
+def test_encoders_in_half_precision_make_nearly_the_same_window(model):
+    """What does not train is rounded before windows are made, by default on a GPU."""
+    rounded = copy.deepcopy(model)
+    for encoder in (rounded.vlm.umt, rounded.segmenter):
+        encoder.to(torch.bfloat16)
+
+    own, other = (WindowMaker(each, DRAWS).make(0) for each in (model, rounded))
+
+    for name in ("clips", "s2"):
+        exact, found = (getattr(window, name).astype(np.float32) for window in (own, other))
+        assert np.abs(found - exact).mean() < 0.05 * np.abs(exact).mean()
+    assert np.array_equal(own.ids, other.ids)
 
 
 def test_another_encoder_has_other_windows(model):

@@ -79,7 +79,9 @@ class WindowMaker:
         start_s = float(rng.uniform(0, duration_s - (count - 1) * period_s))
         times_s = [start_s + i * period_s for i in range(count)]
         pictures_THW3, ids_THW = render_all(world, times_s, side, side)
-        pixels = normalise(pictures_THW3[None])[0].to(self._model.device)
+        # Encoders that do not train may be rounded to half precision.
+        encoder = next(self._model.vlm.umt.parameters())
+        pixels = normalise(pictures_THW3[None])[0].to(encoder)
         clips = torch.stack(
             [
                 self._model.vlm.see(pixels[i : i + CLIP_FRAMES][None])[0]
