@@ -74,10 +74,12 @@ class FindGoal(Goal):
         return self.search.take(answer)
 
     def look(self) -> End | None:
-        """Whether its query is gone or its time over, by a clock that always goes."""
+        """Whether its query is gone or rests, or its time is over, by a clock that always goes."""
         query_id = self.search.query_id
-        if query_id not in {query.id for query in self._finder.book.queries}:
-            return End("removed", f"somebody else removed query {query_id}")
+        enabled = {query.id: query.enabled for query in self._finder.book.queries}
+        if not enabled.get(query_id, False):
+            done = "disabled" if query_id in enabled else "removed"
+            return End("removed", f"somebody else {done} query {query_id}")
         if 0 < self._limit_s <= time.monotonic() - self._start_s:
             return self.search.out_of_time()
         return None

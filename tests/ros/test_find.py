@@ -193,6 +193,17 @@ def test_an_inactive_node_says_so_and_one_that_is_deactivated_ends_its_goals(see
     assert seeker.end_of(handle)[1].outcome == "inactive"
 
 
+def test_a_goal_whose_query_rests_ends(seeker):
+    seeker = seeker()
+    handle = seeker.send()
+    seeker.show(frame("searching"))
+    assert seeker.robot.enable_query(1, False).success
+    status, result = seeker.end_of(handle)
+
+    assert (status, result.outcome) == (ABORTED, "removed")
+    assert result.error_msg == "somebody else disabled query 1"
+
+
 def test_a_client_hears_of_the_end_of_the_node(start_process, robot, ros_node):
     process = start_process(SCRIPTED, *FAST)
     robot.wait_until_active(process)

@@ -347,6 +347,8 @@ def _estimate(options: argparse.Namespace) -> int:
 
 
 def _profile(model: Virst, load: measure.Load, options: argparse.Namespace) -> int:
+    if options.engine not in ("auto", "torch"):
+        raise UsageError(f"--engine {options.engine}: --profile is of torch's operators")
     if options.compile:
         compile_frames(model)
     found = {}
