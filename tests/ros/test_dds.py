@@ -105,7 +105,9 @@ def test_the_profile_for_large_images_is_the_other_one_with_more_memory():
 def test_a_4k_image_waits_for_a_reader_that_is_late_where_the_writer_has_memory_for_it(
     start_process, ros_node, spin_until, profile, arrives
 ):
-    """The reader stands still while the image is written; it has the smaller profile itself."""
+    """The reader stands still while the image is written; it has the smaller profile itself. Where
+    it is stopped inside the transport, holding a lock of the shared memory, best effort may lose
+    any image; so it is stopped three times, and one has to arrive (without the memory: none)."""
     from std_msgs.msg import String
 
     written, arrived = [], []
@@ -123,18 +125,19 @@ def test_a_4k_image_waits_for_a_reader_that_is_late_where_the_writer_has_memory_
         return spin_until(come)
 
     assert passes("before")
-    reader.popen.send_signal(signal.SIGSTOP)
-    try:
-        orders.publish(String(data="large"))
-        assert spin_until(lambda: "large" in written)
-    finally:
-        reader.popen.send_signal(signal.SIGCONT)
-    assert passes("after")
-    assert ("large" in arrived) == arrives
+    for turn in range(3):
+        reader.popen.send_signal(signal.SIGSTOP)
+        try:
+            orders.publish(String(data=f"large {turn}"))
+            assert spin_until(lambda name=f"large {turn}": name in written)
+        finally:
+            reader.popen.send_signal(signal.SIGCONT)
+        assert passes(f"after {turn}")
+    assert any(name.startswith("large") for name in arrived) == arrives
 
 
 def obey() -> None:
-    """Publishes an image, large where its name is `large`, for each name that it is told."""
+    """Publishes an image, large where its name begins so, for each name that it is told."""
     import rclpy
     from rclpy.qos import qos_profile_sensor_data
     from sensor_msgs.msg import Image
@@ -148,7 +151,7 @@ def obey() -> None:
         large.data.frombytes(bytes(LARGE_HEIGHT * LARGE_STEP))
 
         def on_order(order: String) -> None:
-            message = large if order.data == "large" else Image()
+            message = large if order.data.startswith("large") else Image()
             message.header.frame_id = order.data
             publisher.publish(message)
             written.publish(order)
