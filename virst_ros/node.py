@@ -94,11 +94,9 @@ class SegmentNode(LifecycleNodeMixin, Node):
         self._left: Worker[CameraMessage] | None = None  # with a call that had not returned
         self._subscription: Subscription | None = None  # while it is active
         self._diagnostics = self._endpoints.publish(DiagnosticArray, "/diagnostics", EVERY_RESULT)
-        self._timer = self.create_timer(
-            self.parameters.diagnostics_period_s,
-            self._publish_diagnostics,
-            clock=Clock(clock_type=ClockType.STEADY_TIME),  # also where /clock stands still
-        )
+        every_s, steady = self.parameters.diagnostics_period_s, ClockType.STEADY_TIME
+        clock = Clock(clock_type=steady)  # also where /clock stands still
+        self._timer = self.create_timer(every_s, self._publish_diagnostics, clock=clock)
         self._spinner = Spinner(self, self.fail)
         limit_s = lambda: self.parameters.grounding_limit_s  # noqa: E731
         self._actions = Actions(self, self.book, self._spinner, limit_s)
@@ -227,7 +225,10 @@ class SegmentNode(LifecycleNodeMixin, Node):
 
     def _adjust(self) -> None:
         """What is `live` of the parameters holds from now on."""
-        self._timer.timer_period_ns = round(1e9 * self.parameters.diagnostics_period_s)
+        period_ns = round(1e9 * self.parameters.diagnostics_period_s)
+        if self._timer.timer_period_ns != period_ns:
+            self._timer.timer_period_ns = period_ns
+            self._timer.reset()  # or the time that was left of the old one would be waited out
         if self._configured is not None:
             self._configured.tracker.adjust(self.parameters)
             self._configured.publishers.offer_overlay(self.parameters.overlay)
