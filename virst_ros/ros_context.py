@@ -8,8 +8,8 @@ from contextlib import contextmanager
 import sys
 
 import rclpy
-from rclpy.signals import SignalHandlerOptions
-from rclpy.utilities import remove_ros_args
+from rclpy.signals import SignalHandlerOptions, uninstall_signal_handlers
+from rclpy.utilities import remove_ros_args, try_shutdown
 
 from virst_model.arguments import sentence
 from virst_model.errors import InputError
@@ -36,7 +36,10 @@ def open_context(
     try:
         yield
     finally:
-        rclpy.try_shutdown(uninstall_handlers=handlers != SignalHandlerOptions.NO)
+        # Not rclpy.try_shutdown: what it does to handlers is not the same before Kilted and after.
+        try_shutdown()
+        if handlers != SignalHandlerOptions.NO:
+            uninstall_signal_handlers()
 
 
 def own_arguments(args: list[str] | None, program: str) -> list[str]:
