@@ -48,7 +48,14 @@ def threads():
     torch.set_num_threads(before)
 
 
-def test_the_program_writes_what_it_prints(tmp_path, capsys):
+@pytest.fixture
+def small(monkeypatch):
+    """The preset tiny, and the packaged model, at the least size: each figure takes a stream."""
+    monkeypatch.setitem(program.PRESETS, "tiny", smallest)
+    monkeypatch.setattr(program, "load_model", lambda *_: real_model(smallest()))
+
+
+def test_the_program_writes_what_it_prints(small, tmp_path, capsys):
     path = tmp_path / "bench.json"
 
     given = ["--frames", "8", "--queries", "1,2", "--rounds", "0", "--engine", "torch"]
@@ -73,7 +80,7 @@ def test_the_program_writes_what_it_prints(tmp_path, capsys):
     assert "max_fps" in said and "memory attention" in said
 
 
-def test_a_profile_is_a_trace_and_a_table(tmp_path, capsys):
+def test_a_profile_is_a_trace_and_a_table(small, tmp_path, capsys):
     trace, path = tmp_path / "trace.json", tmp_path / "profile.json"
 
     given = ["--random-weights", "--frames", "2", "--queries", "1,2", "--profile", str(trace)]
@@ -169,7 +176,7 @@ def test_a_program_that_does_not_start_is_no_figure():
         start_cpu_s("no verb")
 
 
-def test_random_weights_of_a_preset_are_followed_too(tmp_path):
+def test_random_weights_of_a_preset_are_followed_too(small, tmp_path):
     path = tmp_path / "bench.json"
     arguments = ["--random-weights", "--frames", "4", "--mode", "streaming", "--rounds", "0"]
 

@@ -8,10 +8,12 @@ import sys
 
 import numpy as np
 import pytest
+from streams import smallest
 import torch
 from training import command, environment, smallest_weights
 
 from virst_model.arguments import Parser
+from virst_model.bench.__main__ import PRESETS
 from virst_model.bench.__main__ import main as bench
 from virst_model.checkpoints import device
 from virst_model.checkpoints.device import DeviceError, choose_device
@@ -80,7 +82,8 @@ def test_a_gpu_in_sight_changes_no_bit_of_the_masks(film, monkeypatch):
 
 
 @pytest.mark.parametrize("said", [["--device", "cpu"], []], ids=["cpu", "no device"])
-def test_random_weights_are_measured_beside_a_gpu(gpu_in_sight, said, tmp_path):
+def test_random_weights_are_measured_beside_a_gpu(gpu_in_sight, said, tmp_path, monkeypatch):
+    monkeypatch.setitem(PRESETS, "tiny", smallest)
     path = tmp_path / "bench.json"
     short = ["--random-weights", "--frames", "4", "--mode", "streaming", "--rounds", "0"]
 
