@@ -48,6 +48,7 @@ class Actions:
         deadline_s = time.monotonic() + limit_s
         while (self._finder or self._answerer) and time.monotonic() < deadline_s:
             time.sleep(POLL_S)
+        self._spinner.settle()  # rclpy sends what a goal has returned in a task of its own
 
     def destroy(self) -> None:
         """Ends the servers; once nothing else runs."""

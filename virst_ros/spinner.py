@@ -59,6 +59,16 @@ class Spinner:
                 self._posted.append(job)
                 self._executor.create_task(self._run_posted)
 
+    def settle(self) -> None:
+        """Waits until the thread has done what was due, and what came of that; not on it.
+
+        An executor walks through a list of its tasks before it makes the next one: the first job
+        comes after what runs now, the second may be the newest beside what that left, and so the
+        first of its list (up to Jazzy), the third is of a later list.
+        """
+        for _ in range(3):
+            self.call(lambda: None)
+
     def wake(self) -> None:
         """Looks again for coroutines that can go on."""
         with self._lock:
