@@ -70,10 +70,13 @@ class Aside:
     rcl refuses a transition that is asked for while another one runs.
     """
 
-    def __init__(self, service: Service, wake: Callable[[], None]) -> None:
-        """`wake` lets the executor look for answers that have come."""
+    def __init__(
+        self, service: Service, wake: Callable[[], None], tell: Callable[[str], None]
+    ) -> None:
+        """`wake` lets the executor look for answers that have come; `tell` logs a refusal."""
         self._callback = service.callback
         self._wake = wake
+        self._tell = tell
         # The second is for what comes meanwhile; both stay, as their memory would (memory.py).
         self._threads = ThreadPoolExecutor(2, thread_name_prefix="transition")
         self._running: list[concurrent.futures.Future] = []
@@ -92,6 +95,9 @@ class Aside:
     def _run(self, answer: Future, request: Any, response: Any) -> None:
         try:
             answer.set_result(self._callback(request, response))
+        except RuntimeError as error:  # of rcl, which refuses; caught by rclpy from Kilted on
+            self._tell(f"a transition is refused: {shown_error(error)}")
+            answer.set_result(response)
         except Exception as error:
             answer.set_exception(error)  # raised again where it is awaited
         finally:

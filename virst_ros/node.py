@@ -102,7 +102,7 @@ class SegmentNode(LifecycleNodeMixin, Node):
         self._actions = Actions(self, self.book, self._spinner, limit_s)
         self._heartbeat = Heartbeat(self)
         (changes,) = (s for s in self.services if s.srv_type is ChangeState)
-        self._transitions = Aside(changes, self._spinner.wake)
+        self._transitions = Aside(changes, self._spinner.wake, logger.warning)
         self.add_on_set_parameters_callback(self._on_set_parameters)
 
     @property
