@@ -38,7 +38,7 @@ export ROS_LOG_DIR ?= $(CURDIR)/out/ros_log
 RUN := AMENT_PREFIX_PATH="$(abspath $(VENV))" PATH="$(abspath $(BIN)):$$PATH"
 
 .DELETE_ON_ERROR:
-.PHONY: help setup demo run bench bench-ros train-tiny test long settings lint format floors pythons clean
+.PHONY: help setup demo run bench bench-ros train-tiny test long settings lint format floors pythons test-distros clean
 
 help:
 	@echo 'make setup    .venv with torch, ROS 2 and virst_interfaces in it (PYTHON=/path/to/python3.11)'
@@ -55,6 +55,7 @@ help:
 	@echo 'make format   ruff format and ruff check --fix'
 	@echo 'make floors   the tests of the model with the oldest versions of everything but torch'
 	@echo 'make pythons  dependencies, virst_interfaces and ROS images on other Pythons, without torch'
+	@echo 'make test-distros  the tests of the node on wheels of ROS 2 Jazzy and on other Pythons, without torch'
 	@echo 'make clean    removes the virtual environments, out and caches'
 
 setup: $(STAMPS)/package
@@ -116,7 +117,7 @@ format: setup
 	@"$(BIN)/ruff" format $(SOURCES)
 	@"$(BIN)/ruff" check --fix $(SOURCES)
 
-# Both leave the virtual environments that they make.
+# These leave the virtual environments that they make.
 floors:
 	@scripts/check_floors.sh "$(PYTHON)" .venv-floors
 
@@ -124,8 +125,12 @@ PYTHONS ?= python3.10 python3.12 python3.13 python3.14
 pythons:
 	@scripts/check_pythons.sh .venv-pythons $(PYTHONS)
 
+DISTRO_PYTHONS ?= python3.10 python3.12 python3.13
+test-distros:
+	@scripts/check_distros.sh .venv-distros $(DISTRO_PYTHONS)
+
 clean:
-	rm -rf "$(VENV)" .venv-floors .venv-pythons out .pytest_cache .ruff_cache *.egg-info
+	rm -rf "$(VENV)" .venv-floors .venv-pythons .venv-distros out .pytest_cache .ruff_cache *.egg-info
 	find virst_model virst_ros virst_viewer tests launch -name __pycache__ -type d -prune -exec rm -rf {} +
 
 $(STAMPS)/venv: | scripts/check_tools.sh

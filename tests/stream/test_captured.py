@@ -31,7 +31,7 @@ def model(recorder):
     return model
 
 
-def follow(model, queries, frames=50, warm=True, **options):
+def follow(model, queries, frames=30, warm=True, **options):
     """(frames, queries) masks of a stream whose queries come one after the other."""
     masks = []
     options = {"window_size": 8, "grounding_delay_frames": 1, "max_queries": 8, **options}

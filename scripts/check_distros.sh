@@ -1,0 +1,54 @@
+#!/bin/sh
+# Usage: check_distros.sh VENVS PYTHON... For each PYTHON that runs here, the tests of the node that
+# need no torch, on ROS 2's wheels: Jazzy's on 3.11 and 3.12, the LTS of which there are wheels, with
+# NumPy 1.26; Kilted's on the others, on 3.10 with setup.py's floors. Humble and Lyrical have no wheels.
+set -eu
+cd "$(dirname "$0")/.."
+venvs=$1
+shift
+
+# pyenv's commands run only what is chosen; all that there are.
+if command -v pyenv > /dev/null 2>&1; then
+  PYENV_VERSION=$(pyenv versions --bare | paste -sd: -)
+  export PYENV_VERSION
+fi
+unset AMENT_PREFIX_PATH CMAKE_PREFIX_PATH COLCON_PREFIX_PATH PYTHONPATH PYTHONHOME LD_LIBRARY_PATH
+
+quietly() {
+  "$@" > "$venv/check.log" 2>&1 || { tail -n 30 "$venv/check.log" >&2; exit 1; }
+}
+
+check() {
+  scripts/check_tools.sh "$1"
+  venv=$venvs/$version
+  "$1" -m venv "$venv"
+  case ${version%.*} in
+    3.11 | 3.12) distro=jazzy wheels='-r requirements/jazzy.txt numpy==1.26.*' ;;
+    *) distro=kilted wheels='-r requirements/ros.txt -r requirements/ros_build.txt' ;;
+  esac
+  floors=
+  [ "${version%.*}" != 3.10 ] || floors="-c requirements/floors.txt"
+  # shellcheck disable=SC2086
+  quietly "$venv/bin/python" -m pip install $wheels $floors opencv-python-headless pillow tqdm pyyaml \
+    rosbags rosbags-image py_trees 'pytest>=9,<10'
+  quietly scripts/build_interfaces.sh "$venv"
+  echo "distros: $distro on Python $version"
+  # shellcheck disable=SC2086
+  AMENT_PREFIX_PATH=$(cd "$venv" && pwd) "$venv/bin/python" -m pytest -q -p no:cacheprovider \
+    -m 'not slow and not long' $TESTS
+}
+
+# Of the node, beside a scripted session: neither weights nor torch.
+TESTS="tests/ros/test_find.py tests/ros/test_nav2.py tests/ros/test_trees.py tests/ros/test_search.py
+  tests/ros/test_queries.py tests/ros/test_convert.py tests/ros/test_endpoints.py
+  tests/ros/test_consumers.py tests/ros/test_diagnosis.py tests/ros/test_parameters.py"
+
+checked=
+for python in "$@"; do
+  version=$("$python" -c 'import platform; print(platform.python_version())' 2> /dev/null) ||
+    { echo "distros: no $python here"; continue; }
+  check "$python"
+  checked="$checked $version"
+done
+[ -n "$checked" ] || { echo "distros: none of $* is here" >&2; exit 1; }
+echo "distros:$checked passed"
