@@ -11,7 +11,6 @@ from virst_model.evaluate.synthetic import SyntheticRun, evaluate
 from virst_model.stream.options import SessionOptions
 from virst_model.stream.session import Session
 from virst_model.synthetic.scenes import DEMO_QUERIES, demo_scene
-from virst_model.synthetic.wordings import WORDS
 from virst_model.train.vocabulary import known_words
 
 MEGABYTE = 1e6
@@ -29,10 +28,7 @@ def test_packaged_weights_are_small_and_have_a_model_card():
 
 
 def test_config_lists_the_words_that_the_model_knows(model):
-    """All of the drawn worlds; those of the camera's world where the weights were taught them."""
-    listed = set(model.config.known_words)
-
-    assert set(known_words()) - set(WORDS) <= listed <= set(known_words())
+    assert set(model.config.known_words) == set(known_words())
 
 
 @pytest.mark.parametrize("query", DEMO_QUERIES)
