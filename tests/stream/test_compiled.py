@@ -5,6 +5,7 @@ import logging
 import numpy as np
 import pytest
 from streams import real_model, smallest
+import torch
 
 from virst_model.checkpoints.load import load
 from virst_model.evaluate.film import Film, follow
@@ -14,6 +15,12 @@ from virst_model.synthetic.scenes import demo_scene
 
 OURS = "virst_model.stream.compiled"  # torch says much more
 QUERIES = ("the red circle", "the blue square")
+
+
+@pytest.fixture(autouse=True)
+def _nothing_compiled_before():
+    """A process compiles a method eight times at the most, and then says nothing more."""
+    torch._dynamo.reset()
 
 
 @pytest.fixture(scope="module")
