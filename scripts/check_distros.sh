@@ -53,7 +53,7 @@ TESTS="tests/ros/test_find.py tests/ros/test_nav2.py tests/ros/test_trees.py tes
   tests/ros/test_queries.py tests/ros/test_convert.py tests/ros/test_endpoints.py
   tests/ros/test_consumers.py tests/ros/test_diagnosis.py tests/ros/test_parameters.py
   tests/ros/test_camera.py tests/ros/test_silence.py tests/ros/test_stamps.py tests/ros/test_layouts.py
-  tests/ros/test_policy.py tests/ros/test_text.py tests/ros/test_worker.py"
+  tests/ros/test_policy.py tests/ros/test_text.py tests/ros/test_worker.py tests/ros/test_lifecycle.py"
 
 checked=
 for python in "$@"; do
