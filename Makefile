@@ -49,7 +49,7 @@ help:
 	@echo 'make bench    rates, latencies and parts of the model here (bench-ros: camera to mask over DDS)'
 	@echo 'make train-tiny   every stage of training for a few steps on synthetic scenes (STEPS=20)'
 	@echo 'make test     ruff and all tests (FAST=1: without the slow ones; TESTS="tests/ros/test_node.py", WORKERS=0)'
-	@echo 'make long     hundreds of transitions of the node on a busy machine (half an hour)'
+	@echo 'make long     hundreds of transitions of the node on a busy machine, and what is compiled to C++ (half an hour)'
 	@echo 'make settings parity, restarts and masks with the kernels of other CPUs (an hour)'
 	@echo 'make lint     ruff check and ruff format --check'
 	@echo 'make format   ruff format and ruff check --fix'
@@ -94,7 +94,7 @@ test: setup lint
 	@$(RUN) "$(BIN)/python" -m pytest --numprocesses=$(WORKERS) --maxprocesses=4 --dist=worksteal \
 	  $(if $(FAST),-m "not slow and not long") $(TESTS)
 
-# Hundreds of transitions of the node on a busy machine.
+# Hundreds of transitions of the node on a busy machine; compilers.
 long: setup
 	@$(RUN) "$(BIN)/python" -m pytest -m long $(TESTS)
 
