@@ -7,23 +7,14 @@ cd "$(dirname "$0")/.."
 venvs=$1
 shift
 
-# pyenv's commands run only what is chosen; all that there are.
-if command -v pyenv > /dev/null 2>&1; then
-  PYENV_VERSION=$(pyenv versions --bare | paste -sd: -)
-  export PYENV_VERSION
-fi
-unset AMENT_PREFIX_PATH CMAKE_PREFIX_PATH COLCON_PREFIX_PATH PYTHONPATH PYTHONHOME LD_LIBRARY_PATH
-
-quietly() {
-  "$@" > "$venv/check.log" 2>&1 || { tail -n 30 "$venv/check.log" >&2; exit 1; }
-}
+. scripts/each_python.sh
 
 # Of the packages of Jazzy that its generator of Python asks CMake for and that have no wheel; all
 # that is read of them is how a library of a debug build is called.
 stand_in() {
-  for name in "$@"; do
-    mkdir -p "$venv/share/$name/cmake"
-    echo 'set(PythonExtra_POSTFIX "")' > "$venv/share/$name/cmake/${name}Config.cmake"
+  for package in "$@"; do
+    mkdir -p "$venv/share/$package/cmake"
+    echo 'set(PythonExtra_POSTFIX "")' > "$venv/share/$package/cmake/${package}Config.cmake"
   done
 }
 
@@ -55,12 +46,4 @@ TESTS="tests/ros/test_find.py tests/ros/test_nav2.py tests/ros/test_trees.py tes
   tests/ros/test_camera.py tests/ros/test_silence.py tests/ros/test_stamps.py tests/ros/test_layouts.py
   tests/ros/test_policy.py tests/ros/test_text.py tests/ros/test_worker.py tests/ros/test_lifecycle.py"
 
-checked=
-for python in "$@"; do
-  version=$("$python" -c 'import platform; print(platform.python_version())' 2> /dev/null) ||
-    { echo "distros: no $python here"; continue; }
-  check "$python"
-  checked="$checked $version"
-done
-[ -n "$checked" ] || { echo "distros: none of $* is here" >&2; exit 1; }
-echo "distros:$checked passed"
+each distros "$@"

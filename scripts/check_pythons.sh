@@ -8,16 +8,7 @@ cd "$(dirname "$0")/.."
 venvs=$1
 shift
 
-# pyenv's commands run only what is chosen; all that there are.
-if command -v pyenv > /dev/null 2>&1; then
-  PYENV_VERSION=$(pyenv versions --bare | paste -sd: -)
-  export PYENV_VERSION
-fi
-unset AMENT_PREFIX_PATH CMAKE_PREFIX_PATH COLCON_PREFIX_PATH PYTHONPATH PYTHONHOME LD_LIBRARY_PATH
-
-quietly() {
-  "$@" > "$venv/check.log" 2>&1 || { tail -n 30 "$venv/check.log" >&2; exit 1; }
-}
+. scripts/each_python.sh
 
 resolve() {
   quietly "$venv/bin/python" -m pip install --dry-run "$@"
@@ -47,12 +38,4 @@ check() {
   "$bin/python" -m pytest -q -p no:cacheprovider tests/ros/test_convert.py
 }
 
-checked=
-for python in "$@"; do
-  version=$("$python" -c 'import platform; print(platform.python_version())' 2> /dev/null) ||
-    { echo "pythons: no $python here"; continue; }
-  check "$python"
-  checked="$checked $version"
-done
-[ -n "$checked" ] || { echo "pythons: none of $* is here" >&2; exit 1; }
-echo "pythons:$checked passed"
+each pythons "$@"
