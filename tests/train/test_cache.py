@@ -10,7 +10,8 @@ from streams import smallest
 import torch
 
 from virst_model.checkpoints.load import build
-from virst_model.synthetic.world import render_all
+from virst_model.synthetic.world import render_all, sentences_of_piece
+from virst_model.train import cache
 from virst_model.train.cache import (
     SHARD,
     CachedBatches,
@@ -134,6 +135,23 @@ def test_a_drawing_that_changed_has_other_windows(model, monkeypatch):
     monkeypatch.setattr("virst_model.train.cache.render_all", darker)
 
     assert WindowMaker(model, DRAWS).key != before
+
+
+def test_a_window_of_which_nothing_can_be_said_leaves_the_others_their_sentences(
+    model, monkeypatch
+):
+    worlds = []
+
+    def say(world, *piece):
+        worlds.append(world)
+        return [] if world is worlds[0] else sentences_of_piece(world, *piece)
+
+    monkeypatch.setattr(cache, "sentences_of_piece", say)
+
+    batch = CachedBatches(WindowMaker(model, DRAWS), DRAWS, seed=5).draw(0)
+
+    assert batch.sentences.video.tolist() == [1, 1, 1]
+    assert len(batch.truth) == 3
 
 
 def test_a_window_teaches_pointing_and_masks(model, kept):

@@ -10,12 +10,20 @@ import torch
 from virst_model.checkpoints.load import build, load
 from virst_model.config import TomeConfig
 from virst_model.model.tome import TomeProjector
+from virst_model.synthetic.filmed import film
 from virst_model.synthetic.grammar import MOTIONS, parse
 from virst_model.synthetic.stories import make_story
 from virst_model.synthetic.world import LONG_KINDS, LONG_S, sentences_of_piece
+from virst_model.train import synthetic
 from virst_model.train.reading import read_loss, reading, target_share
 from virst_model.train.stages import SceneDraws
-from virst_model.train.synthetic import SyntheticBatches, SyntheticSamples
+from virst_model.train.synthetic import (
+    LEAST_S,
+    MOST_S,
+    SyntheticBatches,
+    SyntheticSamples,
+    draw_any_world,
+)
 from virst_model.train.vocabulary import known_words, teach_words, train_tokenizer
 
 # What is shown.
@@ -74,16 +82,58 @@ def test_what_a_short_piece_of_a_story_cannot_show_is_not_said_of_it():
     assert short < whole
 
 
-def test_an_event_that_is_still_to_come_is_not_asked_for():
+@pytest.mark.parametrize("filmed", [False, True])
+def test_an_event_that_is_still_to_come_is_not_asked_for(filmed):
     late = 0
     for seed in range(20):
         story = make_story(seed, "train", duration_s=7.0)
+        if filmed:
+            story = film(story, np.random.default_rng(seed))
         sentences = story.sentences(np.random.default_rng(seed), per_kind=1)
         to_come = {sentence.text for sentence in sentences if sentence.decided_s > 3.0}
         piece = sentences_of_piece(story, 0.0, 3.0, np.random.default_rng(seed))
         assert not to_come & {sentence.text for sentence in piece}
         late += len(to_come)
     assert late > 0
+
+
+def test_a_filmed_story_is_a_story():
+    filmed = film(make_story(3, "train", duration_s=7.0), np.random.default_rng(0))
+
+    sentences = sentences_of_piece(filmed, 0.0, 7.0, np.random.default_rng(0))
+
+    assert sentences and all(sentence.kind.startswith("story_") for sentence in sentences)
+
+
+def test_a_world_of_a_batch_is_as_long_as_its_window(monkeypatch):
+    lengths = []
+
+    def draw(stories, filmed, length_s, *others):
+        lengths.append(length_s)
+        return draw_any_world(stories, filmed, length_s, *others)
+
+    monkeypatch.setattr(synthetic, "draw_any_world", draw)
+    for frames in (4, 24):
+        lengths.clear()
+        batch = SyntheticBatches(SceneDraws(1, 3, (frames,)), 64, seed=0)
+        for number in range(4):
+            batch.draw(number)
+        assert all(LEAST_S <= length <= MOST_S for length in lengths)
+        assert (max(lengths) == LEAST_S) is (frames == 4)
+
+
+def test_a_view_of_which_nothing_can_be_said_leaves_the_others_their_sentences(monkeypatch):
+    worlds = []
+
+    def say(world, *piece):
+        worlds.append(world)
+        return [] if world is worlds[0] else sentences_of_piece(world, *piece)
+
+    monkeypatch.setattr(synthetic, "sentences_of_piece", say)
+    batch = SyntheticBatches(SceneDraws(2, 3, (4,)), 64, seed=0).draw(0)
+
+    assert batch.sentences.video.tolist() == [1, 1, 1]
+    assert len(batch.truth) == 3
 
 
 def test_samples_ask_for_masks_or_for_words_and_follow_from_their_number():

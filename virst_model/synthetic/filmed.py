@@ -92,6 +92,11 @@ class Filmed:
         return self.world.duration_s
 
     @property
+    def eventful(self) -> bool:
+        """Whether the world is a story."""
+        return self.world.eventful
+
+    @property
     def objects(self) -> tuple[SceneObject, ...] | tuple[Actor, ...]:
         """Those of the world."""
         return self.world.objects

@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass, replace
 import functools
 import math
+from typing import ClassVar
 
 import numpy as np
 
@@ -42,6 +43,7 @@ class Scene:
     duration_s: float
     objects: tuple[SceneObject, ...]
     view: View
+    eventful: ClassVar[bool] = False
 
     def render(self, t_s: float, height: int, width: int) -> tuple[np.ndarray, np.ndarray]:
         """The picture and the ids at `t_s`, as `View.render` has them."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 import itertools
+from typing import ClassVar
 
 import numpy as np
 
@@ -62,6 +63,7 @@ class Story:
     objects: tuple[Actor, ...]
     view: View = field(repr=False)
     timeline: Timeline = field(compare=False, repr=False)
+    eventful: ClassVar[bool] = True
 
     def render(self, t_s: float, height: int, width: int) -> tuple[np.ndarray, np.ndarray]:
         """The picture and the ids at `t_s`, as `View.render` has them.

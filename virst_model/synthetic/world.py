@@ -8,7 +8,7 @@ import numpy as np
 
 from virst_model.synthetic.scenes import make_scene
 from virst_model.synthetic.sentence import Question, Sentence
-from virst_model.synthetic.stories import Story, make_story
+from virst_model.synthetic.stories import make_story
 
 # By what they are called in options and results.
 MAKERS = {"scenes": make_scene, "stories": make_story}
@@ -37,12 +37,14 @@ class World(Protocol):
     Attributes:
         duration_s: what is said of it holds in [0, duration_s].
         objects: in order of their ids, from 1.
+        eventful: whether it is a story, of which is told what happens.
     """
 
     seed: int
     split: str
     duration_s: float
     objects: tuple[WorldObject, ...]
+    eventful: bool
 
     def render(self, t_s: float, height: int, width: int) -> tuple[np.ndarray, np.ndarray]:
         """The picture (height, width, 3) uint8 RGB and the ids (height, width) uint8 at `t_s`."""
@@ -80,11 +82,11 @@ def sentences_of_piece(
 ) -> list[Sentence]:
     """One sentence of each kind that can be told by what is seen in [from_s, to_s].
 
-    A sentence about time is there where its deciding event is. A `kind` of a story begins with
-    "story_".
+    A sentence about time is there where its deciding event is. A `kind` of a story, drawn or
+    filmed, begins with "story_".
     """
     sentences = world.sentences(rng, per_kind=1)
-    if not isinstance(world, Story):
+    if not world.eventful:
         return list(sentences)
     short = to_s - from_s < LONG_S
     return [

@@ -266,6 +266,8 @@ def _sentences(
 
 
 def _choose(kinds: Sequence[str], draws: CachedDraws, rng: np.random.Generator) -> list[int]:
+    if not kinds:  # a near view can leave nothing that is true of it
+        return []
     weights = dict(draws.kinds)
     weight = np.array([weights.get(kind, 1.0) for kind in kinds])
     count = min(draws.sentences, len(kinds))

@@ -36,7 +36,9 @@ SAMPLE_S = 8.0  # how long a world is that a sample is of
 DENSE_S = 1 / 15
 HEIGHT, WIDTH = 144, 192
 
-BATCH_S = 7.0  # how long those of a batch are
+# A world of a batch is as long as what is looked at: what is said of it is to be seen. It is at
+# least so long that things have time to happen, and at most so that nothing waits for it.
+LEAST_S, MOST_S = 4.6, 7.0
 PERIODS_S = (0.2, 0.3)  # between the frames of a window
 APART_S = 2.0
 FAR_WEIGHT = 0.25  # of a near or far view: sizes that the drawn world does not have
@@ -142,11 +144,12 @@ class SyntheticBatches:
         rng = np.random.default_rng([self._seed, number])
         plan = _plan(self._draws, rng)
         draws, photographs = self._draws, self._photographs
+        length_s = max(LEAST_S, plan.seconds[-1])
         worlds = [
-            draw_any_world(draws.stories, draws.filmed, BATCH_S, rng, photographs)
+            draw_any_world(draws.stories, draws.filmed, length_s, rng, photographs)
             for _ in range(draws.scenes)
         ]
-        start = float(rng.uniform(0, max(0.0, BATCH_S - plan.seconds[-1])))
+        start = float(rng.uniform(0, length_s - plan.seconds[-1]))
         seconds = [start + s for s in plan.seconds]
         views = [render_all(world, seconds, self._side, self._side) for world in worlds]
         pictures, ids_SFHW = (np.stack(part) for part in zip(*views, strict=True))
@@ -226,7 +229,7 @@ class _Plan:
 def _plan(draws: SceneDraws, rng: np.random.Generator) -> _Plan:
     count = int(rng.choice(draws.windows))
     # The longest window, and a little to track, is no longer than a scene.
-    widest = (BATCH_S - 0.5) / count
+    widest = (MOST_S - 0.5) / count
     period = float(min(rng.uniform(*PERIODS_S), widest))
     rate = float(rng.uniform(7, 18))  # the camera's frames a second
     seconds = [i * period for i in range(count)]
@@ -266,6 +269,8 @@ def normalise(pictures_SFHW3: np.ndarray) -> torch.Tensor:
 def _choose(
     options: list[Sentence], draws: SceneDraws, rng: np.random.Generator
 ) -> list[Sentence]:
+    if not options:  # a near view can leave nothing that is true of it
+        return []
     weights = dict(draws.kinds)
     weight = np.array([weights.get(sentence.kind, 1.0) for sentence in options])
     count = min(draws.sentences, len(options))
