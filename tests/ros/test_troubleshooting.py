@@ -75,7 +75,10 @@ NOT_SAID = {
     "pip install 'virst_ros[onnx]'",  # within one
     "of what runs for every frame; auto: onnx on a CPU where onnxruntime is installed; graphs: "
     "CUDA graphs of a stream, on a GPU",  # a help
-    *("say dtype bfloat16 (... GiB)", "say quantize int8, or take a machine with more"),  # in one
+    *(
+        "say dtype bfloat16 (... GiB)",
+        "say quantize int8 where it is off, or take a machine with more",
+    ),  # in one
     "a model that was loaded with quantize is not saved: load it without",  # no node saves
     "No such file or directory",  # the system's words; said as `no such file`
     "no /dev/video*",  # within a message

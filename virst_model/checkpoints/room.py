@@ -42,7 +42,7 @@ def check_room(weights_bytes: int, dtype: torch.dtype, device: str) -> None:
     name = str(dtype).removeprefix("torch.")
     way = f"say dtype bfloat16 ({needed / 2 / GIB:.1f} GiB)"
     if dtype.itemsize < torch.float32.itemsize:
-        way = "say quantize int8, or take a machine with more"
+        way = "say quantize int8 where it is off, or take a machine with more"
     raise DeviceError(
         f"device {device}: the model takes {needed / GIB:.1f} GiB of memory as {name}, "
         f"and {left / GIB:.1f} are left: {way}"

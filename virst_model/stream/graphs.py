@@ -8,6 +8,7 @@ import logging
 import os
 from pathlib import Path
 import tempfile
+import time
 from types import ModuleType
 import warnings
 
@@ -15,6 +16,7 @@ import torch
 from torch import Tensor, nn
 
 OPSET = 17  # of ONNX: the first with a layer norm of its own
+UNUSED_S = 60 * 86400.0  # what nobody has asked for in that time is of other weights or versions
 
 _log = logging.getLogger(__name__)
 
@@ -50,7 +52,8 @@ class GraphCache:
     """A folder of exported graphs: each a file of its own, whole or not there.
 
     A file's name ends with the hash of its bytes, so that one that was cut off or changed is known
-    for it.
+    for it. Its time is when it was last asked for; what is older than `UNUSED_S` goes when
+    something new is kept.
     """
 
     def __init__(self, folder: Path | None = None) -> None:
@@ -64,6 +67,8 @@ class GraphCache:
             with contextlib.suppress(OSError):
                 found = path.read_bytes()
                 if path.stem == f"{name}-{_digest(found)}":
+                    with contextlib.suppress(OSError):  # a folder that is only read
+                        os.utime(path)
                     return found
                 path.unlink()  # damaged: it will be made anew
         return None
@@ -81,10 +86,19 @@ class GraphCache:
             except BaseException:
                 os.unlink(part)
                 raise
+            self._prune()
         except OSError as error:
             if not self._warned:
                 _log.warning("graphs cannot be kept in %s (%s)", self.folder, error.strerror)
             self._warned = True
+
+    def _prune(self) -> None:
+        """Removes what nobody uses any more, and what was left of a process that was killed."""
+        oldest = time.time() - UNUSED_S
+        for path in (*self.folder.glob("*.onnx"), *self.folder.glob("*.part")):
+            with contextlib.suppress(OSError):  # another process removed it
+                if path.stat().st_mtime < oldest:
+                    path.unlink()
 
 
 def cache_folder() -> Path:
