@@ -106,7 +106,7 @@ class AskGoal(Goal):
         )
 
 
-class Answerer:
+class Answerer(Goals[AskGoal]):
     """The action's goals. All runs on the node's own thread.
 
     Attributes:
@@ -116,11 +116,10 @@ class Answerer:
 
     def __init__(self, node: Node, spinner: Spinner, limit_s: Callable[[], float]) -> None:
         """Goals end at once until `open`."""
+        make = lambda handle: AskGoal(handle, self)  # noqa: E731
+        super().__init__(node, spinner, Action("ask", Ask, make))
         self.tracker: Tracker | None = None
         self.limit_s = limit_s
-        self._node = node
-        make = lambda handle: AskGoal(handle, self)  # noqa: E731
-        self._goals = Goals(node, spinner, Action("ask", Ask, make))
 
     def open(self, tracker: Tracker) -> None:
         """From now on there are answers."""
@@ -129,24 +128,11 @@ class Answerer:
     def shut(self) -> None:
         """From now on there are none: goals end."""
         self.tracker = None
-        for goal in self._goals.running:
-            self._goals.end(goal, End("inactive", "the node ceased to listen to its camera"))
-
-    def __bool__(self) -> bool:
-        """Whether there are goals without a result; on any thread."""
-        return bool(self._goals)
-
-    def destroy(self) -> None:
-        """Ends the server; once nothing else runs."""
-        self._goals.destroy()
+        self.end_all()
 
     def others(self, goal: AskGoal) -> int:
         """How many goals run beside this one."""
-        return sum(other is not goal for other in self._goals.running)
-
-    def say(self, text: str) -> None:
-        """A line in the log."""
-        self._node.get_logger().info(text)
+        return sum(other is not goal for other in self.running)
 
 
 def _end_of(reply: Reply) -> End | None:

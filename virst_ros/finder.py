@@ -104,7 +104,7 @@ class FindGoal(Goal):
         return result
 
 
-class Finder:
+class Finder(Goals[FindGoal]):
     """The action's goals. All runs on the node's own thread but `show`.
 
     Attributes:
@@ -114,11 +114,10 @@ class Finder:
 
     def __init__(self, node: Node, book: QueryBook, spinner: Spinner) -> None:
         """Goals end at once until `open`."""
+        make = lambda handle: FindGoal(handle, self)  # noqa: E731
+        super().__init__(node, spinner, Action("find", Find, make))
         self.book = book
         self.is_open = False
-        self._node, self._spinner = node, spinner
-        make = lambda handle: FindGoal(handle, self)  # noqa: E731
-        self._goals = Goals(node, spinner, Action("find", Find, make))
 
     def open(self) -> None:
         """From now on there are answers."""
@@ -127,32 +126,19 @@ class Finder:
     def shut(self) -> None:
         """From now on there are none: goals end."""
         self.is_open = False
-        for goal in self._goals.running:
-            self._goals.end(goal, End("inactive", "the node ceased to listen to its camera"))
-
-    def __bool__(self) -> bool:
-        """Whether there are goals without a result; on any thread."""
-        return bool(self._goals)
-
-    def destroy(self) -> None:
-        """Ends the server; once nothing else runs."""
-        self._goals.destroy()
+        self.end_all()
 
     def show(self, header: Header, answers: Sequence[QueryResult]) -> None:
         """Answers to a frame, on any thread."""
-        if self._goals:
+        if self:
             self._spinner.post(lambda: self._take(header, answers))
-
-    def say(self, text: str) -> None:
-        """A line in the log."""
-        self._node.get_logger().info(text)
 
     def _take(self, header: Header, answers: Sequence[QueryResult]) -> None:
         by_id = {answer.id: answer for answer in answers}
-        for goal in self._goals.running:
+        for goal in self.running:
             answer = by_id.get(goal.search.query_id)
             if answer is not None:
-                self._goals.end(goal, goal.take(header, answer))
+                self.end(goal, goal.take(header, answer))
 
 
 def _fault(asked: Find.Goal) -> str:

@@ -62,13 +62,13 @@ class Action(Generic[G]):
 
 
 class Goals(Generic[G]):
-    """The server of an action; all of it runs on the node's own thread.
+    """The server of an action; all of it runs on the node's own thread, but where it is said.
 
     It lives as long as the node: clients look for it when they begin.
     """
 
     def __init__(self, node: Node, spinner: Spinner, action: Action[G]) -> None:
-        self._spinner = spinner
+        self._node, self._spinner = node, spinner
         self._make = action.make
         self._goals: dict[bytes, G] = {}
         self._server = ActionServer(
@@ -81,7 +81,7 @@ class Goals(Generic[G]):
         self._timer.cancel()  # until there is a goal
 
     def __bool__(self) -> bool:
-        """Whether there are goals; on any thread."""
+        """Whether there are goals without a result; on any thread."""
         return bool(self._goals)
 
     @property
@@ -95,6 +95,15 @@ class Goals(Generic[G]):
             goal.ended.set_result(end)
             self._spinner.wake()
             goal.finish(end)
+
+    def end_all(self) -> None:
+        """Of all that have not ended: there are no answers any more."""
+        for goal in self.running:
+            self.end(goal, End("inactive", "the node ceased to listen to its camera"))
+
+    def say(self, text: str) -> None:
+        """A line in the log."""
+        self._node.get_logger().info(text)
 
     def destroy(self) -> None:
         """Ends the server; once nothing else runs."""
