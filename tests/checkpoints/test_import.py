@@ -397,9 +397,13 @@ def test_importing_two_gigabytes_needs_little_memory(files: Path) -> None:
 
 @pytest.mark.slow
 def test_forward_at_full_width(files: Path) -> None:
-    """UMT-L, Hiera-L at 1024 and two layers of the 7B language model, on a CPU."""
+    """Four blocks of UMT-L, Hiera-L at 1024 and two layers of the 7B language model, on a CPU."""
     config = full()
-    config = dataclasses.replace(config, llm=dataclasses.replace(config.llm, layers=2))
+    config = dataclasses.replace(
+        config,
+        umt=dataclasses.replace(config.umt, depth=4),
+        llm=dataclasses.replace(config.llm, layers=2),
+    )
     model = empty(config, read_tokenizer(files / "videochat"))
     # The same numbers again and again: drawing two billion takes longer than what is tested.
     drawn = torch.empty(2**20 + 1).uniform_(-1, 1)
