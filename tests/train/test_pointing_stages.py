@@ -271,7 +271,7 @@ def test_an_answer_in_words_is_learned_from_the_tokens_that_it_is_asked_of(start
 
 
 def test_a_run_of_the_papers_stage_leaves_a_model_that_points(start, tmp_path):
-    asked = {"build.pointing": "true", "build.pairs": 16}
+    asked = {"build.pointing": "true", "build.pairs": 16, "build.answers": "true"}
     small = {"preset": "7b", "steps": 2, "accumulate": 1, "draws.anchors": 1}
     small |= {"draws.windows": "8", "threads": 1}
 
@@ -281,6 +281,6 @@ def test_a_run_of_the_papers_stage_leaves_a_model_that_points(start, tmp_path):
     assert all(np.isfinite(line["loss"]) for line in lines)
     assert any(line.keys() >= TERMS for line in lines)  # others may be of answers in words
     model = load(tmp_path / "weights")
-    assert model.config.pointing and model.config.tome.pairs == 16
+    assert model.config.pointing and model.config.tome.pairs == 16 and model.config.answers
     for name in ("place", "clip", "to_queries", "to_memory", "to_prompt"):
         assert any(p.any() for p in getattr(model.pointing, name).parameters()), name

@@ -105,6 +105,26 @@ def test_a_filmed_story_is_a_story():
     assert sentences and all(sentence.kind.startswith("story_") for sentence in sentences)
 
 
+def test_questions_are_asked_of_whole_windows_in_their_share():
+    draws = SceneDraws(2, 3, (4, 8), tracked=2, in_words=0.5)
+    batches = [SyntheticBatches(draws, 64, seed=0).draw(number) for number in range(12)]
+    asked = [batch for batch in batches if batch.sentences.answers is not None]
+
+    assert 2 <= len(asked) <= 10
+    for batch in asked:
+        assert all(text.endswith("?") for text in batch.sentences.texts)
+        assert batch.frames.clips.shape[:2] == (2, 2)  # of the longest window
+        assert batch.truth is None and batch.frames.segmented == []
+
+
+def test_a_view_that_shows_a_part_or_things_without_a_shape_is_asked_nothing():
+    views = [film(make_story(seed), np.random.default_rng(seed)) for seed in range(20)]
+    asked = [view for view in views if view.questions(np.random.default_rng(0))]
+
+    assert asked and all(view.zoom.scale <= 1 for view in asked)
+    assert any(view.zoom.scale > 1 for view in views)
+
+
 def test_a_world_of_a_batch_is_as_long_as_its_window(monkeypatch):
     lengths = []
 

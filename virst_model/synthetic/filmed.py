@@ -135,8 +135,9 @@ class Filmed:
     def questions(
         self, rng: np.random.Generator | None = None, count: int = 4
     ) -> tuple[Question, ...]:
-        """Those of the world."""
-        return self.world.questions(rng, count)
+        """Those of the world, where all of it is in view and has the shapes of the world."""
+        whole = self.zoom.scale <= 1 and all(coat.cutout is None for coat in self.coats)
+        return self.world.questions(rng, count) if whole else ()
 
     def _paint(self, picture: np.ndarray, ids: np.ndarray, t_s: float, offset: complex) -> None:
         height = len(ids)

@@ -30,14 +30,20 @@ from virst_model.synthetic.world import World, render_all, sentences_of_piece
 from virst_model.train.batches import Batch, Encodings, Frames, Sentences
 from virst_model.train.drawers import drawn_ahead
 from virst_model.train.stages import CachedDraws
-from virst_model.train.synthetic import draw_any_world, normalise
+from virst_model.train.synthetic import (
+    QUESTIONS,
+    ask_in_words,
+    draw_any_world,
+    normalise,
+    told,
+)
 
 # Windows in a file; the windows of a batch are of one file, and so of one length.
 SHARD = 32
 # The windows that are drawn to see what is drawn: scenes and stories, drawn and filmed.
 _PROBES = range(8)
 _OPEN_SHARDS = 256
-_SENTENCES = "sentences"
+_SAID = ("sentences", "questions")
 
 
 @dataclass(frozen=True)
@@ -49,6 +55,7 @@ class Window:
         s0, s1, s2: (frames, ...) float16, the features of its frames `fused_frames`.
         ids: (T, s, s) uint8, what is visible.
         sentences: of each: text, kind, and the ids of its target at each of the T frames.
+        questions: of each: text, and its answer in words.
     """
 
     clips: np.ndarray
@@ -57,6 +64,7 @@ class Window:
     s2: np.ndarray
     ids: np.ndarray
     sentences: tuple[tuple[str, str, tuple[tuple[int, ...], ...]], ...]
+    questions: tuple[tuple[str, str], ...]
 
 
 class WindowMaker:
@@ -95,6 +103,7 @@ class WindowMaker:
             *(level.half().cpu().numpy() for level in levels),
             ids=ids_THW,
             sentences=_sentences(world, times_s, rng),
+            questions=told(world.questions(rng, QUESTIONS)),
         )
 
     @functools.cached_property
@@ -113,7 +122,7 @@ class WindowMaker:
             digest.update(cutout.rgba.tobytes())
         for probe in map(self.make, _PROBES):
             digest.update(probe.clips.tobytes() + probe.ids.tobytes())
-            digest.update(repr(probe.sentences).encode())
+            digest.update(repr((probe.sentences, probe.questions)).encode())
         return digest.hexdigest()[:16]
 
 
@@ -138,9 +147,9 @@ class CachedWindows:
         shard, place = divmod(number, SHARD)
         opened = _open(self._path(shard))
         arrays = {name: opened.get_slice(name)[place] for name in opened.keys()}  # noqa: SIM118
-        told = json.loads(opened.metadata()[_SENTENCES])[place]
-        sentences = tuple((t, k, tuple(tuple(ids) for ids in at)) for t, k, at in told)
-        return Window(**arrays, sentences=sentences)
+        said, asked = (json.loads(opened.metadata()[name])[place] for name in _SAID)
+        sentences = tuple((t, k, tuple(tuple(ids) for ids in at)) for t, k, at in said)
+        return Window(**arrays, sentences=sentences, questions=tuple(map(tuple, asked)))
 
     def _path(self, shard: int) -> Path:
         return self._folder / f"{shard:05d}.safetensors"
@@ -151,9 +160,9 @@ class CachedWindows:
         stacks = {name: np.stack([getattr(w, name) for w in windows]) for name in names}
         # safetensors writes an array that lies in memory in another order as if it did not.
         arrays = {name: np.ascontiguousarray(stack) for name, stack in stacks.items()}
-        told = json.dumps([window.sentences for window in windows])
+        said = {name: json.dumps([getattr(window, name) for window in windows]) for name in _SAID}
         unfinished = self._path(shard).with_suffix(".part")
-        save_file(arrays, unfinished, {_SENTENCES: told})
+        save_file(arrays, unfinished, said)
         unfinished.rename(self._path(shard))
 
 
@@ -181,6 +190,9 @@ class CachedBatches:
         shard = int(rng.integers(draws.count // SHARD))
         places = rng.choice(SHARD, draws.scenes, replace=False)
         windows = [self._read(shard * SHARD + int(place)) for place in places]
+        asked = [window.questions for window in windows]
+        if draws.in_words and rng.random() < draws.in_words and any(asked):
+            return ask_in_words(_frames(windows, [], []), asked)
         video, chosen = [], []
         for index, window in enumerate(windows):
             for place in _choose([s[1] for s in window.sentences], draws, rng):
@@ -193,7 +205,14 @@ class CachedBatches:
             ]
         )
         fused = fused_frames(draws, shard * SHARD)
-        return _batch(windows, video, chosen, truth, fused, _draw_anchors(fused, draws, rng))
+        frames = _frames(windows, fused, _draw_anchors(fused, draws, rng))
+        sentences = Sentences(
+            video=torch.tensor(video),
+            texts=tuple(text for text, _, _ in chosen),
+            wordings=((0, 0),) * len(chosen),
+            kinds=tuple(kind for _, kind, _ in chosen),
+        )
+        return Batch(frames, sentences, torch.from_numpy(truth.astype(np.uint8)))
 
 
 def length_of(draws: CachedDraws, number: int) -> int:
@@ -213,40 +232,22 @@ def _draw_anchors(fused: Sequence[int], draws: CachedDraws, rng: np.random.Gener
     return sorted(rng.choice(fused, min(draws.anchors, len(fused)), replace=False).tolist())
 
 
-def _batch(
-    windows: Sequence[Window],
-    video: Sequence[int],
-    chosen: Sequence[tuple[str, str, tuple]],
-    truth_BTHW: np.ndarray,
-    fused: Sequence[int],
-    anchors: Sequence[int],
-) -> Batch:
-    count = len(windows[0].ids)
+def _frames(windows: Sequence[Window], fused: Sequence[int], anchors: Sequence[int]) -> Frames:
+    count, side = windows[0].ids.shape[:2]
     levels = {
         name: torch.from_numpy(np.stack([getattr(w, name) for w in windows])).float()
         for name in ("clips", "s0", "s1", "s2")
     }
-    clip_frames = tuple(tuple(range(i, i + CLIP_FRAMES)) for i in range(0, count, CLIP_FRAMES))
-    side = windows[0].ids.shape[-1]
-    return Batch(
-        frames=Frames(
-            pixels=torch.empty(len(windows), 0, 3, side, side),
-            times=list(range(count)),
-            clips=torch.empty(len(windows), 0, CLIP_FRAMES, 3, 0, 0),
-            clip_frames=clip_frames,
-            window=list(fused),
-            anchors=list(anchors),
-            tracked=[],
-            stream=True,
-            known=Encodings(**levels),
-        ),
-        sentences=Sentences(
-            video=torch.tensor(video),
-            texts=tuple(text for text, _, _ in chosen),
-            wordings=((0, 0),) * len(chosen),
-            kinds=tuple(kind for _, kind, _ in chosen),
-        ),
-        truth=torch.from_numpy(truth_BTHW.astype(np.uint8)),
+    return Frames(
+        pixels=torch.empty(len(windows), 0, 3, side, side),
+        times=list(range(count)),
+        clips=torch.empty(len(windows), 0, CLIP_FRAMES, 3, 0, 0),
+        clip_frames=tuple(tuple(range(i, i + CLIP_FRAMES)) for i in range(0, count, CLIP_FRAMES)),
+        window=list(fused),
+        anchors=list(anchors),
+        tracked=[],
+        stream=True,
+        known=Encodings(**levels),
     )
 
 

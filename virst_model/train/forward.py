@@ -251,7 +251,7 @@ def _answer_tokens(model: Virst, batch: Batch) -> tuple[torch.Tensor, torch.Tens
         model.prompter.tell(text, answer)
         for text, answer in zip(sentences.texts, sentences.answers, strict=True)
     ]
-    clips_KLU = model.vlm.see(batch.frames.clips.flatten(0, 1))
+    clips_KLU = _clip_tokens(model, batch.frames)
     hidden_BLD, labels_BL = model.word_states(_visual_tokens(model, batch, clips_KLU), prompts)
     return learned_tokens(model.vlm.logits, hidden_BLD, labels_BL)
 

@@ -26,6 +26,8 @@ class SceneDraws:
         track_share: share of the steps that track at all; tracking costs more than prompts do.
         kinds: how often each kind of sentence is drawn, relative to 1.
         filmed: share of the scenes that are of the camera's world (`synthetic.filmed`).
+        in_words: share of the micro-batches that ask questions, answered in words, in place of
+            sentences; of windows of the most frames.
     """
 
     scenes: int
@@ -37,6 +39,7 @@ class SceneDraws:
     track_share: float = 1.0
     kinds: tuple[tuple[str, float], ...] = ()
     filmed: float = 0.0
+    in_words: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -54,6 +57,7 @@ class CachedDraws:
         fused: window frames that the fusion sees; `anchors`: of these, with masks from prompts.
         kinds: how often each kind of sentence is drawn, relative to 1.
         seed: of the windows; a run's seed is that of the batches.
+        in_words: share of the micro-batches that ask questions, as in `SceneDraws`.
     """
 
     count: int
@@ -68,11 +72,12 @@ class CachedDraws:
     anchors: int = 0
     kinds: tuple[tuple[str, float], ...] = ()
     seed: int = 0
+    in_words: float = 0.0
 
     @property
     def of_windows(self) -> "CachedDraws":
         """What the windows themselves hang on; the rest is as it is nowhere."""
-        return replace(self, count=0, scenes=0, sentences=0, anchors=0, kinds=())
+        return replace(self, count=0, scenes=0, sentences=0, anchors=0, kinds=(), in_words=0.0)
 
 
 @dataclass(frozen=True)
@@ -139,11 +144,13 @@ class Build:
             leaves it as it is. A stage of the paper that is told to then trains it, too.
         pairs: `TomeConfig.pairs`, how many tokens merge in a round; 0 leaves it.
         positions: `UmtConfig.positions`; empty leaves it.
+        answers: says of the weights that they were taught to answer in words; False leaves it.
     """
 
     pointing: bool = False
     pairs: int = 0
     positions: str = ""
+    answers: bool = False
 
 
 @dataclass(frozen=True)

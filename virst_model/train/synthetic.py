@@ -5,7 +5,7 @@ starts from nothing: many worlds at once, with classes for the auxiliary heads.
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -19,7 +19,7 @@ from virst_model.synthetic.filmed import Filmed, film
 from virst_model.synthetic.grammar import COLOURS, MOTIONS
 from virst_model.synthetic.photographs import NOTHING, Photographs
 from virst_model.synthetic.scene_objects import UNNAMED
-from virst_model.synthetic.sentence import Sentence
+from virst_model.synthetic.sentence import Question, Sentence
 from virst_model.synthetic.shapes import SHAPES
 from virst_model.synthetic.world import (
     World,
@@ -42,6 +42,7 @@ LEAST_S, MOST_S = 4.6, 7.0
 PERIODS_S = (0.2, 0.3)  # between the frames of a window
 APART_S = 2.0
 FAR_WEIGHT = 0.25  # of a near or far view: sizes that the drawn world does not have
+QUESTIONS = 4  # asked of a world
 STILL = 0.03  # sides of the picture; what moves less within a clip stands still
 
 
@@ -142,22 +143,31 @@ class SyntheticBatches:
     def draw(self, number: int) -> Batch:
         """Batch `number` (0, 1, ...): the same whenever it is drawn."""
         rng = np.random.default_rng([self._seed, number])
-        plan = _plan(self._draws, rng)
         draws, photographs = self._draws, self._photographs
+        in_words = bool(draws.in_words) and rng.random() < draws.in_words
+        if in_words:
+            draws = replace(draws, windows=(max(draws.windows),), tracked=0)
+        plan = _plan(draws, rng)
         length_s = max(LEAST_S, plan.seconds[-1])
         worlds = [
             draw_any_world(draws.stories, draws.filmed, length_s, rng, photographs)
             for _ in range(draws.scenes)
         ]
-        start = float(rng.uniform(0, length_s - plan.seconds[-1]))
+        # What is asked in words is about all that happens.
+        start = 0.0 if in_words else float(rng.uniform(0, length_s - plan.seconds[-1]))
         seconds = [start + s for s in plan.seconds]
         views = [render_all(world, seconds, self._side, self._side) for world in worlds]
         pictures, ids_SFHW = (np.stack(part) for part in zip(*views, strict=True))
+        frames = _frames(plan, normalise(pictures))
+        if in_words:
+            asked = [told(world.questions(rng, QUESTIONS)) for world in worlds]
+            if any(asked):  # near views are asked nothing
+                return ask_in_words(frames, asked)
         last = seconds[len(seconds) - len(plan.tracked) - 1]
         sentences, video = [], []
-        for index, world in enumerate(worlds if self._draws.sentences else ()):
+        for index, world in enumerate(worlds if draws.sentences else ()):
             options = sentences_of_piece(world, start, last, rng)
-            chosen = _choose(options, self._draws, rng)
+            chosen = _choose(options, draws, rng)
             sentences += chosen
             video += [index] * len(chosen)
         masks = [
@@ -166,18 +176,8 @@ class SyntheticBatches:
         ]
         truth = np.array(masks, np.uint8).reshape(-1, *ids_SFHW.shape[1:])
         small = ids_SFHW[:, :, 2::4, 2::4]
-        pixels = normalise(pictures)
         return Batch(
-            frames=Frames(
-                pixels=pixels,
-                times=plan.times,
-                clips=pixels[:, torch.tensor(plan.clips)] if plan.clips else pixels[:, :0, None],
-                clip_frames=tuple(tuple(clip) for clip in plan.clips),
-                window=plan.window,
-                anchors=plan.anchors,
-                tracked=plan.tracked,
-                stream=True,
-            ),
+            frames=frames,
             sentences=Sentences(
                 video=torch.tensor(video),
                 texts=tuple(plain_sentence(sentence.text) for sentence in sentences),
@@ -256,6 +256,43 @@ def _plan(draws: SceneDraws, rng: np.random.Generator) -> _Plan:
         anchors=anchors,
         tracked=list(range(count, count + many)),
         times=[round(s * rate) for s in seconds + tracked],
+    )
+
+
+def _frames(plan: _Plan, pixels_SF3ss: torch.Tensor) -> Frames:
+    clips = pixels_SF3ss[:, torch.tensor(plan.clips)] if plan.clips else pixels_SF3ss[:, :0, None]
+    return Frames(
+        pixels=pixels_SF3ss,
+        times=plan.times,
+        clips=clips,
+        clip_frames=tuple(tuple(clip) for clip in plan.clips),
+        window=plan.window,
+        anchors=plan.anchors,
+        tracked=plan.tracked,
+        stream=True,
+    )
+
+
+def told(questions: Sequence[Question]) -> tuple[tuple[str, str], ...]:
+    """Each question, and its answer in words."""
+    return tuple((question.text, question.answer) for question in questions)
+
+
+def ask_in_words(frames: Frames, told_S: Sequence[Sequence[tuple[str, str]]]) -> Batch:
+    """The batch that asks of each video its questions; of the frames, the clips alone are read."""
+    asked = [(video, *one) for video, each in enumerate(told_S) for one in each]
+    videos, texts, answers = zip(*asked, strict=True)
+    return Batch(
+        frames=replace(
+            frames, pixels=frames.pixels[:, :0], times=[], window=[], anchors=[], tracked=[]
+        ),
+        sentences=Sentences(
+            video=torch.tensor(videos, dtype=torch.long),
+            texts=texts,
+            wordings=((0, 0),) * len(texts),
+            kinds=("words",) * len(texts),
+            answers=answers,
+        ),
     )
 
 

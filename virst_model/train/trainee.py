@@ -200,7 +200,8 @@ def _rebuilt(model: Virst, changes: Build) -> Virst:
     umt = replace(config.umt, positions=changes.positions or config.umt.positions)
     tome = replace(config.tome, pairs=changes.pairs or config.tome.pairs)
     pointing = config.pointing or changes.pointing
-    rebuilt = replace(config, umt=umt, tome=tome, pointing=pointing)
+    answers = config.answers or changes.answers
+    rebuilt = replace(config, umt=umt, tome=tome, pointing=pointing, answers=answers)
     if rebuilt == config:
         return model
     new = empty(rebuilt, model.tokenizer)
