@@ -10,6 +10,7 @@ from peft import LoraConfig, LoraModel
 from safetensors.torch import save_file
 import torch
 from torch import nn
+from transformers import PreTrainedModel
 
 from virst_model.checkpoints.folder import WeightsError, read_weights
 from virst_model.checkpoints.load import build, empty, load, load_stored, save, settle
@@ -59,7 +60,7 @@ class Trainee(nn.Module):
             # The encoder that the stage starts from; it is no part of what is saved.
             self._teacher = (copy.deepcopy(model.segmenter).eval().requires_grad_(False),)
         if stage.checkpointing:
-            model.vlm.llm.activation_checkpointing_enable({"use_reentrant": False})
+            checkpoint_activations(model.vlm.llm)
         _mark(model, stage)
         if stage.objective.point and model.pointing is None:
             raise SettingsError(
@@ -122,6 +123,15 @@ class Trainee(nn.Module):
             adapter.merge_and_unload()
         self._adapters = ()
         return self.model.eval()
+
+
+def checkpoint_activations(llm: PreTrainedModel) -> None:
+    """Has the language model compute its activations again in the backward pass."""
+    settings = {"use_reentrant": False}
+    if hasattr(llm, "activation_checkpointing_enable"):
+        llm.activation_checkpointing_enable(settings)
+    else:  # what older ones call it
+        llm.gradient_checkpointing_enable(settings)
 
 
 def make_trainee(run: Run, stage: Stage, dtype: torch.dtype = torch.float32) -> Trainee:
