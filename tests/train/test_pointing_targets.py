@@ -11,6 +11,7 @@ from virst_model.checkpoints.load import build
 from virst_model.model.pointing import Pointed
 from virst_model.train.pointing import find_targets, pointing_losses
 from virst_model.train.prefix import converse
+from virst_model.train.trainee import checkpoint_activations
 
 GRID, TOKENS = 4, 8
 
@@ -94,3 +95,42 @@ def test_sentences_side_by_side_give_what_each_gives_alone(initial):
             assert torch.equal(together.labels[i, :length], labels[0, after:])
             assert (together.labels[i, length:] < 0).all()
     assert not math.isnan(float(together.hidden.sum()))
+
+
+def test_gradients_side_by_side_are_those_of_each_alone_with_checkpointing_too():
+    """What is computed again in the backward pass is computed in the same way."""
+    config = smallest()
+    texts, video = ("the red circle", "it", "all the blue shapes"), torch.tensor([0, 0, 0])
+    visual = torch.randn(1, 12, config.llm.hidden)
+    s2 = torch.randn(1, 3, config.segmenter.dim, config.segmenter.grid, config.segmenter.grid)
+
+    def gradients(together: bool, checkpointing: bool) -> list[torch.Tensor]:
+        model = build(config, seed=2).train()
+        if checkpointing:
+            checkpoint_activations(model.vlm.llm)
+        prompts = [model.prompter.ask(text) for text in texts]
+        if together:
+            converse(model, visual, s2, prompts, video).states.square().sum().backward()
+        else:
+            for prompt in prompts:
+                model.st_states([visual[0]], s2, [prompt])[0].square().sum().backward()
+        return [layer.self_attn.q_proj.weight.grad for layer in model.vlm.llm.model.layers]
+
+    alone = gradients(together=False, checkpointing=False)
+    for checkpointing in (False, True):
+        for own, side in zip(alone, gradients(True, checkpointing), strict=True):
+            assert torch.allclose(own, side, atol=1e-4, rtol=1e-3) and own.abs().max() > 1e-3
+
+
+def test_a_model_that_has_conversed_side_by_side_grounds_as_before():
+    model = build(smallest(), seed=2)
+    config, prompt = model.config, model.prompter.ask("the red circle")
+    visual = [torch.randn(12, config.llm.hidden), torch.randn(7, config.llm.hidden)]
+    s2 = torch.randn(2, 3, config.segmenter.dim, config.segmenter.grid, config.segmenter.grid)
+
+    with torch.no_grad():
+        before = model.st_states(visual, s2, [prompt] * 2)[0]
+        converse(model, visual[0][None], s2[:1], [prompt], torch.tensor([0]))
+        after = model.st_states(visual, s2, [prompt] * 2)[0]
+
+    assert torch.allclose(before, after, atol=1e-5)
