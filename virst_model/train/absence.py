@@ -10,7 +10,7 @@ import itertools
 import numpy as np
 
 from virst_model.evaluate.sight import SightRun, score_objects
-from virst_model.evaluate.synthetic import SyntheticRun, evaluate
+from virst_model.evaluate.synthetic import TRIAL_KINDS, SyntheticRun, evaluate
 from virst_model.model.virst import Virst
 
 # Of the split that chooses; the split `test` is for the card.
@@ -19,7 +19,11 @@ _RUNS = tuple(
     SightRun(worlds, split="valid", first=1000, videos=24, window=8, per_kind=1)
     for worlds in _WORLDS
 )
-_STREAMS = tuple(SyntheticRun(worlds, split="valid", first=2000, videos=12) for worlds in _WORLDS)
+# Of the camera's world, too, where small things are the first that are called absent.
+_STREAMS = tuple(
+    SyntheticRun(worlds, split="valid", first=2000, videos=12, kinds=TRIAL_KINDS.get(worlds, ()))
+    for worlds in (*_WORLDS, "light", "small")
+)
 # How much less than what tells single frames apart best is tried.
 _LESS = (0.0, 1.0, 2.0)
 
