@@ -355,21 +355,21 @@ _POINT = replace(
     build=Build(pointing=True, pairs=32),
 )
 
-# Last, frames through memory, with hiding and coming back; all ten [ST] and all that they lead to.
+# Last, all together: both encoders, too, and frames through memory, with hiding and coming back.
 _FOLLOW = replace(
     TRUNKS[-1],
     name="follow",
-    frozen=(
-        *("segmenter.image_encoder.*", "segmenter.sam_mask_decoder.conv_s*"),
-        *("vlm.umt.*", "occ_predictor.*"),
-    ),
-    draws=replace(TRUNKS[-1].draws, filmed=0.5, windows=(4, 8, 16, 16, 24)),
+    frozen=("occ_predictor.*",),
+    draws=replace(TRUNKS[-1].draws, filmed=0.55, windows=(4, 8, 16, 16, 24)),
     objective=Objective(point=0.5, raw_masks=True, tracked_apart=True, occ=0.3),
+    steps=1300,
     lr=5e-4,
+    schedule="linear",
+    final=0.03,
     absence=True,
 )
 # How [ST] learns to point, on the encoders of `EYES`, then fusion and decoder to look there, and
-# then the memory to follow.
+# then all of it to follow.
 POINTING = (
     _POINT,
     replace(
