@@ -369,8 +369,8 @@ def test_rows_with_training_are_trained_and_scored_on_a_data_set(weights, capfd,
 
 @pytest.mark.slow
 def test_rows_with_training_are_trained_on_stories_too(weights, capfd, tmp_path, monkeypatch):
-    """Two of the four: each takes a training."""
-    monkeypatch.setattr(rows, "FUSIONS", (rows.FUSIONS[0], rows.FUSIONS[-1]))
+    """One of the four: each takes a training."""
+    monkeypatch.setattr(rows, "FUSIONS", rows.FUSIONS[-1:])
     places = ["--out", str(tmp_path), "--start", str(weights)]
     assert main(["4", "--videos", "1", "--steps", "1", *places]) == 0
-    assert len(table(capfd.readouterr().out)) == 2
+    assert len(table(capfd.readouterr().out)) == 1
