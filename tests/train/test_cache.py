@@ -24,7 +24,7 @@ from virst_model.train.criterion import criterion
 from virst_model.train.forward import predict
 from virst_model.train.stages import POINTING, CachedDraws
 
-DRAWS = CachedDraws(count=2 * SHARD, scenes=2, sentences=3, windows=(4, 8), anchors=2)
+DRAWS = CachedDraws(count=2 * SHARD, scenes=2, sentences=3, windows=(4, 8), anchors=2, least_s=0.8)
 
 
 @pytest.fixture(scope="module")
@@ -152,6 +152,12 @@ def test_questions_about_windows_teach_the_language_model_words(model, kept):
     assert set(terms.all) == {"ce"} and len(batch.sentences.answers) > 1
     assert words.vlm.llm.model.embed_tokens.weight.grad.abs().sum() > 0
     assert words.vlm.projector.mlp[0].weight.grad.abs().sum() > 0  # the clips were read
+
+
+def test_a_window_that_shows_a_part_is_asked_nothing_of_the_whole(model):
+    long = WindowMaker(model, replace(DRAWS, least_s=4.6))
+    assert not any(long.make(number).questions for number in range(8))
+    assert any(WindowMaker(model, DRAWS).make(number).questions for number in range(8))
 
 
 def test_a_window_of_which_nothing_can_be_said_leaves_the_others_their_sentences(

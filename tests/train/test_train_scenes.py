@@ -10,8 +10,11 @@ import torch
 from virst_model.checkpoints.load import build, load
 from virst_model.config import TomeConfig
 from virst_model.model.tome import TomeProjector
-from virst_model.synthetic.filmed import film
+from virst_model.synthetic.coats import Coat
+from virst_model.synthetic.filmed import Zoom, dressed, film
 from virst_model.synthetic.grammar import MOTIONS, parse
+from virst_model.synthetic.photographs import CutOut
+from virst_model.synthetic.scenes import make_scene
 from virst_model.synthetic.stories import make_story
 from virst_model.synthetic.world import LONG_KINDS, LONG_S, sentences_of_piece
 from virst_model.train import synthetic
@@ -117,12 +120,23 @@ def test_questions_are_asked_of_whole_windows_in_their_share():
         assert batch.truth is None and batch.frames.segmented == []
 
 
-def test_a_view_that_shows_a_part_or_things_without_a_shape_is_asked_nothing():
+def test_a_view_that_shows_a_part_is_asked_nothing():
     views = [film(make_story(seed), np.random.default_rng(seed)) for seed in range(20)]
     asked = [view for view in views if view.questions(np.random.default_rng(0))]
 
     assert asked and all(view.zoom.scale <= 1 for view in asked)
     assert any(view.zoom.scale > 1 for view in views)
+
+
+def test_a_thing_without_the_shape_of_its_object_leaves_nothing_to_ask():
+    scene = make_scene(3, "train", duration_s=4.0)
+    coats = tuple(Coat(item.rgb) for item in scene.objects)
+    thing = CutOut("mug", np.full((8, 8, 4), 255, np.uint8), None)
+    cut_out = (dataclasses.replace(coats[0], cutout=thing), *coats[1:])
+
+    drawn, filmed = (dressed(scene, each, scene.view, Zoom()) for each in (coats, cut_out))
+
+    assert drawn.questions() and not filmed.questions()
 
 
 def test_a_world_of_a_batch_is_as_long_as_its_window(monkeypatch):

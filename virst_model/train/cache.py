@@ -55,7 +55,7 @@ class Window:
         s0, s1, s2: (frames, ...) float16, the features of its frames `fused_frames`.
         ids: (T, s, s) uint8, what is visible.
         sentences: of each: text, kind, and the ids of its target at each of the T frames.
-        questions: of each: text, and its answer in words.
+        questions: of each: text, and its answer in words; none where a world is longer.
     """
 
     clips: np.ndarray
@@ -83,6 +83,7 @@ class WindowMaker:
         count = length_of(draws, number)
         period_s = float(rng.uniform(*draws.periods_s))
         duration_s = max(draws.least_s, count * period_s)
+        whole = count * period_s >= draws.least_s  # questions are about all that happens
         world = draw_any_world(draws.stories, draws.filmed, duration_s, rng, self._photographs)
         start_s = float(rng.uniform(0, duration_s - (count - 1) * period_s))
         times_s = [start_s + i * period_s for i in range(count)]
@@ -103,7 +104,7 @@ class WindowMaker:
             *(level.half().cpu().numpy() for level in levels),
             ids=ids_THW,
             sentences=_sentences(world, times_s, rng),
-            questions=told(world.questions(rng, QUESTIONS)),
+            questions=told(world.questions(rng, QUESTIONS)) if whole else (),
         )
 
     @functools.cached_property

@@ -127,8 +127,8 @@ def _attend_side_by_side(
 ) -> tuple[torch.Tensor, None]:
     """Attention of S windows, each a prefix and M suffixes of the same length, one after another.
 
-    A mask over all of them would let a suffix look at others to see nothing there: at ten
-    sentences nine tenths of the work.
+    A mask over all of them would have a suffix look at the others to see nothing there, which at
+    ten sentences is most of the work.
 
     Args:
         query, key, value: (S, heads, prefix + M * length, D); of the last two maybe fewer heads.
@@ -161,7 +161,7 @@ def _attend_side_by_side(
 
 
 ALL_ATTENTION_FUNCTIONS[_ATTENTION] = _attend
-with contextlib.suppress(ImportError):  # transformers 4.53 and later, where a name has its masks
+with contextlib.suppress(ImportError):  # of newer transformers, where each name has its masks
     from transformers.masking_utils import ALL_MASK_ATTENTION_FUNCTIONS
 
     ALL_MASK_ATTENTION_FUNCTIONS[_ATTENTION] = ALL_MASK_ATTENTION_FUNCTIONS["sdpa"]

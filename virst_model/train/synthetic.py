@@ -148,13 +148,13 @@ class SyntheticBatches:
         if in_words:
             draws = replace(draws, windows=(max(draws.windows),), tracked=0)
         plan = _plan(draws, rng)
-        length_s = max(LEAST_S, plan.seconds[-1])
+        # What is asked in words is about all that happens: all of it is looked at.
+        length_s = plan.seconds[-1] if in_words else max(LEAST_S, plan.seconds[-1])
         worlds = [
             draw_any_world(draws.stories, draws.filmed, length_s, rng, photographs)
             for _ in range(draws.scenes)
         ]
-        # What is asked in words is about all that happens.
-        start = 0.0 if in_words else float(rng.uniform(0, length_s - plan.seconds[-1]))
+        start = float(rng.uniform(0, length_s - plan.seconds[-1]))
         seconds = [start + s for s in plan.seconds]
         views = [render_all(world, seconds, self._side, self._side) for world in worlds]
         pictures, ids_SFHW = (np.stack(part) for part in zip(*views, strict=True))
