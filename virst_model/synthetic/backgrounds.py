@@ -11,11 +11,15 @@ import numpy as np
 from virst_model.synthetic.colours import named
 from virst_model.synthetic.photographs import Photographs
 
-SIDES = (192, 256)  # height and width of a painted background
+SIDES = (192, 256)  # height and width of a background
 _TRIES = 8
+_PHOTOGRAPHED = 0.5
 # Of a background no more than this has the colour of a thing that a sentence may ask for.
 _MOST_NAMED = 0.03
 _LEAST_APART = 45  # grey levels of one channel, from the mean of the background
+# Grass behind a green square is still grass: of a photograph no more than this may be so near to
+# the thing's own colour, in grey levels of every channel, that it cannot be seen before it.
+_MOST_ALIKE, _ALIKE = 0.25, 30
 
 
 def draw_background(
@@ -26,11 +30,17 @@ def draw_background(
 ) -> np.ndarray:
     """A background (*SIDES, 3) uint8 RGB for things of some colours.
 
-    Hardly anything of it has one of the names `colours`, and its mean is not one of `rgbs`. Where
-    no draw is like that, it is grey.
+    Half of them are photographs, where there are some. A photograph may have the things' colours,
+    as long as they can be seen before it; of what is painted hardly anything has one of the names
+    `colours`, and its mean is not one of `rgbs`. Where no draw is like that, it is grey.
     """
+    if photographs.backgrounds and rng.random() < _PHOTOGRAPHED:
+        for _ in range(_TRIES):
+            picture = crop(photographs.backgrounds, rng)
+            if not _hides(picture, rgbs):
+                return picture
     for attempt in range(_TRIES):
-        picture = _draw(photographs, rng)
+        picture = _paint(rng)
         if attempt > _TRIES // 2:
             picture = _paler(picture, float(rng.uniform(0.1, 0.5)))
         if _suits(picture, rgbs, colours):
@@ -40,6 +50,11 @@ def draw_background(
     return np.full(
         (*SIDES, 3), levels[int(rng.integers(len(levels)))] if levels else 110, np.uint8
     )
+
+
+def _hides(picture: np.ndarray, rgbs: Sequence[tuple[int, int, int]]) -> bool:
+    small = cv2.resize(picture, (32, 24), interpolation=cv2.INTER_AREA).astype(int)
+    return any((np.abs(small - rgb).max(2) < _ALIKE).mean() > _MOST_ALIKE for rgb in rgbs)
 
 
 def _suits(
@@ -52,11 +67,8 @@ def _suits(
     return all(named(small, colour).mean() <= _MOST_NAMED for colour in set(colours))
 
 
-def _draw(photographs: Photographs, rng: np.random.Generator) -> np.ndarray:
-    kind = rng.random()
-    if photographs.backgrounds and kind < 0.4:
-        return crop(photographs.backgrounds, rng)
-    if kind < 0.6:
+def _paint(rng: np.random.Generator) -> np.ndarray:
+    if rng.random() < 0.33:
         picture = np.empty((*SIDES, 3), np.float32)
         picture[:] = _any_colour(rng)
     else:
