@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from virst_model.errors import InputError
+from virst_model.synthetic.backgrounds import draw_background
 from virst_model.synthetic.camera import Camera
 from virst_model.synthetic.colours import (
     NAMES,
@@ -18,7 +19,7 @@ from virst_model.synthetic.colours import (
     named,
 )
 from virst_model.synthetic.filmed import Filmed, draw_camera, film
-from virst_model.synthetic.photographs import ASIDE, read_photographs
+from virst_model.synthetic.photographs import ASIDE, Photographs, read_photographs
 from virst_model.synthetic.scene_objects import UNNAMED
 from virst_model.synthetic.scenes import make_scene
 from virst_model.synthetic.shapes import RGB, SHAPES
@@ -80,6 +81,22 @@ def test_things_can_be_seen_against_what_lies_behind_them():
             if inside.sum() > 60 and around.any():
                 apart.append(np.abs(picture[inside > 0].mean(0) - picture[around].mean(0)).max())
     assert np.median(apart) > 40 and np.mean(np.array(apart) > 12) > 0.95
+
+
+def test_a_photograph_may_have_the_colours_of_things_as_long_as_they_are_seen_before_it():
+    grass, lawn = (
+        (np.full((240, 320, 3), rgb, np.uint8)) for rgb in ((96, 150, 60), (40, 160, 60))
+    )
+    things = {"rgbs": [(36, 166, 66)], "colours": ["green"]}
+
+    behind = [
+        draw_background(**things, photographs=Photographs((grass, lawn)), rng=rng)
+        for rng in map(np.random.default_rng, range(60))
+    ]
+
+    green = [picture for picture in behind if named(picture, "green").mean() > 0.9]
+    assert 12 <= len(green) <= 48  # others are painted
+    assert all(np.ptp([picture[0, 0], (36, 166, 66)], axis=0).max() >= 30 for picture in green)
 
 
 def test_sizes_reach_from_specks_to_half_the_frame_and_over_its_border():
