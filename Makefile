@@ -46,7 +46,7 @@ help:
 	@echo '              (QUERY="the blue square", SECONDS=20; VIDEO=path.mp4, folder, bag or webcam, TOPIC=/of/a/bag;'
 	@echo '              SCENE=photo, PHOTOS=folder, SEED=1)'
 	@echo 'make run      camera, node and a page to look at, until Ctrl-C (QUERY, VIDEO, TOPIC, SCENE, PHOTOS, SEED as above)'
-	@echo 'make bench    rates, latencies and parts of the model here (bench-ros: camera to mask over DDS)'
+	@echo 'make bench    rates, latencies and parts of the model here (bench-ros: camera to mask over DDS, and beside browsers)'
 	@echo 'make train-tiny   every stage of training for a few steps on synthetic scenes (STEPS=20)'
 	@echo 'make test     ruff and all tests (FAST=1: without the slow ones; TESTS="tests/ros/test_node.py", WORKERS=0)'
 	@echo 'make long     hundreds of transitions of the node on a busy machine, and what is compiled to C++ (half an hour)'
@@ -82,6 +82,7 @@ bench: setup
 
 bench-ros: setup
 	@$(RUN) "$(BIN)/python" -m virst_ros.demo.bench --json out/bench_ros.json
+	@$(RUN) "$(BIN)/python" -m virst_ros.demo.bench_viewer --json out/bench_viewer.json
 
 # What training is made of, in minutes; the weights in out/train-tiny are worth nothing.
 train-tiny: setup

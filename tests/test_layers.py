@@ -205,7 +205,7 @@ def test_a_page_knows_neither_a_model_nor_ros():
 
 
 def test_only_the_programs_of_a_page_import_the_viewer():
-    programs = ("virst_ros.viewer", "virst_ros.demo.run")
+    programs = ("virst_ros.viewer", "virst_ros.demo.run", "virst_ros.demo.bench_viewer")
     for name, path in all_modules().items():
         if not is_in(name, "virst_viewer") and name not in programs:
             assert not any(is_in(found, "virst_viewer") for found in ours(path)), name

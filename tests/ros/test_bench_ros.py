@@ -30,3 +30,20 @@ def test_a_load_is_measured_from_camera_to_mask(start_process, tmp_path):
     assert measured["start_cpu_s"].keys() == {"virst-camera", "virst-query"}
     assert all(0 < cpu_s < 60 for cpu_s in measured["start_cpu_s"].values())
     assert "virst-query: " in process.output
+
+
+@pytest.mark.slow
+def test_masks_are_counted_with_nobody_one_who_looks_and_one_who_stalls(start_process, tmp_path):
+    pytest.importorskip("aiohttp", reason="needs the extra viewer")
+    path = tmp_path / "bench.json"
+    process = start_process(
+        *("-m", "virst_ros.demo.bench_viewer", "--rounds", "1", "--seconds", "1"),
+        *("--out", str(tmp_path), "--json", str(path)),
+    )
+
+    assert process.popen.wait(LIMIT_S) == 0, process.output
+    measured = json.loads(path.read_text())["masks_hz"]
+    assert measured.keys() == {"nobody", "looks", "stalls"}
+    assert [len(rates) for rates in measured.values()] == [1, 1, 1]
+    assert sum(rate for rates in measured.values() for rate in rates) > 0
+    assert "| stalls |" in process.output

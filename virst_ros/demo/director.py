@@ -54,6 +54,14 @@ class Director:
         """Ends the executor; the node stays."""
         self._executor.shutdown()
 
+    def start(self, name: str, *options: str) -> None:
+        """Starts another of our programs, with options of its own."""
+        self._processes.start(name, options=options)
+
+    def said(self, name: str) -> str:
+        """What a program has written so far."""
+        return self._processes.said(name)
+
     def spin_until(self, done: Callable[[], bool], limit_s: float, what: str) -> None:
         """Raises DemoError after `limit_s` or where a child has ended."""
         end_s = time.monotonic() + limit_s
