@@ -31,6 +31,9 @@ def pytest_configure() -> None:
     os.environ.update(profile_environment(os.environ))
     # In the processes of tests, too.
     os.environ.setdefault("OMP_NUM_THREADS", os.environ.get("VIRST_THREADS", "1"))
+    # What a shell starts behind an `&` is deaf to Ctrl-C, and so would be all that tests start.
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.hookimpl(wrapper=True)
