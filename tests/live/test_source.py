@@ -177,10 +177,14 @@ def test_a_frame_without_an_answer_is_said_and_the_stream_goes_on(model, watch):
     source, screen = watch(model, Film())
     source.add("the red bar")
     assert wait_until(lambda: screen.states == [("the red bar", TRACKING)])
-    propagate, model.propagate = model.propagate, broken
-    assert wait_until(lambda: screen.troubles)
-    model.propagate = propagate
-    assert wait_until(lambda: screen.troubles[-1] == "")
+    propagate = model.propagate
+
+    def broken_once(*arguments: object) -> None:
+        model.propagate = propagate
+        broken()
+
+    model.propagate = broken_once
+    assert wait_until(lambda: screen.troubles[-1:] == [""])
     assert set(screen.troubles) == {"a frame without an answer: out of memory", ""}
 
 
