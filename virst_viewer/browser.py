@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Iterator
 import contextlib
 import json
 import logging
@@ -17,6 +18,8 @@ from virst_viewer.hub import Hub
 MOST_CHARACTERS = 1000
 # How often the state is told where nothing happens: a rate falls by itself.
 TOLD_EVERY_S = 1.0
+# A turn that takes longer is that of a browser that stalls, or of a page that nobody sees.
+STALLED_S = 2.0
 
 _log = logging.getLogger(__name__)
 
@@ -25,16 +28,18 @@ class Browser:
     """Gives one turn after the other: the state, and the newest picture where it is another.
 
     The next turn waits until the browser says that it has shown this one. So one that stalls has
-    one picture on its way, and misses all that are made meanwhile.
+    one picture on its way, and misses all that are made meanwhile; while it does, it does not
+    look: where nobody else does, no pictures are made.
     """
 
     def __init__(self, hub: Hub, socket: web.WebSocketResponse) -> None:
         self._hub, self._socket = hub, socket
         self._shown = asyncio.Event()
+        self._looks = False
 
     async def run(self) -> None:
         """Until it goes, or its socket is closed."""
-        self._hub.come()
+        self._look(True)
         showing = asyncio.create_task(self._show())
         try:
             async for message in self._socket:
@@ -44,7 +49,7 @@ class Browser:
                     await self._take(message.data)
         finally:
             showing.cancel()
-            self._hub.go()
+            self._look(False)
 
     async def close(self) -> None:
         """Says that the page's server ends."""
@@ -58,13 +63,29 @@ class Browser:
                     version = await asyncio.wait_for(self._hub.newer(version), TOLD_EVERY_S)
                 picture = self._hub.picture
                 is_new = picture is not None and picture is not seen
-                self._shown.clear()
-                turn = {"state": self._hub.state(), "picture": is_new}
-                await self._socket.send_str(json.dumps(turn))
-                if is_new:
-                    seen = picture
-                    await self._socket.send_bytes(picture.jpeg)
-                await self._shown.wait()
+                with self._stalling():
+                    self._shown.clear()
+                    turn = {"state": self._hub.state(), "picture": is_new}
+                    await self._socket.send_str(json.dumps(turn))
+                    if is_new:
+                        seen = picture
+                        await self._socket.send_bytes(picture.jpeg)
+                    await self._shown.wait()
+
+    @contextlib.contextmanager
+    def _stalling(self) -> Iterator[None]:
+        """A turn: it does not look from STALLED_S on, and looks again after the turn."""
+        late = asyncio.get_running_loop().call_later(STALLED_S, self._look, False)
+        try:
+            yield
+        finally:
+            late.cancel()
+        self._look(True)
+
+    def _look(self, looks: bool) -> None:
+        if looks != self._looks:
+            self._looks = looks
+            (self._hub.come if looks else self._hub.go)()
 
     async def _take(self, text: str) -> None:
         """One wish; an answer is given to all but `shown`."""

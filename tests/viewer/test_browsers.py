@@ -7,7 +7,7 @@ import os
 from pathlib import Path
 
 from fake_source import jpeg
-from patience import wait_until
+from patience import LIMIT_S, wait_until
 import pytest
 
 from virst_model.watching import Picture
@@ -56,6 +56,27 @@ def test_another_browser_goes_on_beside_one_that_stalls(visit):
         assert len(page.pictures) == 50
 
     visit(test)
+
+
+def test_nothing_is_drawn_for_a_browser_that_stalls_until_it_goes_on(visit, source):
+    async def test(server):
+        page = await server.connect()
+        assert await asyncio.to_thread(wait_until, lambda: source.looked == [True, False])
+        await page.tell(do="shown")
+        await page.until(lambda: source.looked == [True, False, True])
+
+    visit(test)
+    assert source.looked == [True, False, True, False]
+
+
+def test_a_browser_that_stalls_and_goes_had_ceased_to_look(visit, source):
+    async def test(server):
+        page = await server.connect()
+        assert await asyncio.to_thread(wait_until, lambda: source.looked == [True, False])
+        await page.socket.close()
+
+    visit(test)
+    assert source.looked == [True, False]
 
 
 def test_a_rate_falls_to_nothing_where_the_camera_stands(visit):
@@ -191,7 +212,9 @@ def test_a_browser_that_says_too_much_is_cut_off_and_the_others_go_on(visit):
     visit(test)
 
 
-def test_nobody_looks_nothing_is_drawn(visit, source):
+def test_nobody_looks_nothing_is_drawn(visit, source, monkeypatch):
+    monkeypatch.setattr("virst_viewer.browser.STALLED_S", LIMIT_S)  # on a busy machine, too
+
     async def test(server):
         assert source.looked == []
         one, other = await server.connect(), await server.connect()

@@ -30,10 +30,11 @@ from virst_ros.demo.processes import DemoError, Interrupts, set_environment
 from virst_viewer.guard import PROTOCOL
 
 # More than the packaged model takes on two cores, so that whatever a browser takes is seen.
-CAMERA = {"width": 640, "height": 480, "rate_hz": 60.0}
+CAMERA = {"width": 640, "height": 480, "rate_hz": 120.0}
 BROWSERS = ("nobody", "looks", "stalls")
 START_LIMIT_S = 60.0
-SETTLE_S = 1.0  # after a browser came or went
+# After a browser came or went: until one that stalls is known to.
+SETTLE_S = 3.0
 _ADDRESS = re.compile(r"^http://\S+(?=/$)", re.MULTILINE)
 
 
