@@ -122,7 +122,8 @@ def markdown_table(rates_hz: dict[str, list[float]]) -> str:
     nobody = float(np.median(rates_hz["nobody"]))
     for name, each in rates_hz.items():
         median = float(np.median(each))
-        lines.append(f"| {name} | {median:.1f} | {100 * median / nobody:.0f} % |")
+        share = f"{100 * median / nobody:.0f} %" if nobody else "-"
+        lines.append(f"| {name} | {median:.1f} | {share} |")
     return "\n".join(lines) + "\n"
 
 
