@@ -174,8 +174,7 @@ def test_the_node_draws_only_while_somebody_looks(start_process, ros_node, film,
     looked = lambda: ros_node.count_subscribers("/virst/overlay/compressed")  # noqa: E731
 
     async def test(page: Page) -> None:
-        await page.until(lambda: page.pictures)
-        assert await asyncio.to_thread(wait_until, lambda: looked() == 1)
+        await page.until(lambda: page.pictures and looked() == 1)
         await page.socket.close()
         assert await asyncio.to_thread(wait_until, lambda: looked() == 0)
 
