@@ -7,7 +7,7 @@ soon a query is answered meanwhile; and what the small programs cost until their
 from __future__ import annotations
 
 import argparse
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 import json
 from pathlib import Path
@@ -174,7 +174,7 @@ def markdown_table(loads: Sequence[dict[str, Any]]) -> str:
 
 
 def main(args: list[str] | None = None) -> int:
-    """The exit status: 0, or 1 with the reason on stderr."""
+    """The exit status, as of `exit_status`."""
     parser = argparse.ArgumentParser(
         prog="python -m virst_ros.demo.bench", description=__doc__.split("\n\n")[0]
     )
@@ -187,30 +187,44 @@ def main(args: list[str] | None = None) -> int:
     options = parser.parse_args(args)
     if options.asks < 1:
         parser.error("--asks: one at least")
+    return exit_status(lambda: _bench(options))
+
+
+def _bench(options: argparse.Namespace) -> None:
     extent = Extent(options.seconds, options.asks)
     options.out.mkdir(parents=True, exist_ok=True)
     set_environment(options.out)
     loads = []
+    starts_cpu_s = {program: start_cpu_s(program) for program in STARTS}
+    with Interrupts() as interrupts:
+        for case in tqdm(CASES[: options.cases], unit="load"):
+            numbers = measure(case, extent, options.out, interrupts, options.model)
+            loads.append(asdict(case) | numbers)
+    if options.json:
+        write_numbers(options.json, loads=loads, start_cpu_s=starts_cpu_s)
+    sys.stdout.write(markdown_table(loads))
+    for program, cpu_s in starts_cpu_s.items():
+        sys.stdout.write(f"{program}: {cpu_s:.2f} s of CPU until its node is there\n")
+
+
+def exit_status(bench: Callable[[], None]) -> int:
+    """0, or with the reason on stderr 1 for what went wrong, 130 for Ctrl-C."""
     try:
-        starts_cpu_s = {program: start_cpu_s(program) for program in STARTS}
-        with Interrupts() as interrupts:
-            for case in tqdm(CASES[: options.cases], unit="load"):
-                numbers = measure(case, extent, options.out, interrupts, options.model)
-                loads.append(asdict(case) | numbers)
+        bench()
     except (DemoError, OSError) as error:
         sys.stderr.write(f"bench: {error}\n")
         return 1
     except KeyboardInterrupt:
         sys.stderr.write("bench: interrupted\n")
         return 130
-    if options.json:
-        options.json.parent.mkdir(parents=True, exist_ok=True)
-        whole = {"machine": report.machine(), "loads": loads, "start_cpu_s": starts_cpu_s}
-        options.json.write_text(json.dumps(whole, indent=1) + "\n", encoding="utf-8")
-    sys.stdout.write(markdown_table(loads))
-    for program, cpu_s in starts_cpu_s.items():
-        sys.stdout.write(f"{program}: {cpu_s:.2f} s of CPU until its node is there\n")
     return 0
+
+
+def write_numbers(path: Path, **numbers: Any) -> None:
+    """As JSON, with the machine that they were measured on. Raises OSError."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    whole = {"machine": report.machine()} | numbers
+    path.write_text(json.dumps(whole, indent=1) + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -23,8 +23,7 @@ from tqdm import tqdm
 
 from virst_model.arguments import above_0, whole
 from virst_model.synthetic.scenes import DEMO_QUERIES
-from virst_ros.demo import report
-from virst_ros.demo.bench import WARM_UP_S, Listener
+from virst_ros.demo.bench import WARM_UP_S, Listener, exit_status, write_numbers
 from virst_ros.demo.director import Director, stage
 from virst_ros.demo.processes import DemoError, Interrupts, set_environment
 from virst_viewer.guard import PROTOCOL
@@ -128,7 +127,7 @@ def markdown_table(rates_hz: dict[str, list[float]]) -> str:
 
 
 def main(args: list[str] | None = None) -> int:
-    """The exit status: 0, or 1 with the reason on stderr."""
+    """The exit status, as of `exit_status`."""
     parser = argparse.ArgumentParser(
         prog="python -m virst_ros.demo.bench_viewer", description=__doc__.split("\n\n")[0]
     )
@@ -137,23 +136,17 @@ def main(args: list[str] | None = None) -> int:
     parser.add_argument("--out", type=Path, default=Path("out/bench_viewer"))
     parser.add_argument("--json", type=Path, metavar="FILE")
     options = parser.parse_args(args)
+    return exit_status(lambda: _bench(options))
+
+
+def _bench(options: argparse.Namespace) -> None:
     options.out.mkdir(parents=True, exist_ok=True)
     set_environment(options.out)
-    try:
-        with Interrupts() as interrupts:
-            rates_hz = measure(options.seconds, options.rounds, options.out, interrupts)
-    except (DemoError, OSError) as error:
-        sys.stderr.write(f"bench: {error}\n")
-        return 1
-    except KeyboardInterrupt:
-        sys.stderr.write("bench: interrupted\n")
-        return 130
+    with Interrupts() as interrupts:
+        rates_hz = measure(options.seconds, options.rounds, options.out, interrupts)
     if options.json:
-        options.json.parent.mkdir(parents=True, exist_ok=True)
-        whole_report = {"machine": report.machine(), "masks_hz": rates_hz}
-        options.json.write_text(json.dumps(whole_report, indent=1) + "\n", encoding="utf-8")
+        write_numbers(options.json, masks_hz=rates_hz)
     sys.stdout.write(markdown_table(rates_hz))
-    return 0
 
 
 if __name__ == "__main__":
