@@ -175,6 +175,9 @@ def test_the_node_draws_only_while_somebody_looks(start_process, ros_node, film,
 
     async def test(page: Page) -> None:
         await page.until(lambda: page.pictures and looked() == 1)
+        # It stalls: nothing is taken, nothing is said to be shown.
+        assert await asyncio.to_thread(wait_until, lambda: looked() == 0)
+        await page.until(lambda: looked() == 1)
         await page.socket.close()
         assert await asyncio.to_thread(wait_until, lambda: looked() == 0)
 
