@@ -16,7 +16,8 @@ from virst_model.evaluate.predictions import Predictions
 from virst_model.frames import open_frames
 from virst_model.offline.video import clip_tokens, segment_video
 from virst_model.train import forward
-from virst_model.train.stages import STAGES, WindowDraws
+from virst_model.train.stage import WindowDraws
+from virst_model.train.stages import STAGES
 from virst_model.train.windows import WindowBatches
 
 BEHAVIOURS = ("paper", "released")

@@ -22,7 +22,8 @@ from virst_model.train.cache import (
 )
 from virst_model.train.criterion import criterion
 from virst_model.train.forward import predict
-from virst_model.train.stages import POINTING, CachedDraws
+from virst_model.train.stage import CachedDraws
+from virst_model.train.stages import POINTING
 
 DRAWS = CachedDraws(count=2 * SHARD, scenes=2, sentences=3, windows=(4, 8), anchors=2, least_s=0.8)
 

@@ -19,7 +19,8 @@ from virst_model.train.batches import Batch
 from virst_model.train.criterion import criterion
 from virst_model.train.forward import predict
 from virst_model.train.settings import Run, SettingsError, read_settings
-from virst_model.train.stages import STAGES, Build, Stage, WindowDraws
+from virst_model.train.stage import Build, Stage, WindowDraws
+from virst_model.train.stages import STAGES
 from virst_model.train.synthetic import SyntheticSamples
 from virst_model.train.trainee import Trainee, make_trainee
 from virst_model.train.windows import WindowBatches

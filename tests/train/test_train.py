@@ -28,7 +28,8 @@ from virst_model.train.loop import Ending
 from virst_model.train.order import segment_window
 from virst_model.train.schedule import learning_rate
 from virst_model.train.settings import RECIPES, Run, SettingsError, read_settings, recipes
-from virst_model.train.stages import STAGES, Objective, SceneDraws, Stage, WindowDraws
+from virst_model.train.stage import Objective, SceneDraws, Stage, WindowDraws
+from virst_model.train.stages import STAGES
 from virst_model.train.synthetic import SyntheticBatches, SyntheticSamples
 from virst_model.train.trainee import Trainee, make_trainee, save_weights
 from virst_model.train.windows import WindowBatches

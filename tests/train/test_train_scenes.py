@@ -19,7 +19,7 @@ from virst_model.synthetic.stories import make_story
 from virst_model.synthetic.world import LONG_KINDS, LONG_S, sentences_of_piece
 from virst_model.train import synthetic
 from virst_model.train.reading import read_loss, reading, target_share
-from virst_model.train.stages import SceneDraws
+from virst_model.train.stage import SceneDraws
 from virst_model.train.synthetic import (
     LEAST_S,
     MOST_S,

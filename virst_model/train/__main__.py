@@ -39,7 +39,7 @@ from virst_model.train.history import check_history, steps_done
 from virst_model.train.loop import Batches, Ending, train
 from virst_model.train.settings import Run, recipes
 from virst_model.train.snapshots import TrainingError, unwritable
-from virst_model.train.stages import CachedDraws, SceneDraws, Stage
+from virst_model.train.stage import CachedDraws, SceneDraws, Stage
 from virst_model.train.synthetic import SyntheticBatches, SyntheticSamples
 from virst_model.train.trainee import Trainee, make_trainee, save_weights
 from virst_model.train.windows import Samples, WindowBatches

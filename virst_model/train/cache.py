@@ -29,7 +29,7 @@ from virst_model.synthetic.photographs import NOTHING, Photographs
 from virst_model.synthetic.world import World, render_all, sentences_of_piece
 from virst_model.train.batches import Batch, Encodings, Frames, Sentences
 from virst_model.train.drawers import drawn_ahead
-from virst_model.train.stages import CachedDraws
+from virst_model.train.stage import CachedDraws
 from virst_model.train.synthetic import (
     QUESTIONS,
     ask_in_words,

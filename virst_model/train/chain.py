@@ -5,7 +5,8 @@ import dataclasses
 from pathlib import Path
 
 from virst_model.train.settings import Run, SettingsError, read_settings
-from virst_model.train.stages import STAGES, Stage
+from virst_model.train.stage import Stage
+from virst_model.train.stages import STAGES
 
 
 def read_chain(recipes: Sequence[str], changes: Sequence[str] = ()) -> list[tuple[Run, Stage]]:

@@ -18,7 +18,7 @@ from virst_model.train.heads import (
 )
 from virst_model.train.losses import distil_loss, mask_losses, token_loss, weighted_sum
 from virst_model.train.pointing import find_targets, pointing_losses
-from virst_model.train.stages import Objective
+from virst_model.train.stage import Objective
 
 
 @dataclass(frozen=True)

@@ -19,7 +19,7 @@ from virst_model.train.losses import learned_tokens
 from virst_model.train.order import segment_window
 from virst_model.train.prefix import converse
 from virst_model.train.reading import Reads, reading
-from virst_model.train.stages import Objective
+from virst_model.train.stage import Objective
 
 # Pixels that go through the image encoder at once: 8 frames of the paper's size.
 ENCODED_PIXELS = 8 * 1024**2

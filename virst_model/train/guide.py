@@ -7,7 +7,8 @@ import inspect
 import textwrap
 
 from virst_model.train.settings import Run
-from virst_model.train.stages import STAGES, Build, Objective, SceneDraws, Stage, WindowDraws
+from virst_model.train.stage import Build, Objective, SceneDraws, Stage, WindowDraws
+from virst_model.train.stages import STAGES
 
 
 def guide() -> str:

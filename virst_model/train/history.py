@@ -13,7 +13,7 @@ from typing import Any
 from virst_model.train.schedule import learning_rate
 from virst_model.train.settings import Run, SettingsError
 from virst_model.train.snapshots import TrainingError, newest, read_progress, unwritable
-from virst_model.train.stages import Stage
+from virst_model.train.stage import Stage
 
 SETTINGS = "settings.json"
 # Of a run, what does not change what is trained; of a stage, its name, which a checkpoint has.

@@ -22,7 +22,7 @@ from virst_model.train.journal import Journal
 from virst_model.train.schedule import learning_rate
 from virst_model.train.settings import Run
 from virst_model.train.snapshots import TrainingError, newest
-from virst_model.train.stages import Stage
+from virst_model.train.stage import Stage
 from virst_model.train.state import State
 from virst_model.train.trainee import Trainee
 

@@ -2,7 +2,7 @@
 
 import math
 
-from virst_model.train.stages import Stage
+from virst_model.train.stage import Stage
 
 
 def learning_rate(stage: Stage, step: int) -> float:

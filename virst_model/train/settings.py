@@ -14,14 +14,8 @@ import yaml
 from virst_model.arguments import MOST_THREADS
 from virst_model.data.sample import SPACINGS
 from virst_model.errors import InputError
-from virst_model.train.stages import (
-    SCHEDULES,
-    STAGES,
-    CachedDraws,
-    SceneDraws,
-    Stage,
-    WindowDraws,
-)
+from virst_model.train.stage import SCHEDULES, CachedDraws, SceneDraws, Stage, WindowDraws
+from virst_model.train.stages import STAGES
 
 RECIPES, YAML = files("virst_model.train") / "recipes", ".yaml"
 RESUMES = ("auto", "never")

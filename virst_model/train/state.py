@@ -17,7 +17,7 @@ from virst_model.train.snapshots import (
     restore,
     save_snapshot,
 )
-from virst_model.train.stages import Stage
+from virst_model.train.stage import Stage
 from virst_model.train.trainee import Trainee
 
 _log = logging.getLogger(__name__)

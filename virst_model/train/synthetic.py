@@ -30,7 +30,7 @@ from virst_model.synthetic.world import (
 )
 from virst_model.train.batches import Auxiliaries, Batch, Frames, Sentences
 from virst_model.train.heads import UNKNOWN
-from virst_model.train.stages import SceneDraws
+from virst_model.train.stage import SceneDraws
 
 SAMPLE_S = 8.0  # how long a world is that a sample is of
 DENSE_S = 1 / 15

@@ -25,7 +25,7 @@ from virst_model.train.criterion import Watched, criterion, watch
 from virst_model.train.forward import predict
 from virst_model.train.heads import Heads
 from virst_model.train.settings import Run, SettingsError
-from virst_model.train.stages import Build, Stage
+from virst_model.train.stage import Build, Stage
 from virst_model.train.vocabulary import VOCAB, known_words, teach_words, train_tokenizer
 
 HEADS = "heads.safetensors"

@@ -10,7 +10,7 @@ from virst_model.data.sample import IMAGE, Sample
 from virst_model.model.prompt import draw_wording, plain_sentence
 from virst_model.model.virst import Virst
 from virst_model.train.batches import Batch, Frames, Sentences
-from virst_model.train.stages import WindowDraws
+from virst_model.train.stage import WindowDraws
 
 
 class Samples(Protocol):
