@@ -13,6 +13,7 @@ from training import command, logged
 from virst_model.checkpoints.load import build, empty, load, save
 from virst_model.config import VirstConfig, full
 from virst_model.data.sample import IMAGE, SEGMENTS, Sample
+from virst_model.model.prompt import IGNORE
 from virst_model.model.virst import Virst
 from virst_model.train.__main__ import main
 from virst_model.train.batches import Batch
@@ -263,6 +264,7 @@ def test_an_answer_in_words_is_learned_from_the_tokens_that_it_is_asked_of(start
             for text, answer in zip(batch.sentences.texts, batch.sentences.answers, strict=True)
         ]
         hidden, labels = model.word_states([visual] * len(prompts), prompts)
+        labels[:, : prompts[0].image_at + len(visual) + 1] = IGNORE  # what no question changes
         asked = model.vlm.logits(hidden[:, :-1][labels[:, 1:] >= 0])
 
     torch.testing.assert_close(logits, asked)

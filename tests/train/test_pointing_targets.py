@@ -10,7 +10,7 @@ import torch
 from virst_model.checkpoints.load import build
 from virst_model.model.pointing import Pointed
 from virst_model.train.pointing import find_targets, pointing_losses
-from virst_model.train.prefix import converse
+from virst_model.train.prefix import converse, tell
 from virst_model.train.trainee import checkpoint_activations
 
 GRID, TOKENS = 4, 8
@@ -95,6 +95,24 @@ def test_sentences_side_by_side_give_what_each_gives_alone(initial):
             assert torch.equal(together.labels[i, :length], labels[0, after:])
             assert (together.labels[i, length:] < 0).all()
     assert not math.isnan(float(together.hidden.sum()))
+
+
+def test_questions_side_by_side_give_what_each_gives_alone():
+    model = build(smallest(), seed=2)
+    visual = torch.randn(2, 12, model.config.llm.hidden)
+    asked = (("is it red?", "Yes."), ("how many stars move to the left?", "Two."), ("why?", "No."))
+    video = torch.tensor([1, 0, 1])
+    prompts = [model.prompter.tell(*one) for one in asked]
+
+    with torch.no_grad():
+        hidden, labels = tell(model, visual, prompts, video)
+        for i, prompt in enumerate(prompts):
+            alone, own = model.word_states([visual[video[i]]], [prompt])
+            after = prompt.image_at + visual.shape[1]
+            length = alone.shape[1] - after
+            assert torch.allclose(hidden[i, :length], alone[0, after:], atol=1e-4, rtol=1e-4)
+            assert torch.equal(labels[i, :length], own[0, after:])
+            assert (labels[i, length:] < 0).all()
 
 
 def test_gradients_side_by_side_are_those_of_each_alone_with_checkpointing_too():

@@ -17,7 +17,7 @@ from virst_model.train.batches import Batch, Frames
 from virst_model.train.heads import Heads
 from virst_model.train.losses import learned_tokens
 from virst_model.train.order import segment_window
-from virst_model.train.prefix import converse
+from virst_model.train.prefix import converse, tell
 from virst_model.train.reading import Reads, reading
 from virst_model.train.stage import Objective
 
@@ -233,7 +233,7 @@ def _converse(
         model.prompter.ask(text, *wording)
         for text, wording in zip(sentences.texts, sentences.wordings, strict=True)
     ]
-    visual = _visual_tokens(model, batch, clips_KLU)
+    visual = list(_visual_tokens(model, batch, clips_KLU)[sentences.video])
     with reading(model) if objective.read else contextlib.nullcontext() as noted:
         states_BND, hidden_BLD, labels_BL = model.st_states(visual, s2_BTCgg, prompts)
     reads = None
@@ -251,18 +251,22 @@ def _answer_tokens(model: Virst, batch: Batch) -> tuple[torch.Tensor, torch.Tens
         model.prompter.tell(text, answer)
         for text, answer in zip(sentences.texts, sentences.answers, strict=True)
     ]
-    clips_KLU = _clip_tokens(model, batch.frames)
-    hidden_BLD, labels_BL = model.word_states(_visual_tokens(model, batch, clips_KLU), prompts)
+    visual_SLD = _visual_tokens(model, batch, _clip_tokens(model, batch.frames))
+    if model.pointing is None:
+        visual = list(visual_SLD[sentences.video])
+        hidden_BLD, labels_BL = model.word_states(visual, prompts)
+    else:
+        hidden_BLD, labels_BL = tell(model, visual_SLD, prompts, sentences.video)
     return learned_tokens(model.vlm.logits, hidden_BLD, labels_BL)
 
 
-def _visual_tokens(model: Virst, batch: Batch, clips_KLU: torch.Tensor) -> list[torch.Tensor]:
-    """What the language model reads of each sentence's video, (L, D)."""
+def _visual_tokens(model: Virst, batch: Batch, clips_KLU: torch.Tensor) -> torch.Tensor:
+    """What the language model reads of each video, (S, L, D)."""
     videos, _, frames = batch.frames.clips.shape[:3]
     tokens_SKLD = model.project(clips_KLU, frames).embeds.unflatten(0, (videos, -1))
     if model.pointing is not None:
         tokens_SKLD = tokens_SKLD + model.pointing.embed_clips(tokens_SKLD.shape[1])
-    return list(tokens_SKLD.flatten(1, 2)[batch.sentences.video])
+    return tokens_SKLD.flatten(1, 2)
 
 
 @contextlib.contextmanager

@@ -5,6 +5,8 @@ suffix of its own. Attention lets no suffix see another: what a sentence gives i
 a conversation of its own.
 """
 
+from __future__ import annotations
+
 from collections.abc import Sequence
 import contextlib
 from dataclasses import dataclass
@@ -53,24 +55,76 @@ def converse(
         prompts: the conversations about each sentence; they begin alike.
         video_B: the window of each.
     """
-    windows, device = len(visual_SLD), model.device
     words = model.vlm.llm.get_input_embeddings()
-    at = prompts[0].image_at
-    lead = words(prompts[0].ids[:at].to(device)).expand(windows, -1, -1)
-    prefix = at + visual_SLD.shape[1]
-    ids = [prompt.ids[at + 1 :] for prompt in prompts]
-    labels = [prompt.labels[at + 1 :] for prompt in prompts]
-    ids_BL = pad_sequence(ids, batch_first=True).to(device)
-    labels_BL = pad_sequence(labels, batch_first=True, padding_value=IGNORE).to(device)
-    length = ids_BL.shape[1]
-    real_BL = torch.arange(length) < torch.tensor([len(x) for x in ids])[:, None]
-    embeds_BLD = words(ids_BL)
-    st_BL = (ids_BL == model.prompter.st_id) & real_BL.to(device)
+    suffixes = _Suffixes.of(prompts, words)
+    embeds_BLD = suffixes.embeds
+    st_BL = (suffixes.ids == model.prompter.st_id) & suffixes.real
     if model.config.fusion.initial:
         # All [ST] tokens are one row, so that each window has one answer for all of them.
-        row = words(torch.tensor([[model.prompter.st_id]], device=device)).expand(windows, -1, -1)
+        st_11 = torch.tensor([[model.prompter.st_id]], device=model.device)
+        row = words(st_11).expand(len(visual_SLD), -1, -1)
         fused = model.initial_fusion(row, s2_STCgg).to(embeds_BLD.dtype)
         embeds_BLD = torch.where(st_BL[..., None], fused[video_B], embeds_BLD)
+    visual, hidden = _read(model, visual_SLD, prompts[0], embeds_BLD, video_B)
+    row_B = torch.arange(len(prompts), device=model.device)[:, None]
+    places_BN = torch.stack([row.nonzero()[:, 0] for row in st_BL])
+    return Conversations(hidden[row_B, places_BN], visual, hidden, suffixes.labels)
+
+
+def tell(
+    model: Virst, visual_SLD: torch.Tensor, prompts: Sequence[Prompt], video_B: torch.Tensor
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """As `converse`, of conversations in words alone: `hidden` and `labels` of them."""
+    suffixes = _Suffixes.of(prompts, model.vlm.llm.get_input_embeddings())
+    _, hidden = _read(model, visual_SLD, prompts[0], suffixes.embeds, video_B)
+    return hidden, suffixes.labels
+
+
+@dataclass(frozen=True)
+class _Suffixes:
+    """What follows the visual tokens in B conversations, padded on the right to one length.
+
+    Attributes:
+        ids, labels: (B, L).
+        real: (B, L) bool, False at padding.
+        embeds: (B, L, D).
+    """
+
+    ids: torch.Tensor
+    labels: torch.Tensor
+    real: torch.Tensor
+    embeds: torch.Tensor
+
+    @classmethod
+    def of(cls, prompts: Sequence[Prompt], words: torch.nn.Module) -> _Suffixes:
+        """Of the prompts, on the device of `words`."""
+        at, device = prompts[0].image_at, next(words.parameters()).device
+        ids = [prompt.ids[at + 1 :] for prompt in prompts]
+        labels = [prompt.labels[at + 1 :] for prompt in prompts]
+        ids_BL = pad_sequence(ids, batch_first=True)
+        real_BL = torch.arange(ids_BL.shape[1]) < torch.tensor([len(x) for x in ids])[:, None]
+        labels_BL = pad_sequence(labels, batch_first=True, padding_value=IGNORE)
+        ids_BL = ids_BL.to(device)
+        return cls(ids_BL, labels_BL.to(device), real_BL.to(device), words(ids_BL))
+
+
+def _read(
+    model: Virst,
+    visual_SLD: torch.Tensor,
+    prompt: Prompt,
+    embeds_BLD: torch.Tensor,
+    video_B: torch.Tensor,
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """The language model's states of the visual tokens (S, L, D) and of the suffixes (B, L, D).
+
+    Args:
+        prompt: any of the conversations; they begin alike.
+        embeds_BLD: the suffixes.
+    """
+    windows, device, at = len(visual_SLD), model.device, prompt.image_at
+    words = model.vlm.llm.get_input_embeddings()
+    lead = words(prompt.ids[:at].to(device)).expand(windows, -1, -1)
+    prefix, length = at + visual_SLD.shape[1], embeds_BLD.shape[1]
     # Window by window: its sentences, padded to as many as the window with the most has.
     turn_B = _turns(video_B)
     most = int(turn_B.max()) + 1
@@ -90,9 +144,7 @@ def converse(
         use_cache=False,
     ).last_hidden_state
     after = hidden[:, prefix:].unflatten(1, (most, length))[video_B, turn_B]
-    row_B = torch.arange(len(prompts), device=device)[:, None]
-    places_BN = torch.stack([row.nonzero()[:, 0] for row in st_BL])
-    return Conversations(after[row_B, places_BN], hidden[:, at:prefix], after, labels_BL)
+    return hidden[:, at:prefix], after
 
 
 def _turns(video_B: torch.Tensor) -> torch.Tensor:
