@@ -534,6 +534,22 @@ def test_questions_of_colour_name_the_colour(viewers):
     assert asked > 10
 
 
+@pytest.mark.parametrize(
+    "form", [r"How many (.*) are there\?", r"What (?:colour|shape) is (.*)\?"]
+)
+def test_a_question_says_whom_to_look_at_for_its_answer(viewers, form):
+    matches = [
+        (viewer.story, question, match[1])
+        for viewer in viewers
+        for question in viewer.story.questions(count=20)
+        if (match := re.fullmatch(form, question.text))
+    ]
+
+    assert len(matches) > 10
+    for story, question, name in matches:
+        assert question.ids == tuple(sorted(called(story, name))), question
+
+
 SHOT = Shot(frames=12, fps=4, width=96, height=72)
 
 

@@ -9,12 +9,11 @@ import numpy as np
 from virst_model.synthetic.actors import is_held_out
 from virst_model.synthetic.grammar import COLOURS, pick
 from virst_model.synthetic.names import Name
-from virst_model.synthetic.predicates import meetings, predicates
+from virst_model.synthetic.predicates import Predicate, meetings, predicates
+from virst_model.synthetic.scene_questions import NUMBERS
 from virst_model.synthetic.sentence import Question, Referents
 from virst_model.synthetic.shapes import SHAPES
 from virst_model.synthetic.timeline import Timeline
-
-_NUMBERS = ("None", "One", "Two", "Three", "Four", "Five", "Six")
 
 
 def ask(
@@ -43,12 +42,12 @@ def _ask_number(timeline: Timeline, split: str, rng: np.random.Generator) -> Ite
     referents = timeline.names.referents(name)
     if referents.is_certain:
         text = f"How many {name.bare(rng, plural=True)} are there?"
-        yield Question(text, f"{_NUMBERS[len(referents.sure)]}.")
+        yield _ask_how_many(text, referents.sure)
     done = [predicate for predicate in predicates(timeline, rng) if predicate.referents.is_certain]
     if done:
         predicate = pick(rng, done)
         text = f"How many {Name().bare(rng, plural=True)} {predicate.plural}?"
-        yield Question(text, f"{_NUMBERS[len(predicate.referents.sure)]}.")
+        yield _ask_how_many(text, predicate.referents.sure)
 
 
 def _ask_colour(timeline: Timeline, split: str, rng: np.random.Generator) -> Iterator[Question]:
@@ -56,7 +55,8 @@ def _ask_colour(timeline: Timeline, split: str, rng: np.random.Generator) -> Ite
     names = [n for n in timeline.names.unique(actor.id) if n.colours is None]
     if names:
         colours = " and ".join(actor.colours).capitalize()
-        yield Question(f"What colour is {pick(rng, names).word(rng)}?", f"{colours}.")
+        text = f"What colour is {pick(rng, names).word(rng)}?"
+        yield Question(text, f"{colours}.", (actor.id,))
 
 
 def _ask_shape(timeline: Timeline, split: str, rng: np.random.Generator) -> Iterator[Question]:
@@ -65,7 +65,7 @@ def _ask_shape(timeline: Timeline, split: str, rng: np.random.Generator) -> Iter
     if names:
         article = "An" if actor.shape == "arrow" else "A"
         text = f"What shape is {pick(rng, names).word(rng)}?"
-        yield Question(text, f"{article} {actor.shape}.")
+        yield Question(text, f"{article} {actor.shape}.", (actor.id,))
 
 
 def _ask_predicate(timeline: Timeline, split: str, rng: np.random.Generator) -> Iterator[Question]:
@@ -75,9 +75,7 @@ def _ask_predicate(timeline: Timeline, split: str, rng: np.random.Generator) -> 
     # Else most answers would be no.
     predicate = pick(rng, true if true and rng.random() < 0.5 else done)
     if called is not None and _is_settled(actor, predicate.referents):
-        yield Question(
-            f"Is it true that {called} {predicate.text}?", _yes(actor in predicate.referents.sure)
-        )
+        yield _ask_if_true(actor, called, predicate)
 
 
 def _ask_meeting(timeline: Timeline, split: str, rng: np.random.Generator) -> Iterator[Question]:
@@ -86,10 +84,7 @@ def _ask_meeting(timeline: Timeline, split: str, rng: np.random.Generator) -> It
     if None not in called:
         predicate = pick(rng, meetings(timeline, other, called[1], rng))
         if _is_settled(one, predicate.referents):
-            yield Question(
-                f"Is it true that {called[0]} {predicate.text}?",
-                _yes(one in predicate.referents.sure),
-            )
+            yield _ask_if_true(one, called[0], predicate)
 
 
 def _ask_way(timeline: Timeline, split: str, rng: np.random.Generator) -> Iterator[Question]:
@@ -101,7 +96,7 @@ def _ask_way(timeline: Timeline, split: str, rng: np.random.Generator) -> Iterat
     if called is not None and len(gone) == 1 and actor in gone[0].referents.sure:
         way = gone[0].text.split(" ")[-1]
         answer = f"To the {way}." if way in ("left", "right") else f"{way.capitalize()}."
-        yield Question(f"Which way does {called} move?", answer)
+        yield Question(f"Which way does {called} move?", answer, (actor,))
 
 
 def _ask_presence(timeline: Timeline, split: str, rng: np.random.Generator) -> Iterator[Question]:
@@ -113,7 +108,17 @@ def _ask_presence(timeline: Timeline, split: str, rng: np.random.Generator) -> I
     known = split == "test" or not is_held_out((colour,), shape)
     if known and referents.is_certain:
         article = "an" if colour == "orange" else "a"
-        yield Question(f"Is there {article} {colour} {shape}?", _yes(bool(referents.sure)))
+        ids = tuple(sorted(referents.sure))
+        yield Question(f"Is there {article} {colour} {shape}?", _yes(bool(ids)), ids)
+
+
+def _ask_how_many(text: str, counted: frozenset[int]) -> Question:
+    return Question(text, f"{NUMBERS[len(counted)]}.", tuple(sorted(counted)))
+
+
+def _ask_if_true(actor: int, called: str, predicate: Predicate) -> Question:
+    true = actor in predicate.referents.sure
+    return Question(f"Is it true that {called} {predicate.text}?", _yes(true), (actor,))
 
 
 def _is_settled(actor: int, referents: Referents) -> bool:

@@ -50,6 +50,13 @@ class ScenePhrases:
                 chosen.append(phrase)
         return chosen
 
+    def unique(self, untold: str) -> list[Phrase]:
+        """Those that mean exactly one object, beyond doubt, and leave a field of theirs unsaid."""
+        singular = (kind for kind in KINDS if kind not in ("all", "none"))
+        found = {phrase for kind in singular for phrase in self._describe(kind)}
+        unsaid = (phrase for phrase in found if getattr(phrase, untold) is None)
+        return sorted(filter(self._is_sure, unsaid), key=repr)
+
     def meant(self, phrase: Phrase, t_s: float | None = None) -> tuple[int, ...]:
         """Ids of the objects that `phrase` fits at `t_s`, or all through [0, duration_s]."""
         named = self._called(phrase)

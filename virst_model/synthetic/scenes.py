@@ -17,6 +17,7 @@ from virst_model.synthetic import grammar
 from virst_model.synthetic.camera import WIDE, Backdrop, Camera, View, draw_plain_view
 from virst_model.synthetic.grammar import COLOURS, SHAPES, pick
 from virst_model.synthetic.scene_objects import SceneObject, paint_object
+from virst_model.synthetic.scene_questions import ask, ask_if_there
 from virst_model.synthetic.scene_sentences import KINDS, ScenePhrases
 from virst_model.synthetic.sentence import Ids, Question, Sentence
 from virst_model.synthetic.shapes import OUTLINES, RGB, resemble
@@ -77,14 +78,16 @@ class Scene:
     def questions(
         self, rng: np.random.Generator | None = None, count: int = 4
     ) -> tuple[Question, ...]:
-        """Up to `count` different questions whose answers are yes or no.
+        """Up to `count` different questions whose answers are words.
 
-        Without `rng` they are the same at every call.
+        Without `rng` they are the same at every call, and answered with yes or no.
         """
-        rng = rng_of(self.split, self.seed, "questions") if rng is None else rng
+        if rng is not None:
+            return ask(self.objects, self._phrases, rng, count)
+        rng = rng_of(self.split, self.seed, "questions")
         sentences = self.sentences(rng, per_kind=1)
         return tuple(
-            Question(f"is {sentence.text} in the video?", _yes_or_no(sentence))
+            ask_if_there(sentence.text, sentence.object_ids(0.0))
             for sentence in (sentences[i] for i in rng.permutation(len(sentences))[:count])
         )
 
@@ -291,10 +294,6 @@ def _well_visible(shares: list[list[float]], full: int) -> float:
 def _rounded(*values: float) -> tuple[float, ...]:
     """Plain floats, short in JSON."""
     return tuple(round(float(value), 4) for value in values)
-
-
-def _yes_or_no(sentence: Sentence) -> str:
-    return "Yes." if sentence.object_ids(0.0) else "No."
 
 
 def _tuples(fields: dict) -> dict:

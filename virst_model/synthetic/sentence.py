@@ -53,10 +53,15 @@ def _start(span: tuple[float, Ids]) -> float:
 
 @dataclass(frozen=True)
 class Question:
-    """A question and what is right to answer, both as sentences."""
+    """A question and what is right to answer, both as sentences.
+
+    Attributes:
+        ids: of the objects that are to be looked at for the answer; none where nobody is meant.
+    """
 
     text: str
     answer: str
+    ids: Ids = ()
 
 
 @dataclass(frozen=True)
