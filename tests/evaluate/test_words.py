@@ -32,16 +32,18 @@ def saying(model, monkeypatch, text):
 def test_a_model_that_always_says_yes_is_right_where_that_is_the_truth(monkeypatch):
     model = saying(real_model(replace(smallest(), answers=True)), monkeypatch, "yes")
 
-    answered = list(ask_all(model, WordsRun(stories=3, height=48, width=64)))
+    answered = list(ask_all(model, WordsRun(videos=3, height=48, width=64)))
     found = summarise(answered)
 
     truths = [one.truth for one in answered]
     assert {one.said for one in answered} == {"yes"} and len(set(truths)) > 2
-    assert found[OVERALL]["questions"] == len(truths) == 12
-    assert found[OVERALL]["right"] == pytest.approx(100 * truths.count("Yes.") / 12)
-    of_kind = [one for one in answered if one.kind == YES_OR_NO]
-    assert found[YES_OR_NO]["questions"] == len(of_kind)
-    assert {one.truth for one in of_kind} <= {"Yes.", "No."}
+    assert found[OVERALL]["questions"] == len(truths) == 24
+    assert found[OVERALL]["right"] == pytest.approx(100 * truths.count("Yes.") / 24)
+    for worlds in ("scenes", "stories"):
+        of_kind = [one for one in answered if one.kind == f"{worlds}: {YES_OR_NO}"]
+        assert found[f"{worlds}: {YES_OR_NO}"]["questions"] == len(of_kind)
+        assert {one.truth for one in of_kind} <= {"Yes.", "No."}
+        assert found[f"{worlds}: {OVERALL}"]["questions"] == 12
     assert all(row["guess"] >= row["right"] for row in found.values())
 
 
@@ -56,14 +58,14 @@ def test_a_model_that_always_says_yes_is_right_where_that_is_the_truth(monkeypat
     ],
 )
 def test_a_question_is_of_the_kind_that_it_begins_with(text, kind):
-    assert Answered(text, "", "").kind == kind
+    assert Answered("scenes", text, "", "").kind == f"scenes: {kind}"
 
 
 @pytest.mark.parametrize(
     "said, right", [("two", True), ("Two.", True), ("Two. Two.", False), ("", False)]
 )
 def test_case_and_the_last_stop_do_not_count_and_all_else_does(said, right):
-    assert Answered("How many stars are there?", "Two.", said).is_right == right
+    assert Answered("scenes", "How many stars are there?", "Two.", said).is_right == right
 
 
 def test_the_program_writes_figures_and_every_answer(tmp_path, capsys, monkeypatch):
@@ -74,15 +76,27 @@ def test_the_program_writes_figures_and_every_answer(tmp_path, capsys, monkeypat
     assert main(["--questions", "1", *size, *places]) == 0
 
     found = json.loads((tmp_path / "out" / "results.json").read_text())
-    assert len(found["answers"]) == found["rows"][OVERALL]["questions"] == 4
-    assert {"text", "truth", "said", "right"} == found["answers"][0].keys()
+    assert len(found["answers"]) == found["rows"][OVERALL]["questions"] == 8
+    assert {"worlds", "text", "truth", "said", "right"} == found["answers"][0].keys()
     assert "| overall |" in capsys.readouterr().out
 
 
+def test_who_says_what_is_right_most_often_guesses_kind_by_kind():
+    asked = [("What colour is it?", t) for t in ("Red.", "Red.", "Blue.")]
+    asked += [("Is it red?", t) for t in ("Yes.", "No.", "No.", "No.")]
+    found = summarise([Answered("scenes", text, truth, "no") for text, truth in asked])
+
+    assert found["scenes: colour"]["guess"] == pytest.approx(200 / 3)
+    assert found[f"scenes: {YES_OR_NO}"] == {"right": 75.0, "guess": 75.0, "questions": 4}
+    assert found[OVERALL] == found[f"scenes: {OVERALL}"]
+    assert found[OVERALL]["guess"] == pytest.approx(500 / 7)
+
+
 @pytest.mark.slow
-def test_the_packaged_model_answers_held_out_stories_rightly_or_says_that_it_cannot():
+@pytest.mark.parametrize("worlds", ["scenes", "stories"])
+def test_the_packaged_model_answers_what_is_held_out_rightly_or_says_that_it_cannot(worlds):
     model = load(None, "cpu")
-    run = WordsRun(stories=25 if model.config.answers else 1)
+    run = WordsRun(videos=25 if model.config.answers else 1, worlds=(worlds,))
     if not model.config.answers:
         with pytest.raises(InputError, match="has not learned to answer in words"):
             list(ask_all(model, run))

@@ -111,7 +111,7 @@ def _parser() -> Parser:
         "--questions",
         type=whole(1),
         metavar="N",
-        help="instead, of weights that answer in words: questions about so many stories",
+        help="instead, of weights that answer in words: questions about so many of each world",
     )
     group.add_argument("--frames", type=whole(1), default=60, help="of each video")
     group.add_argument("--height", type=whole(LEAST_SIDE), default=240, help="of a picture")
@@ -245,8 +245,8 @@ def _evaluate_words(options: argparse.Namespace) -> str:
     split = _synthetic_split(options)
     how = WordsRun(
         options.questions,
-        split,
-        options.first or 0,
+        split=split,
+        first=options.first or 0,
         height=options.height,
         width=options.width,
     )

@@ -1,4 +1,4 @@
-"""How well a model answers in words: questions about stories that it has not seen, on a stream."""
+"""How well a model answers in words: questions about worlds that it has not seen, on a stream."""
 
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
@@ -12,7 +12,8 @@ from virst_model.evaluate.score import Row
 from virst_model.model.virst import Virst
 from virst_model.stream.options import SessionOptions
 from virst_model.stream.session import Session
-from virst_model.synthetic.stories import make_story
+from virst_model.synthetic.splits import rng_of
+from virst_model.synthetic.world import MAKERS
 
 # What a question begins with, and what is asked; all others are answered with yes or no.
 KINDS = {
@@ -29,18 +30,19 @@ MOST_TOKENS = 32
 
 @dataclass(frozen=True)
 class WordsRun:
-    """Which stories are asked about, and how they are filmed.
+    """Which scenes and stories are asked about, and how they are filmed.
 
     Attributes:
-        stories: how many; `first`: seed of the first, the others follow.
-        per_story: questions about each, at most.
+        videos: how many of each of `worlds`; `first`: seed of the first, the others follow.
+        per_video: questions about each, at most.
         seconds: of each, of which the stream's window holds all.
     """
 
-    stories: int = 100
+    videos: int = 100
+    worlds: tuple[str, ...] = ("scenes", "stories")
     split: str = "test"
     first: int = 0
-    per_story: int = 4
+    per_video: int = 4
     seconds: float = 6.0
     height: int = 240
     width: int = 320
@@ -48,8 +50,9 @@ class WordsRun:
 
 @dataclass(frozen=True)
 class Answered:
-    """One question, the right answer, and the model's."""
+    """One question about a video of some `worlds`, the right answer, and the model's."""
 
+    worlds: str
     text: str
     truth: str
     said: str
@@ -58,7 +61,7 @@ class Answered:
     def kind(self) -> str:
         """What is asked."""
         of_kind = (kind for start, kind in KINDS.items() if self.text.startswith(start))
-        return next(of_kind, YES_OR_NO)
+        return f"{self.worlds}: {next(of_kind, YES_OR_NO)}"
 
     @property
     def is_right(self) -> bool:
@@ -68,14 +71,17 @@ class Answered:
 
 def ask_all(model: Virst, run: WordsRun) -> Iterator[Answered]:
     """Every question of the run, answered. Raises StreamError for weights that do not answer."""
-    seeds = range(run.first, run.first + run.stories)
-    for seed in tqdm(seeds, desc="stories", leave=False):
-        story = make_story(seed, run.split, run.seconds)
+    seeds = range(run.first, run.first + run.videos)
+    videos = [(worlds, seed) for worlds in run.worlds for seed in seeds]
+    for worlds, seed in tqdm(videos, desc="videos", leave=False):
+        world = MAKERS[worlds](seed, run.split, duration_s=run.seconds)
         period_s = SessionOptions.window_period_s
         frames = round(run.seconds / period_s)
-        film = Film(story.render, frames, 1 / period_s, (run.height, run.width))
-        for question in story.questions(count=run.per_story):
-            yield Answered(question.text, question.answer, answer(model, film, question.text))
+        film = Film(world.render, frames, 1 / period_s, (run.height, run.width))
+        rng = rng_of(run.split, seed, "answers in words")
+        for question in world.questions(rng, run.per_video):
+            said = answer(model, film, question.text)
+            yield Answered(worlds, question.text, question.answer, said)
 
 
 def answer(model: Virst, film: Film, text: str) -> str:
@@ -98,26 +104,25 @@ def answer(model: Virst, film: Film, text: str) -> str:
 
 
 def summarise(answered: Sequence[Answered]) -> dict[str, Row]:
-    """By kind of question and over all: how many there are, percent of right answers, and percent
-    for who always says what is right most often among questions of that kind.
+    """By kind of question, by worlds and over all: how many there are, percent of right answers,
+    and percent for who always says what is right most often among questions of that kind.
     """
-    by_kind: dict[str, list[Answered]] = defaultdict(list)
-    for one in answered:
-        by_kind[one.kind].append(one)
-    best = {kind: _most_frequent(ones) for kind, ones in by_kind.items()}
-    found = {kind: _row(by_kind[kind], best[kind]) for kind in sorted(by_kind)}
-    found[OVERALL] = _row(answered, sum(best.values()))
+    kinds = sorted({one.kind for one in answered})
+    worlds = sorted({one.worlds for one in answered})
+    found = {kind: _row([one for one in answered if one.kind == kind]) for kind in kinds}
+    for name in worlds:
+        found[f"{name}: {OVERALL}"] = _row([one for one in answered if one.worlds == name])
+    found[OVERALL] = _row(answered)
     return found
 
 
-def _row(answered: Sequence[Answered], guessed: int) -> Row:
-    number = len(answered)
-    right = sum(one.is_right for one in answered)
+def _row(answered: Sequence[Answered]) -> Row:
+    truths: dict[str, Counter] = defaultdict(Counter)
+    for one in answered:
+        truths[one.kind][_plain(one.truth)] += 1
+    guessed = sum(max(counts.values()) for counts in truths.values())
+    right, number = sum(one.is_right for one in answered), len(answered)
     return {"right": 100 * right / number, "guess": 100 * guessed / number, "questions": number}
-
-
-def _most_frequent(answered: Sequence[Answered]) -> int:
-    return Counter(_plain(one.truth) for one in answered).most_common(1)[0][1]
 
 
 def _plain(text: str) -> str:
