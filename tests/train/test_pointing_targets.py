@@ -9,8 +9,10 @@ import torch
 
 from virst_model.checkpoints.load import build
 from virst_model.model.pointing import Pointed
+from virst_model.train.batches import Batch, Frames, Sentences
 from virst_model.train.pointing import find_targets, pointing_losses
 from virst_model.train.prefix import converse, tell
+from virst_model.train.reading import REPLY_WORDS, AnswerReads, reading, reply_places
 from virst_model.train.trainee import checkpoint_activations
 
 GRID, TOKENS = 4, 8
@@ -105,7 +107,7 @@ def test_questions_side_by_side_give_what_each_gives_alone():
     prompts = [model.prompter.tell(*one) for one in asked]
 
     with torch.no_grad():
-        hidden, labels = tell(model, visual, prompts, video)
+        hidden, labels, _ = tell(model, visual, prompts, video)
         for i, prompt in enumerate(prompts):
             alone, own = model.word_states([visual[video[i]]], [prompt])
             after = prompt.image_at + visual.shape[1]
@@ -113,6 +115,50 @@ def test_questions_side_by_side_give_what_each_gives_alone():
             assert torch.allclose(hidden[i, :length], alone[0, after:], atol=1e-4, rtol=1e-4)
             assert torch.equal(labels[i, :length], own[0, after:])
             assert (labels[i, length:] < 0).all()
+
+
+def test_what_is_read_for_answers_side_by_side_is_what_is_read_for_each_alone():
+    model = build(smallest(), seed=2)
+    visual = torch.randn(2, 12, model.config.llm.hidden)
+    video = torch.tensor([1, 0, 1])
+    prompts = [model.prompter.tell(f"{text}?", "Yes.") for text in ("is it red", "why", "who is")]
+    places = reply_places(prompts)
+
+    with torch.no_grad():
+        with reading(model) as noted:
+            _, _, layout = tell(model, visual, prompts, video)
+        beside = noted.weights_beside(layout, places)
+        for i, prompt in enumerate(prompts):
+            with reading(model) as noted:
+                model.word_states([visual[video[i]]], [prompt])
+            alone = noted.weights(len(visual[0]) + prompt.image_at + places[i][None])
+            for mine, theirs in zip(beside, alone, strict=True):
+                length = theirs.shape[-1]
+                assert torch.allclose(mine[i, ..., :length], theirs[0], atol=1e-5)
+                assert not mine[i, ..., length:].any()
+                assert theirs.sum(dim=-1).allclose(torch.ones(()))
+
+
+@pytest.mark.parametrize("token, cheap", [(0, True), (1, False)])
+def test_an_answer_is_to_be_read_from_the_tokens_of_whom_it_is_about(token, cheap):
+    frames = Frames(
+        torch.empty(1, 0, 3, 32, 32),
+        times=[],
+        clips=torch.empty(1, 0, 4, 3, 0, 0),
+        clip_frames=((0, 1, 2, 3),),
+        window=[],
+        anchors=[],
+        tracked=[],
+        stream=True,
+    )
+    sentences = Sentences(torch.tensor([0]), ("what shape?",), ((0, 0),), ("words",), ("A star.",))
+    batch = Batch(frames, sentences, truth((0, 0, 0, 16, 32))[:, 0])
+    weight = torch.zeros(1, 2, REPLY_WORDS, 3 + TOKENS + 5)
+    weight[..., 3 + token] = 1.0
+
+    loss = AnswerReads([weight], slice(3, 3 + TOKENS), owners()).loss(batch)
+
+    assert loss < 1e-3 if cheap else loss > 5
 
 
 def test_gradients_side_by_side_are_those_of_each_alone_with_checkpointing_too():

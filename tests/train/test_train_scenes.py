@@ -117,7 +117,8 @@ def test_questions_are_asked_of_whole_windows_in_their_share():
     for batch in asked:
         assert all(text.endswith("?") for text in batch.sentences.texts)
         assert batch.frames.clips.shape[:2] == (2, 2)  # of the longest window
-        assert batch.truth is None and batch.frames.segmented == []
+        assert batch.truth.shape == (len(batch.sentences.texts), 8, 64, 64)
+        assert batch.frames.segmented == []
 
 
 def test_a_view_that_shows_a_part_is_asked_nothing():

@@ -57,11 +57,13 @@ def draw_wording(sentence: str, seed: int) -> tuple[int, int]:
 class Prompt:
     """Token ids (L,) with one `IMAGE` place, and labels (L,) to learn; `IGNORE` elsewhere.
 
-    The ten [ST] tokens are in `ids` but not in `labels`.
+    The ten [ST] tokens are in `ids` but not in `labels`. Of an answer in words, the first is at
+    `reply_at`.
     """
 
     ids: torch.Tensor
     labels: torch.Tensor
+    reply_at: int = 0
 
     @property
     def image_at(self) -> int:
@@ -143,7 +145,8 @@ class Prompter:
         learned = torch.isin(before_reply, kept)
         learned[-role:] = True
         labels = torch.where(learned, before_reply, IGNORE)
-        return Prompt(torch.cat([before_reply, reply]), torch.cat([labels, reply]))
+        ids, labels = torch.cat([before_reply, reply]), torch.cat([labels, reply])
+        return Prompt(ids, labels, len(before_reply))
 
     def _answer(self, template: str) -> list[int]:
         before, after = template.split("{st}")

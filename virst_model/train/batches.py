@@ -108,7 +108,8 @@ class Batch:
 
     Attributes:
         frames, sentences: all that a prediction reads.
-        truth: (B, F, side, side) uint8 0/1; None where answers are in words.
+        truth: (B, F, side, side) uint8 0/1; where answers are in words, of what is to be looked at
+            for them, or None where nobody knows.
         auxiliaries: None where nothing but the masks is known.
     """
 

@@ -10,7 +10,7 @@ few windows that are drawn to see what the code draws today.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, astuple, dataclass
 import functools
 import hashlib
 import json
@@ -26,16 +26,15 @@ from virst_model.config import CLIP_FRAMES
 from virst_model.model.prompt import plain_sentence
 from virst_model.model.virst import Virst
 from virst_model.synthetic.photographs import NOTHING, Photographs
+from virst_model.synthetic.sentence import Question
 from virst_model.synthetic.world import World, render_all, sentences_of_piece
 from virst_model.train.batches import Batch, Encodings, Frames, Sentences
 from virst_model.train.drawers import drawn_ahead
 from virst_model.train.stage import CachedDraws
 from virst_model.train.synthetic import (
-    QUESTIONS,
     ask_in_words,
     draw_any_world,
     normalise,
-    told,
 )
 
 # Windows in a file; the windows of a batch are of one file, and so of one length.
@@ -43,6 +42,8 @@ SHARD = 32
 # The windows that are drawn to see what is drawn: scenes and stories, drawn and filmed.
 _PROBES = range(8)
 _OPEN_SHARDS = 256
+# Questions about a window, of which each batch that asks some chooses.
+_QUESTIONS = 12
 _SAID = ("sentences", "questions")
 
 
@@ -55,7 +56,7 @@ class Window:
         s0, s1, s2: (frames, ...) float16, the features of its frames `fused_frames`.
         ids: (T, s, s) uint8, what is visible.
         sentences: of each: text, kind, and the ids of its target at each of the T frames.
-        questions: of each: text, and its answer in words; none where a world is longer.
+        questions: about all of a world; none where that is longer.
     """
 
     clips: np.ndarray
@@ -64,7 +65,7 @@ class Window:
     s2: np.ndarray
     ids: np.ndarray
     sentences: tuple[tuple[str, str, tuple[tuple[int, ...], ...]], ...]
-    questions: tuple[tuple[str, str], ...]
+    questions: tuple[Question, ...]
 
 
 class WindowMaker:
@@ -104,7 +105,7 @@ class WindowMaker:
             *(level.half().cpu().numpy() for level in levels),
             ids=ids_THW,
             sentences=_sentences(world, times_s, rng),
-            questions=told(world.questions(rng, QUESTIONS)) if whole else (),
+            questions=world.questions(rng, _QUESTIONS) if whole else (),
         )
 
     @functools.cached_property
@@ -150,7 +151,8 @@ class CachedWindows:
         arrays = {name: opened.get_slice(name)[place] for name in opened.keys()}  # noqa: SIM118
         said, asked = (json.loads(opened.metadata()[name])[place] for name in _SAID)
         sentences = tuple((t, k, tuple(tuple(ids) for ids in at)) for t, k, at in said)
-        return Window(**arrays, sentences=sentences, questions=tuple(map(tuple, asked)))
+        questions = tuple(Question(text, answer, tuple(ids)) for text, answer, ids in asked)
+        return Window(**arrays, sentences=sentences, questions=questions)
 
     def _path(self, shard: int) -> Path:
         return self._folder / f"{shard:05d}.safetensors"
@@ -161,7 +163,10 @@ class CachedWindows:
         stacks = {name: np.stack([getattr(w, name) for w in windows]) for name in names}
         # safetensors writes an array that lies in memory in another order as if it did not.
         arrays = {name: np.ascontiguousarray(stack) for name, stack in stacks.items()}
-        said = {name: json.dumps([getattr(window, name) for window in windows]) for name in _SAID}
+        said = {
+            "sentences": json.dumps([window.sentences for window in windows]),
+            "questions": json.dumps([[astuple(q) for q in w.questions] for w in windows]),
+        }
         unfinished = self._path(shard).with_suffix(".part")
         save_file(arrays, unfinished, said)
         unfinished.rename(self._path(shard))
@@ -191,9 +196,11 @@ class CachedBatches:
         shard = int(rng.integers(draws.count // SHARD))
         places = rng.choice(SHARD, draws.scenes, replace=False)
         windows = [self._read(shard * SHARD + int(place)) for place in places]
-        asked = [window.questions for window in windows]
-        if draws.in_words and rng.random() < draws.in_words and any(asked):
-            return ask_in_words(_frames(windows, [], []), asked)
+        if draws.in_words and rng.random() < draws.in_words:
+            asked = [_some(window.questions, draws.sentences, rng) for window in windows]
+            if any(asked):
+                ids_STHW = np.stack([window.ids for window in windows])
+                return ask_in_words(_frames(windows, [], []), asked, ids_STHW)
         video, chosen = [], []
         for index, window in enumerate(windows):
             for place in _choose([s[1] for s in window.sentences], draws, rng):
@@ -265,6 +272,10 @@ def _sentences(
         (text, sentence.kind, tuple(sentence.object_ids(t_s) for t_s in times_s))
         for text, sentence in by_text.items()
     )
+
+
+def _some(questions: Sequence[Question], count: int, rng: np.random.Generator) -> list[Question]:
+    return [questions[i] for i in rng.permutation(len(questions))[:count]]
 
 
 def _choose(kinds: Sequence[str], draws: CachedDraws, rng: np.random.Generator) -> list[int]:

@@ -10,7 +10,7 @@ from typing import TypeVar
 
 import torch
 
-from virst_model.model.features import Decoded, FrameFeatures
+from virst_model.model.features import Decoded, FrameFeatures, VisualTokens
 from virst_model.model.pointing import Pointed
 from virst_model.model.virst import Virst
 from virst_model.train.batches import Batch, Frames
@@ -18,7 +18,7 @@ from virst_model.train.heads import Heads
 from virst_model.train.losses import learned_tokens
 from virst_model.train.order import segment_window
 from virst_model.train.prefix import converse, tell
-from virst_model.train.reading import Reads, reading
+from virst_model.train.reading import AnswerReads, Reads, reading, reply_places
 from virst_model.train.stage import Objective
 
 # Pixels that go through the image encoder at once: 8 frames of the paper's size.
@@ -40,7 +40,7 @@ class Prediction:
         scores: the name of an auxiliary head (`Heads`) -> its logits.
         looks: where each layer of the second fusion looked, each (B, heads, N, T, T, grid * grid);
             None where no term asks.
-        reads: where the language model read; None where no term asks.
+        reads: where the language model read for [ST], or for an answer; None where no term asks.
         features: of the frames that were encoded (`Frames.encoded`), those of a video side by
             side; None where no term asks.
         pointed: of a model that points; else None.
@@ -51,7 +51,7 @@ class Prediction:
     words: tuple[list[int], ...] = ()
     scores: dict[str, torch.Tensor] = field(default_factory=dict)
     looks: list[torch.Tensor] | None = None
-    reads: Reads | None = None
+    reads: Reads | AnswerReads | None = None
     features: FrameFeatures | None = None
     pointed: PointedTokens | None = None
 
@@ -85,7 +85,8 @@ def predict(
     """
     frames, sentences = batch.frames, batch.sentences
     if sentences.answers is not None:
-        return Prediction(tokens=_answer_tokens(model, batch))
+        tokens, reads = _answer(model, batch, objective)
+        return Prediction(tokens=tokens, reads=reads)
     scores: dict[str, torch.Tensor] = {}
     clips_KLU = _clip_tokens(model, frames)
     if heads is not None and clips_KLU is not None:
@@ -203,21 +204,19 @@ def _converse_and_point(
     model: Virst, batch: Batch, clips_KLU: torch.Tensor, s2_STCgg: torch.Tensor
 ) -> tuple[torch.Tensor, tuple[torch.Tensor, torch.Tensor], PointedTokens]:
     """As `_converse`, of a model that points; the sentences of a video share its tokens."""
-    sentences, clip_frames = batch.sentences, batch.frames.clip_frames
+    sentences = batch.sentences
     prompts = [
         model.prompter.ask(text, *wording)
         for text, wording in zip(sentences.texts, sentences.wordings, strict=True)
     ]
-    clips = model.project(clips_KLU, len(clip_frames[0]))
-    parts = (clips.embeds, clips.places, clips.owners)
-    embeds, places, owners = (x.unflatten(0, (-1, len(clip_frames))) for x in parts)
-    embeds = embeds + model.pointing.embed_clips(len(clip_frames))
+    tokens = _visual_tokens(model, batch, clips_KLU)
+    embeds, places = tokens.embeds, tokens.places
     said = converse(model, embeds.flatten(1, 2), s2_STCgg, prompts, sentences.video)
     visual = said.visual.unflatten(1, embeds.shape[1:3])
     video = sentences.video
     pointed = model.pointing.point(said.states, visual[video], embeds[video], places[video])
-    tokens = learned_tokens(model.vlm.logits, said.hidden, said.labels)
-    return said.states, tokens, PointedTokens(pointed, owners[video])
+    learned = learned_tokens(model.vlm.logits, said.hidden, said.labels)
+    return said.states, learned, PointedTokens(pointed, tokens.owners[video])
 
 
 def _converse(
@@ -233,7 +232,8 @@ def _converse(
         model.prompter.ask(text, *wording)
         for text, wording in zip(sentences.texts, sentences.wordings, strict=True)
     ]
-    visual = list(_visual_tokens(model, batch, clips_KLU)[sentences.video])
+    tokens = _visual_tokens(model, batch, clips_KLU)
+    visual = list(tokens.embeds.flatten(1, 2)[sentences.video])
     with reading(model) if objective.read else contextlib.nullcontext() as noted:
         states_BND, hidden_BLD, labels_BL = model.st_states(visual, s2_BTCgg, prompts)
     reads = None
@@ -244,29 +244,41 @@ def _converse(
     return states_BND, learned_tokens(model.vlm.logits, hidden_BLD, labels_BL), reads
 
 
-def _answer_tokens(model: Virst, batch: Batch) -> tuple[torch.Tensor, torch.Tensor]:
-    """The `tokens` of answers in words."""
+def _answer(
+    model: Virst, batch: Batch, objective: Objective
+) -> tuple[tuple[torch.Tensor, torch.Tensor], AnswerReads | None]:
+    """The `tokens` of answers in words, and their `reads` where a model points and a term asks."""
     sentences = batch.sentences
     prompts = [
         model.prompter.tell(text, answer)
         for text, answer in zip(sentences.texts, sentences.answers, strict=True)
     ]
-    visual_SLD = _visual_tokens(model, batch, _clip_tokens(model, batch.frames))
+    tokens = _visual_tokens(model, batch, _clip_tokens(model, batch.frames))
     if model.pointing is None:
-        visual = list(visual_SLD[sentences.video])
+        visual = list(tokens.embeds.flatten(1, 2)[sentences.video])
         hidden_BLD, labels_BL = model.word_states(visual, prompts)
-    else:
-        hidden_BLD, labels_BL = tell(model, visual_SLD, prompts, sentences.video)
-    return learned_tokens(model.vlm.logits, hidden_BLD, labels_BL)
+        return learned_tokens(model.vlm.logits, hidden_BLD, labels_BL), None
+    with reading(model) if objective.read else contextlib.nullcontext() as noted:
+        hidden_BLD, labels_BL, layout = tell(
+            model, tokens.embeds.flatten(1, 2), prompts, sentences.video
+        )
+    reads = None
+    if objective.read:
+        places_BN = reply_places(prompts).to(hidden_BLD.device)
+        weights = noted.weights_beside(layout, places_BN)
+        reads = AnswerReads(weights, layout.visual, tokens.owners[sentences.video])
+    return learned_tokens(model.vlm.logits, hidden_BLD, labels_BL), reads
 
 
-def _visual_tokens(model: Virst, batch: Batch, clips_KLU: torch.Tensor) -> torch.Tensor:
-    """What the language model reads of each video, (S, L, D)."""
+def _visual_tokens(model: Virst, batch: Batch, clips_KLU: torch.Tensor) -> VisualTokens:
+    """What the language model reads of each video: its parts are (S, K, ...)."""
     videos, _, frames = batch.frames.clips.shape[:3]
-    tokens_SKLD = model.project(clips_KLU, frames).embeds.unflatten(0, (videos, -1))
+    clips = model.project(clips_KLU, frames)
+    parts = (clips.embeds, clips.places, clips.owners)
+    embeds, *others = (None if x is None else x.unflatten(0, (videos, -1)) for x in parts)
     if model.pointing is not None:
-        tokens_SKLD = tokens_SKLD + model.pointing.embed_clips(tokens_SKLD.shape[1])
-    return tokens_SKLD.flatten(1, 2)
+        embeds = embeds + model.pointing.embed_clips(embeds.shape[1])
+    return VisualTokens(embeds, *others)
 
 
 @contextlib.contextmanager

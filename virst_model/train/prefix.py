@@ -55,29 +55,78 @@ def converse(
         prompts: the conversations about each sentence; they begin alike.
         video_B: the window of each.
     """
-    words = model.vlm.llm.get_input_embeddings()
-    suffixes = _Suffixes.of(prompts, words)
-    embeds_BLD = suffixes.embeds
+    suffixes = _Suffixes.of(model, prompts)
     st_BL = (suffixes.ids == model.prompter.st_id) & suffixes.real
+    embeds_BLD = suffixes.embeds
     if model.config.fusion.initial:
         # All [ST] tokens are one row, so that each window has one answer for all of them.
         st_11 = torch.tensor([[model.prompter.st_id]], device=model.device)
-        row = words(st_11).expand(len(visual_SLD), -1, -1)
+        row = model.vlm.llm.get_input_embeddings()(st_11).expand(len(visual_SLD), -1, -1)
         fused = model.initial_fusion(row, s2_STCgg).to(embeds_BLD.dtype)
         embeds_BLD = torch.where(st_BL[..., None], fused[video_B], embeds_BLD)
-    visual, hidden = _read(model, visual_SLD, prompts[0], embeds_BLD, video_B)
+    layout = Layout.of(prompts[0].image_at, visual_SLD, embeds_BLD, video_B)
+    all_hidden = _read(model, visual_SLD, embeds_BLD, prompts[0], layout)
+    hidden = layout.suffixes(all_hidden)
     row_B = torch.arange(len(prompts), device=model.device)[:, None]
     places_BN = torch.stack([row.nonzero()[:, 0] for row in st_BL])
+    visual = all_hidden[:, layout.visual]
     return Conversations(hidden[row_B, places_BN], visual, hidden, suffixes.labels)
 
 
 def tell(
     model: Virst, visual_SLD: torch.Tensor, prompts: Sequence[Prompt], video_B: torch.Tensor
-) -> tuple[torch.Tensor, torch.Tensor]:
-    """As `converse`, of conversations in words alone: `hidden` and `labels` of them."""
-    suffixes = _Suffixes.of(prompts, model.vlm.llm.get_input_embeddings())
-    _, hidden = _read(model, visual_SLD, prompts[0], suffixes.embeds, video_B)
-    return hidden, suffixes.labels
+) -> tuple[torch.Tensor, torch.Tensor, Layout]:
+    """As `converse`, of conversations in words alone: `hidden`, `labels`, and how they lay."""
+    suffixes = _Suffixes.of(model, prompts)
+    layout = Layout.of(prompts[0].image_at, visual_SLD, suffixes.embeds, video_B)
+    all_hidden = _read(model, visual_SLD, suffixes.embeds, prompts[0], layout)
+    return layout.suffixes(all_hidden), suffixes.labels, layout
+
+
+@dataclass(frozen=True)
+class Layout:
+    """How the B suffixes about S windows lie side by side, each window's behind its prefix.
+
+    Attributes:
+        visual_at: place of the first visual token.
+        prefix: tokens before the suffixes; `length`: of each suffix; `most`: of a window.
+        video_B: the window of each suffix; `turn_B`: the how-manieth of its window it is.
+    """
+
+    visual_at: int
+    prefix: int
+    length: int
+    most: int
+    video_B: torch.Tensor
+    turn_B: torch.Tensor
+
+    @classmethod
+    def of(
+        cls,
+        visual_at: int,
+        visual_SLD: torch.Tensor,
+        embeds_BLD: torch.Tensor,
+        video_B: torch.Tensor,
+    ) -> Layout:
+        """Of suffixes as `embeds_BLD`, padded to as many as the window with the most has."""
+        same = video_B[:, None] == video_B
+        turn_B = same.tril(diagonal=-1).sum(dim=1)
+        prefix = visual_at + visual_SLD.shape[1]
+        return cls(visual_at, prefix, embeds_BLD.shape[1], int(turn_B.max()) + 1, video_B, turn_B)
+
+    @property
+    def visual(self) -> slice:
+        """The visual tokens."""
+        return slice(self.visual_at, self.prefix)
+
+    def suffixes(self, x_SLD: torch.Tensor) -> torch.Tensor:
+        """Of what there is of each token of the windows, (B, length, ...) of each suffix."""
+        each = x_SLD[:, self.prefix :].unflatten(1, (self.most, self.length))
+        return each[self.video_B, self.turn_B]
+
+    def alone(self, x_SLD: torch.Tensor) -> torch.Tensor:
+        """The same of each conversation by itself, (B, prefix + length, ...)."""
+        return torch.cat((x_SLD[self.video_B, : self.prefix], self.suffixes(x_SLD)), dim=1)
 
 
 @dataclass(frozen=True)
@@ -96,40 +145,36 @@ class _Suffixes:
     embeds: torch.Tensor
 
     @classmethod
-    def of(cls, prompts: Sequence[Prompt], words: torch.nn.Module) -> _Suffixes:
-        """Of the prompts, on the device of `words`."""
-        at, device = prompts[0].image_at, next(words.parameters()).device
-        ids = [prompt.ids[at + 1 :] for prompt in prompts]
-        labels = [prompt.labels[at + 1 :] for prompt in prompts]
+    def of(cls, model: Virst, prompts: Sequence[Prompt]) -> _Suffixes:
+        """Of the prompts, which begin alike, on the model's device."""
+        at = prompts[0].image_at + 1
+        ids, labels = [prompt.ids[at:] for prompt in prompts], [p.labels[at:] for p in prompts]
         ids_BL = pad_sequence(ids, batch_first=True)
         real_BL = torch.arange(ids_BL.shape[1]) < torch.tensor([len(x) for x in ids])[:, None]
         labels_BL = pad_sequence(labels, batch_first=True, padding_value=IGNORE)
-        ids_BL = ids_BL.to(device)
-        return cls(ids_BL, labels_BL.to(device), real_BL.to(device), words(ids_BL))
+        ids_BL, labels_BL, real_BL = (x.to(model.device) for x in (ids_BL, labels_BL, real_BL))
+        return cls(ids_BL, labels_BL, real_BL, model.vlm.llm.get_input_embeddings()(ids_BL))
 
 
 def _read(
     model: Virst,
     visual_SLD: torch.Tensor,
-    prompt: Prompt,
     embeds_BLD: torch.Tensor,
-    video_B: torch.Tensor,
-) -> tuple[torch.Tensor, torch.Tensor]:
-    """The language model's states of the visual tokens (S, L, D) and of the suffixes (B, L, D).
+    prompt: Prompt,
+    layout: Layout,
+) -> torch.Tensor:
+    """The language model's states of all tokens, (S, prefix + most * length, D).
 
     Args:
-        prompt: any of the conversations; they begin alike.
         embeds_BLD: the suffixes.
+        prompt: any of the conversations; they begin alike.
     """
-    windows, device, at = len(visual_SLD), model.device, prompt.image_at
+    windows, device = len(visual_SLD), model.device
+    prefix, length, most = layout.prefix, layout.length, layout.most
     words = model.vlm.llm.get_input_embeddings()
-    lead = words(prompt.ids[:at].to(device)).expand(windows, -1, -1)
-    prefix, length = at + visual_SLD.shape[1], embeds_BLD.shape[1]
-    # Window by window: its sentences, padded to as many as the window with the most has.
-    turn_B = _turns(video_B)
-    most = int(turn_B.max()) + 1
+    lead = words(prompt.ids[: layout.visual_at].to(device)).expand(windows, -1, -1)
     suffixes = embeds_BLD.new_zeros((windows, most, length, embeds_BLD.shape[-1]))
-    suffixes = suffixes.index_put((video_B, turn_B), embeds_BLD)
+    suffixes = suffixes.index_put((layout.video_B, layout.turn_B), embeds_BLD)
     embeds = torch.cat((lead, visual_SLD.to(lead.dtype), suffixes.flatten(1, 2)), dim=1)
     positions = torch.cat(
         (torch.arange(prefix), (prefix + torch.arange(length)).repeat(most)), dim=0
@@ -137,20 +182,12 @@ def _read(
     seen = torch.ones(length, prefix + length, dtype=torch.bool, device=device).tril(prefix)
     # For good: what checkpointing computes again in the backward pass asks for it again.
     model.vlm.llm.config._attn_implementation = _ATTENTION
-    hidden = model.vlm.llm.model(
+    return model.vlm.llm.model(
         inputs_embeds=embeds,
         attention_mask=seen.expand(windows * most, 1, -1, -1),
         position_ids=positions.expand(windows, -1),
         use_cache=False,
     ).last_hidden_state
-    after = hidden[:, prefix:].unflatten(1, (most, length))[video_B, turn_B]
-    return hidden[:, at:prefix], after
-
-
-def _turns(video_B: torch.Tensor) -> torch.Tensor:
-    """Of each sentence, the how-manieth of its window it is, from 0."""
-    same = video_B[:, None] == video_B
-    return same.tril(diagonal=-1).sum(dim=1)
 
 
 def _attend(

@@ -1,4 +1,4 @@
-"""Which visual tokens the language model reads for its [ST] tokens."""
+"""Which visual tokens the language model reads for its [ST] tokens, and for its answers."""
 
 from collections.abc import Callable, Iterator, Sequence
 import contextlib
@@ -10,11 +10,15 @@ from torch import Tensor, nn
 import torch.nn.functional as F
 from transformers.models.qwen2.modeling_qwen2 import rotate_half
 
+from virst_model.model.prompt import Prompt
 from virst_model.model.virst import Virst
 from virst_model.train.batches import Batch
+from virst_model.train.pointing import find_targets
+from virst_model.train.prefix import Layout
 
 LAYERS = 2  # the last ones: before, [ST] has not read the sentence
 LEAST_SHARE = 0.05  # a target that fills less of every token is not looked for
+REPLY_WORDS = 2  # of an answer, the first tokens: later ones hardly hang on the video
 
 
 @dataclass(frozen=True)
@@ -39,6 +43,29 @@ class Reads:
         return read_loss(self.weights, share_BV, self.visual_at)
 
 
+@dataclass(frozen=True)
+class AnswerReads:
+    """Where a language model that points read for the first words of B answers.
+
+    Attributes:
+        weights: of each of the last `LAYERS` layers, (B, heads, REPLY_WORDS, L).
+        visual: which of the L are the visual tokens of K clips.
+        owners: (B, K, patches), into which visual token each patch of a clip was merged.
+    """
+
+    weights: list[Tensor]
+    visual: slice
+    owners: Tensor
+
+    def loss(self, batch: Batch) -> Tensor:
+        """`read_loss` of what is to be looked at for the answers."""
+        clips = torch.tensor(batch.frames.clip_frames, device=batch.truth.device)
+        tokens = (self.visual.stop - self.visual.start) // len(clips)
+        targets = find_targets(batch.truth[:, clips], self.owners, tokens)
+        wanted_BV = (targets.shares[..., :-1] > 0).flatten(1).float()
+        return read_loss(self.weights, wanted_BV, self.visual.start)
+
+
 class Reading:
     """The inputs of the last layers' attention in a forward pass, and its weights from them."""
 
@@ -59,6 +86,17 @@ class Reading:
         each = zip(self._attentions, self._inputs, strict=True)
         return [_weights(attention, *inputs, places_BN) for attention, inputs in each]
 
+    def weights_beside(self, layout: Layout, places_BN: Tensor) -> list[Tensor]:
+        """As `weights`, of conversations side by side: (B, heads, N, L) of each by itself.
+
+        `places_BN` are those in the suffixes.
+        """
+        each = zip(self._attentions, self._inputs, strict=True)
+        return [
+            _weights(attention, *map(layout.alone, inputs), layout.prefix + places_BN)
+            for attention, inputs in each
+        ]
+
 
 @contextlib.contextmanager
 def reading(model: Virst) -> Iterator[Reading]:
@@ -73,6 +111,12 @@ def reading(model: Virst) -> Iterator[Reading]:
     finally:
         for hook in hooks:
             hook.remove()
+
+
+def reply_places(prompts: Sequence[Prompt]) -> Tensor:
+    """The tokens of the suffixes of which the first words of the answers follow, (B, N)."""
+    asked_B = torch.tensor([prompt.reply_at - prompt.image_at - 2 for prompt in prompts])
+    return asked_B[:, None] + torch.arange(REPLY_WORDS)
 
 
 def target_share(

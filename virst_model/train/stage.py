@@ -111,8 +111,8 @@ class Objective:
         heads: weight of the auxiliary heads' terms; 0 leaves the heads out.
         details: weight of the heads' terms on texture and place; needs the heads.
         look: weight of the term on where the fusion looks; needs the heads.
-        read: weight of the term on which visual tokens the language model reads for [ST];
-            needs scenes, as the heads do.
+        read: weight of the term on which visual tokens the language model reads for [ST], or
+            where the model points for its answers in words; needs scenes, as the heads do.
         raw_masks: the mask terms read the logits before the rule of absent objects, and masks
             without truth are left to the occlusion term; else as in the release.
         distil: weight of the term that has the image encoder make of a filmed picture what the

@@ -175,21 +175,37 @@ _POINT = replace(
     build=Build(pointing=True, pairs=32),
 )
 
+# [ST] goes on pointing, and masks follow, while the language model learns to answer questions.
+_WORDS = replace(
+    _POINT,
+    name="words",
+    trains=(
+        *_POINT.trains,
+        *("vlm.llm.lm_head.*", "second_fusion.*", "segmenter.sam_mask_decoder.*"),
+    ),
+    frozen=("segmenter.sam_mask_decoder.conv_s*",),
+    draws=replace(
+        _POINT.draws, count=3200, windows=(24,), stories=0.5, anchors=2, in_words=0.7, seed=1
+    ),
+    objective=Objective(point=1.0, raw_masks=True, occ=0.3, read=0.5),
+    steps=3000,
+    build=Build(answers=True),
+)
 # Last, all together: both encoders, too, and frames through memory, with hiding and coming back.
 _FOLLOW = replace(
     TRUNKS[-1],
     name="follow",
     frozen=("occ_predictor.*",),
-    draws=replace(TRUNKS[-1].draws, filmed=0.55, windows=(4, 8, 16, 16, 24)),
-    objective=Objective(point=0.5, raw_masks=True, tracked_apart=True, occ=0.3),
+    draws=replace(TRUNKS[-1].draws, filmed=0.65, windows=(4, 8, 16, 16, 24), in_words=0.15),
+    objective=Objective(point=0.5, raw_masks=True, tracked_apart=True, occ=0.3, read=0.5),
     steps=1300,
     lr=5e-4,
     schedule="linear",
     final=0.03,
     absence=True,
 )
-# How [ST] learns to point, on the encoders of `EYES`, then fusion and decoder to look there, and
-# then all of it to follow.
+# How [ST] learns to point, on the encoders of `EYES`, then fusion and decoder to look there, the
+# language model to answer, and all of it to follow.
 POINTING = (
     _POINT,
     replace(
@@ -202,6 +218,7 @@ POINTING = (
         steps=2500,
         build=Build(),
     ),
+    _WORDS,
     _FOLLOW,
 )
 

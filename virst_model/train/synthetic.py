@@ -160,9 +160,9 @@ class SyntheticBatches:
         pictures, ids_SFHW = (np.stack(part) for part in zip(*views, strict=True))
         frames = _frames(plan, normalise(pictures))
         if in_words:
-            asked = [told(world.questions(rng, QUESTIONS)) for world in worlds]
+            asked = [world.questions(rng, QUESTIONS) for world in worlds]
             if any(asked):  # near views are asked nothing
-                return ask_in_words(frames, asked)
+                return ask_in_words(frames, asked, ids_SFHW)
         last = seconds[len(seconds) - len(plan.tracked) - 1]
         sentences, video = [], []
         for index, world in enumerate(worlds if draws.sentences else ()):
@@ -273,26 +273,27 @@ def _frames(plan: _Plan, pixels_SF3ss: torch.Tensor) -> Frames:
     )
 
 
-def told(questions: Sequence[Question]) -> tuple[tuple[str, str], ...]:
-    """Each question, and its answer in words."""
-    return tuple((question.text, question.answer) for question in questions)
+def ask_in_words(
+    frames: Frames, asked_S: Sequence[Sequence[Question]], ids_SFHW: np.ndarray
+) -> Batch:
+    """The batch that asks of each video its questions; of the frames, the clips alone are read.
 
-
-def ask_in_words(frames: Frames, told_S: Sequence[Sequence[tuple[str, str]]]) -> Batch:
-    """The batch that asks of each video its questions; of the frames, the clips alone are read."""
-    asked = [(video, *one) for video, each in enumerate(told_S) for one in each]
-    videos, texts, answers = zip(*asked, strict=True)
+    Its truth is what is to be looked at for the answers.
+    """
+    asked = [(video, question) for video, each in enumerate(asked_S) for question in each]
+    truth = np.stack([np.isin(ids_SFHW[video], question.ids) for video, question in asked])
     return Batch(
         frames=replace(
             frames, pixels=frames.pixels[:, :0], times=[], window=[], anchors=[], tracked=[]
         ),
         sentences=Sentences(
-            video=torch.tensor(videos, dtype=torch.long),
-            texts=texts,
-            wordings=((0, 0),) * len(texts),
-            kinds=("words",) * len(texts),
-            answers=answers,
+            video=torch.tensor([video for video, _ in asked], dtype=torch.long),
+            texts=tuple(question.text for _, question in asked),
+            wordings=((0, 0),) * len(asked),
+            kinds=("words",) * len(asked),
+            answers=tuple(question.answer for _, question in asked),
         ),
+        truth=torch.from_numpy(truth.astype(np.uint8)),
     )
 
 
