@@ -43,6 +43,17 @@ def test_every_new_word_is_said(of_scenes, of_stories):
     assert set(WORDS) <= said
 
 
+def test_white_is_drawn_more_often_than_other_colours_and_is_one_objects_own():
+    drawn = [[i.colours[0] for i in make_scene(s, "train").objects] for s in range(200)]
+    seen = [[i.colours[0] for i in filmed(s).objects] for s in range(200)]
+
+    before, after = (np.mean(["white" in colours for colours in each]) for each in (drawn, seen))
+    assert after > before + 0.1
+    for colours, new in zip(drawn, seen, strict=True):
+        made = [new[i] == "white" != colour for i, colour in enumerate(colours)]
+        assert len({colour for colour, white in zip(colours, made) if white}) <= 1
+
+
 def test_a_colour_that_is_named_is_that_of_what_is_meant_and_of_nothing_else(of_scenes):
     checked = set()
     for world, sentence in of_scenes:

@@ -31,7 +31,10 @@ WORDS = (
     *("dark", "light"),
     *sorted({noun + ending for nouns in NOUNS.values() for noun in nouns for ending in ("", "s")}),
 )
-_RECOLOURED = 0.4  # of the worlds
+_RECOLOURED = 0.6  # of the worlds
+# Photographs are full of what is white and no thing, before which a white thing is learned last:
+# of the new colours so many are white, where nothing else is.
+_WHITE = 0.5
 _RENAMED, _ABSENT = 0.3, 0.3  # of the sentences, of those about nothing
 _NOUN = re.compile(rf"\b({'|'.join(NOUNS)})(s?)\b")
 _COLOUR = re.compile(rf"\b({'|'.join(COLOURS)})\b")
@@ -55,7 +58,9 @@ def draw_colours(world: Scene | Story, rng: np.random.Generator) -> Scene | Stor
     new: dict[str, str] = {}
     for name in chosen:
         taken = [*others, *new.values()]
-        new[name] = pick(rng, [n for n in _choices(world) if _is_apart(n, taken)])
+        is_white = rng.random() < _WHITE and "white" not in taken
+        choices = [n for n in _choices(world) if _is_apart(n, taken)]
+        new[name] = "white" if is_white else pick(rng, choices)
     return _recoloured(world, new)
 
 
