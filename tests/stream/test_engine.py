@@ -11,6 +11,7 @@ from virst_model.answer import Query
 from virst_model.checkpoints.load import load
 from virst_model.evaluate.film import Film, follow
 from virst_model.evaluate.metrics import region
+from virst_model.evaluate.synthetic import SyntheticRun, evaluate
 from virst_model.model.features import ABSENT_LOGIT, FrameFeatures, MemoryRead
 from virst_model.stream import export, graphs
 from virst_model.stream.engine import PARTS, ROWS, SHARED, EngineError, engine_of, use_engine
@@ -113,6 +114,18 @@ def test_masks_are_those_of_torch(runtime, kept, caplog):
 
     assert engine_of(model) == "onnx" and not lines_in(caplog)
     assert_same_masks(masks, expected)
+
+
+@pytest.mark.slow
+def test_scores_of_streams_are_those_of_torch_to_a_tenth(runtime, kept):
+    run = SyntheticRun(videos=4, frames=24, height=120, width=160)
+
+    by_torch, by_onnx = (
+        evaluate(model, run) for model in (load(), use_engine(load(), "onnx", kept))
+    )
+
+    found, expected = (each["rows"]["overall"]["J&F"] for each in (by_onnx, by_torch))
+    assert expected > 50 and abs(found - expected) <= 0.1
 
 
 @pytest.mark.slow

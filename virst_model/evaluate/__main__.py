@@ -55,8 +55,10 @@ from virst_model.evaluate.synthetic import (
     synthetic_table,
 )
 from virst_model.evaluate.words import WordsRun, ask_all, summarise
+from virst_model.model.virst import Virst
 from virst_model.offline.guide import load_scorer
 from virst_model.stream.change import add_reground_options
+from virst_model.stream.engine import add_engine_option, use_engine
 from virst_model.synthetic.photographs import read_photographs
 from virst_model.synthetic.splits import SPLITS
 from virst_model.synthetic.trajectory import TICK_S
@@ -133,6 +135,7 @@ def _parser() -> Parser:
         help="seed of the first video (default: 0; of --clip-tokens 5000)",
     )
     add_switches(parser)
+    add_engine_option(parser, "torch")  # figures are not to hang on what is installed
     add_model_options(parser)
     return parser
 
@@ -194,9 +197,10 @@ def _evaluate_dataset(options: argparse.Namespace) -> int:
         raise FileError(options.root, f"nothing of the split {split} can be used: {why}")
     settings = {"dataset": options.dataset, "split": split, **how.settings()}
     settings |= {name: str(value) for name, value in switched(options).items()}
+    settings |= {} if options.engine == "torch" else {"engine": options.engine}
     check_run(options.out, settings | {"model": str(options.model or "tiny")})
     with logging_redirect_tqdm():
-        model = load_switched(options)
+        model = _load(options)
         scorer = load_scorer(options, model, whole=options.mode == "offline")
         how = dataclasses.replace(how, scorer=scorer)
         report = run(model, options.dataset, records, options.out, how, options.cases)
@@ -204,6 +208,10 @@ def _evaluate_dataset(options: argparse.Namespace) -> int:
         where = options.out / PAGE if report.rows else options.out
         sys.stdout.write(f"{report.text()}\n{where}\n")
     return INCOMPLETE if report.left_out else 0
+
+
+def _load(options: argparse.Namespace) -> Virst:
+    return use_engine(load_switched(options), options.engine)
 
 
 def _token_names(text: str) -> tuple[str, ...]:
@@ -230,7 +238,7 @@ def _evaluate_sight(options: argparse.Namespace) -> str:
         )
     except ValueError as error:
         raise UsageError(f"--{error}") from None
-    out, model = writable(options.out), load_switched(options)
+    out, model = writable(options.out), _load(options)
     rows = measure(model, how) if names else {}
     results = {"rows": rows}
     text = table(rows) if names else ""
@@ -250,7 +258,7 @@ def _evaluate_words(options: argparse.Namespace) -> str:
         height=options.height,
         width=options.width,
     )
-    out, model = writable(options.out), load_switched(options)
+    out, model = writable(options.out), _load(options)
     answered = list(ask_all(model, how))
     found = summarise(answered)
     said = [dataclasses.asdict(one) | {"right": one.is_right} for one in answered]
@@ -260,7 +268,7 @@ def _evaluate_words(options: argparse.Namespace) -> str:
 
 def _evaluate_synthetic(options: argparse.Namespace) -> str:
     how = _synthetic_run(options)
-    out, model = writable(options.out), load_switched(options)
+    out, model = writable(options.out), _load(options)
     scorer = load_scorer(options, model, whole=how.mode == "offline")
     results = evaluate(model, how, scorer)
     written = _write_json(out, dataclasses.asdict(how) | results)

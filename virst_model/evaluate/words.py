@@ -59,7 +59,7 @@ class Answered:
 
     @property
     def kind(self) -> str:
-        """What is asked."""
+        """What is asked, and of which worlds."""
         of_kind = (kind for start, kind in KINDS.items() if self.text.startswith(start))
         return f"{self.worlds}: {next(of_kind, YES_OR_NO)}"
 

@@ -39,12 +39,12 @@ REASON = 300  # characters; exporters tell long stories
 _log = logging.getLogger(__name__)
 
 
-def add_engine_option(parser: argparse.ArgumentParser) -> None:
+def add_engine_option(parser: argparse.ArgumentParser, default: str = "auto") -> None:
     """Adds --engine, which `use_engine` follows."""
     parser.add_argument(
         "--engine",
         choices=ENGINES,
-        default="auto",
+        default=default,
         help="of what runs for every frame; auto: onnx on a CPU where onnxruntime is installed; "
         "graphs: CUDA graphs of a stream, on a GPU",
     )
