@@ -5,6 +5,7 @@ import re
 import numpy as np
 import pytest
 
+from virst_model.synthetic.actors import is_held_out
 from virst_model.synthetic.colours import REGIONS, SHADES, has_name
 from virst_model.synthetic.filmed import Filmed, film
 from virst_model.synthetic.scenes import make_scene
@@ -50,8 +51,17 @@ def test_white_is_drawn_more_often_than_other_colours_and_is_one_objects_own():
     before, after = (np.mean(["white" in colours for colours in each]) for each in (drawn, seen))
     assert after > before + 0.1
     for colours, new in zip(drawn, seen, strict=True):
-        made = [new[i] == "white" != colour for i, colour in enumerate(colours)]
-        assert len({colour for colour, white in zip(colours, made) if white}) <= 1
+        if new.count("white") > colours.count("white"):
+            pairs = zip(colours, new, strict=True)
+            assert len({colour for colour, now in pairs if now == "white"}) == 1
+
+
+def test_no_new_colour_gives_a_story_a_look_that_is_held_out():
+    stories = [filmed(seed, make_story) for seed in range(400)]
+
+    assert sum(story.objects != make_story(story.seed, "train").objects for story in stories) > 100
+    for story in stories:
+        assert not any(is_held_out(item.colours, item.shape) for item in story.objects)
 
 
 def test_a_colour_that_is_named_is_that_of_what_is_meant_and_of_nothing_else(of_scenes):

@@ -11,6 +11,7 @@ import cmath
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 import math
+import re
 
 import cv2
 import numpy as np
@@ -28,7 +29,7 @@ from virst_model.synthetic.shapes import RGB
 from virst_model.synthetic.splits import rng_of
 from virst_model.synthetic.sprites import Sprite, draw_sprite, paint_sprite
 from virst_model.synthetic.stories import Story
-from virst_model.synthetic.wordings import draw_colours, is_doubtful, reworded
+from virst_model.synthetic.wordings import draw_colours, is_doubtful, reworded, shades_of
 
 _MARGIN = 0.04  # heights of background around the picture, for a camera that shakes
 _RADII = (0.02, 0.5)  # heights, of the object that a near or a far view is about
@@ -135,9 +136,11 @@ class Filmed:
     def questions(
         self, rng: np.random.Generator | None = None, count: int = 4
     ) -> tuple[Question, ...]:
-        """Those of the world, where all of it is in view and has the shapes of the world."""
-        whole = self.zoom.scale <= 1 and all(coat.cutout is None for coat in self.coats)
-        return self.world.questions(rng, count) if whole else ()
+        """Those of the world that leave no doubt, where all of it can be seen as it is."""
+        whole = self.zoom.scale == 1 and all(coat.cutout is None for coat in self.coats)
+        questions = self.world.questions(rng, count) if whole else ()
+        shades = shades_of(self.world)
+        return tuple(q for q in questions if not shades & set(re.findall(r"\w+", q.text)))
 
     def _paint(self, picture: np.ndarray, ids: np.ndarray, t_s: float, offset: complex) -> None:
         height = len(ids)

@@ -21,6 +21,7 @@ SHAPES = ("circle", "square", "triangle", "star", "cross")
 SIZES = ("big", "small")
 NOUNS = ("shape", "object", "thing")
 MOTIONS = ("left", "right", "up", "down", "still")
+NUMBERS = ("None", "One", "Two", "Three", "Four", "Five", "Six")
 RANKS = ("leftmost", "rightmost", "topmost", "bottommost", "biggest", "smallest")
 
 _PLURALS = {word: word + "s" for word in SHAPES + NOUNS} | {"cross": "crosses"}
@@ -127,6 +128,11 @@ def word(phrase: Phrase, rng: np.random.Generator) -> str:
     if phrase.motion:
         parts.append(_word_motion(phrase.motion, phrase.plural, rng))
     return " ".join(parts)
+
+
+def word_way(motion: str) -> str:
+    """The answer to which way something moves, of MOTIONS but "still"."""
+    return f"To the {motion}." if motion in ("left", "right") else f"{motion.capitalize()}."
 
 
 def _word_motion(motion: str, plural: bool, rng: np.random.Generator) -> str:

@@ -7,11 +7,10 @@ from collections.abc import Iterator
 import numpy as np
 
 from virst_model.synthetic.actors import is_held_out
-from virst_model.synthetic.grammar import COLOURS, pick
+from virst_model.synthetic.grammar import COLOURS, NUMBERS, pick, word_way
 from virst_model.synthetic.names import Name
 from virst_model.synthetic.predicates import Predicate, meetings, predicates
-from virst_model.synthetic.scene_questions import NUMBERS
-from virst_model.synthetic.sentence import Question, Referents
+from virst_model.synthetic.sentence import Ids, Question, Referents
 from virst_model.synthetic.shapes import SHAPES
 from virst_model.synthetic.timeline import Timeline
 
@@ -75,7 +74,7 @@ def _ask_predicate(timeline: Timeline, split: str, rng: np.random.Generator) -> 
     # Else most answers would be no.
     predicate = pick(rng, true if true and rng.random() < 0.5 else done)
     if called is not None and _is_settled(actor, predicate.referents):
-        yield _ask_if_true(actor, called, predicate)
+        yield _ask_if_true((actor,), called, predicate)
 
 
 def _ask_meeting(timeline: Timeline, split: str, rng: np.random.Generator) -> Iterator[Question]:
@@ -84,7 +83,7 @@ def _ask_meeting(timeline: Timeline, split: str, rng: np.random.Generator) -> It
     if None not in called:
         predicate = pick(rng, meetings(timeline, other, called[1], rng))
         if _is_settled(one, predicate.referents):
-            yield _ask_if_true(one, called[0], predicate)
+            yield _ask_if_true((one, other), called[0], predicate)
 
 
 def _ask_way(timeline: Timeline, split: str, rng: np.random.Generator) -> Iterator[Question]:
@@ -95,8 +94,7 @@ def _ask_way(timeline: Timeline, split: str, rng: np.random.Generator) -> Iterat
     called = timeline.names.call(actor, rng)
     if called is not None and len(gone) == 1 and actor in gone[0].referents.sure:
         way = gone[0].text.split(" ")[-1]
-        answer = f"To the {way}." if way in ("left", "right") else f"{way.capitalize()}."
-        yield Question(f"Which way does {called} move?", answer, (actor,))
+        yield Question(f"Which way does {called} move?", word_way(way), (actor,))
 
 
 def _ask_presence(timeline: Timeline, split: str, rng: np.random.Generator) -> Iterator[Question]:
@@ -116,9 +114,10 @@ def _ask_how_many(text: str, counted: frozenset[int]) -> Question:
     return Question(text, f"{NUMBERS[len(counted)]}.", tuple(sorted(counted)))
 
 
-def _ask_if_true(actor: int, called: str, predicate: Predicate) -> Question:
-    true = actor in predicate.referents.sure
-    return Question(f"Is it true that {called} {predicate.text}?", _yes(true), (actor,))
+def _ask_if_true(ids: Ids, called: str, predicate: Predicate) -> Question:
+    """Of the first of `ids`; others are told of in the predicate."""
+    true = ids[0] in predicate.referents.sure
+    return Question(f"Is it true that {called} {predicate.text}?", _yes(true), ids)
 
 
 def _is_settled(actor: int, referents: Referents) -> bool:

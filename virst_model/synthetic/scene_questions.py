@@ -3,16 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+import itertools
 
 import numpy as np
 
 from virst_model.synthetic import grammar
-from virst_model.synthetic.grammar import COLOURS, SHAPES, Phrase, pick
+from virst_model.synthetic.grammar import (
+    COLOURS,
+    MOTIONS,
+    NUMBERS,
+    SHAPES,
+    Phrase,
+    pick,
+    word_way,
+)
 from virst_model.synthetic.scene_objects import SceneObject
 from virst_model.synthetic.scene_sentences import KINDS, ScenePhrases
 from virst_model.synthetic.sentence import Question
 
-NUMBERS = ("None", "One", "Two", "Three", "Four", "Five", "Six")
+_SINGULAR = tuple(kind for kind in KINDS if kind not in ("all", "none"))
+_WAYS = tuple(motion for motion in MOTIONS if motion != "still")
 
 
 def ask(
@@ -51,11 +61,9 @@ def _ask_way(
 ) -> Iterator[Question]:
     """Of those that only ever go one way."""
     for item, called in _call(objects, phrases, rng, untold="motion"):
-        ways = [way for way in grammar.MOTIONS if item.id in phrases.meant(Phrase(motion=way))]
-        if len(ways) == 1 and ways != ["still"]:
-            way = ways[0]
-            answer = f"To the {way}." if way in ("left", "right") else f"{way.capitalize()}."
-            yield Question(f"Which way does {called} move?", answer, (item.id,))
+        for way in _WAYS:
+            if item.id in phrases.meant(Phrase(motion=way)):
+                yield Question(f"Which way does {called} move?", word_way(way), (item.id,))
 
 
 def _ask_number(
@@ -77,8 +85,9 @@ def _ask_presence(
     objects: Sequence[SceneObject], phrases: ScenePhrases, rng: np.random.Generator
 ) -> Iterator[Question]:
     """As often of what is not there as of what is."""
-    kind = "none" if rng.random() < 0.5 else pick(rng, KINDS)
-    for phrase in phrases.choose(kind, 1, rng):
+    kinds = ["none"] if rng.random() < 0.5 else rng.permutation(_SINGULAR).tolist()
+    found = (phrase for kind in kinds for phrase in phrases.choose(kind, 2, rng))
+    for phrase in itertools.islice((p for p in found if not p.plural), 1):
         yield ask_if_there(grammar.word(phrase, rng), phrases.meant(phrase))
 
 

@@ -12,6 +12,7 @@ import re
 
 import numpy as np
 
+from virst_model.synthetic.actors import is_held_out
 from virst_model.synthetic.colours import REGIONS, SHADES
 from virst_model.synthetic.grammar import COLOURS, pick
 from virst_model.synthetic.scenes import Scene
@@ -58,8 +59,8 @@ def draw_colours(world: Scene | Story, rng: np.random.Generator) -> Scene | Stor
     new: dict[str, str] = {}
     for name in chosen:
         taken = [*others, *new.values()]
-        is_white = rng.random() < _WHITE and "white" not in taken
         choices = [n for n in _choices(world) if _is_apart(n, taken)]
+        is_white = rng.random() < _WHITE and "white" not in taken and _may_be_white(world, name)
         new[name] = "white" if is_white else pick(rng, choices)
     return _recoloured(world, new)
 
@@ -78,12 +79,22 @@ def reworded(sentence: Sentence, world: Scene | Story, rng: np.random.Generator)
 
 def is_doubtful(sentence: Sentence, world: Scene | Story) -> bool:
     """Whether it names nothing, but by the plain name of a colour of which there is a shade."""
-    shades = {name.split()[-1] for item in world.objects for name in item.colours if " " in name}
-    return sentence.kind == "none" and bool(shades & set(sentence.text.split()))
+    return sentence.kind == "none" and bool(shades_of(world) & set(sentence.text.split()))
+
+
+def shades_of(world: Scene | Story) -> set[str]:
+    """The plain names of the colours of which there is a shade: of "dark red", "red"."""
+    return {name.split()[-1] for item in world.objects for name in item.colours if " " in name}
 
 
 def _choices(world: Scene | Story) -> tuple[str, ...]:
     return (*NEW_COLOURS, *SHADES) if isinstance(world, Scene) else NEW_COLOURS
+
+
+def _may_be_white(world: Scene | Story, name: str) -> bool:
+    """Whether none of the things of a colour would have a look that is for the split `test`."""
+    shapes = [item.shape for item in world.objects if item.colours == (name,)]
+    return world.split == "test" or not any(is_held_out(("white",), shape) for shape in shapes)
 
 
 def _is_apart(name: str, others: Iterable[str]) -> bool:
