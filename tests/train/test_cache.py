@@ -155,14 +155,41 @@ def test_questions_about_windows_teach_the_language_model_words(model, kept):
     assert words.vlm.projector.mlp[0].weight.grad.abs().sum() > 0  # the clips were read
 
 
-def test_of_each_window_no_more_is_asked_than_sentences_are_drawn(model, kept):
-    draws = replace(DRAWS, in_words=1.0, sentences=2)
+def test_of_each_window_some_questions_are_chosen_by_lot(model, kept):
+    draws = replace(DRAWS, in_words=1.0, scenes=1, sentences=2)
     batches = CachedBatches(kept, draws, seed=5)
-    sentences = [batches.draw(number).sentences for number in range(4)]
+    asked = [set(batches.draw(number).sentences.texts) for number in range(200)]
+    windows = [{q.text for q in kept.read(number).questions} for number in range(DRAWS.count)]
 
-    counts = [torch.bincount(each.video) for each in sentences]
-    assert max(int(count.max()) for count in counts) == 2
-    assert len({text for each in sentences for text in each.texts}) > 2 * draws.scenes
+    assert max(map(len, asked)) == 2
+    # Of some window, in several batches, more is asked than one batch asks.
+    chosen = [set().union(*(texts for texts in asked if texts <= own)) for own in windows if own]
+    assert max(map(len, chosen)) > 4
+
+
+def test_the_truth_of_a_question_is_whom_it_says_to_look_at_in_its_own_window(model, kept):
+    draws = replace(DRAWS, in_words=1.0)
+    batches = CachedBatches(kept, draws, seed=5)
+    several = (batches.draw(number) for number in range(50))
+    batch = next(b for b in several if len(b.sentences.video.unique()) > 1)
+    windows = [kept.read(number) for number in range(DRAWS.count)]
+
+    assert batch.truth.any()
+    for text, truth_THW in zip(batch.sentences.texts, batch.truth.numpy(), strict=True):
+        own = [(w, q) for w in windows for q in w.questions if q.text == text]
+        assert any(np.array_equal(truth_THW, np.isin(w.ids, q.ids)) for w, q in own)
+
+
+def test_what_is_read_for_an_answer_is_learned_too(model, kept):
+    words = copy.deepcopy(model)
+    batch = CachedBatches(kept, replace(DRAWS, in_words=1.0), seed=5).draw(0)
+    objective = next(stage.objective for stage in POINTING if stage.name == "words")
+
+    terms = criterion(predict(words, batch, objective), batch, objective)
+    terms.all["read"].backward()
+
+    assert set(terms.all) == {"ce", "read"} and terms.all["read"] > 0
+    assert words.vlm.llm.model.layers[-1].self_attn.q_proj.weight.grad.abs().sum() > 0
 
 
 def test_a_window_that_shows_a_part_is_asked_nothing_of_the_whole(model):

@@ -121,8 +121,14 @@ def test_what_is_read_for_answers_side_by_side_is_what_is_read_for_each_alone():
     model = build(smallest(), seed=2)
     visual = torch.randn(2, 12, model.config.llm.hidden)
     video = torch.tensor([1, 0, 1])
-    prompts = [model.prompter.tell(f"{text}?", "Yes.") for text in ("is it red", "why", "who is")]
+    answers = ("Yes.", "To the left.", "A star.")
+    asked = zip(("is it red?", "why?", "who is?"), answers, strict=True)
+    prompts = [model.prompter.tell(*one) for one in asked]
     places = reply_places(prompts)
+    for prompt, answer, where in zip(prompts, answers, places, strict=True):
+        said = model.tokenizer.encode(answer).ids[:REPLY_WORDS]
+        follow = prompt.ids[prompt.image_at + 1 + where + 1].tolist()
+        assert follow[: len(said)] == said
 
     with torch.no_grad():
         with reading(model) as noted:
@@ -139,24 +145,28 @@ def test_what_is_read_for_answers_side_by_side_is_what_is_read_for_each_alone():
                 assert theirs.sum(dim=-1).allclose(torch.ones(()))
 
 
-@pytest.mark.parametrize("token, cheap", [(0, True), (1, False)])
+@pytest.mark.parametrize(
+    "token, cheap", [(0, False), (1, False), (TOKENS, True), (TOKENS + 1, False)]
+)
 def test_an_answer_is_to_be_read_from_the_tokens_of_whom_it_is_about(token, cheap):
     frames = Frames(
         torch.empty(1, 0, 3, 32, 32),
         times=[],
         clips=torch.empty(1, 0, 4, 3, 0, 0),
-        clip_frames=((0, 1, 2, 3),),
+        clip_frames=((0, 1, 2, 3), (4, 5, 6, 7)),
         window=[],
         anchors=[],
         tracked=[],
         stream=True,
     )
     sentences = Sentences(torch.tensor([0]), ("what shape?",), ((0, 0),), ("words",), ("A star.",))
-    batch = Batch(frames, sentences, truth((0, 0, 0, 16, 32))[:, 0])
-    weight = torch.zeros(1, 2, REPLY_WORDS, 3 + TOKENS + 5)
+    asked = torch.cat((truth(), truth((0, 0, 0, 16, 32))), dim=2)  # it comes in the second clip
+    batch = Batch(frames, sentences, asked[:, 0])
+    weight = torch.zeros(1, 2, REPLY_WORDS, 3 + 2 * TOKENS + 5)
     weight[..., 3 + token] = 1.0
 
-    loss = AnswerReads([weight], slice(3, 3 + TOKENS), owners()).loss(batch)
+    both = owners().expand(1, 2, -1)
+    loss = AnswerReads([weight], slice(3, 3 + 2 * TOKENS), both).loss(batch)
 
     assert loss < 1e-3 if cheap else loss > 5
 

@@ -72,7 +72,7 @@ class Sentences:
         texts: the sentences, or questions where there are `answers`.
         wordings: of each, which question and which answer template.
         kinds: of each, what sort of sentence it is, for the log.
-        answers: in words, and then no mask is asked for and F is 0; or None.
+        answers: in words, and then no mask is asked for and there are no pixels; or None.
     """
 
     video: torch.Tensor

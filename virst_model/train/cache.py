@@ -39,6 +39,7 @@ from virst_model.train.synthetic import (
 
 # Windows in a file; the windows of a batch are of one file, and so of one length.
 SHARD = 32
+_FORMAT = 2  # of the files
 # The windows that are drawn to see what is drawn: scenes and stories, drawn and filmed.
 _PROBES = range(8)
 _OPEN_SHARDS = 256
@@ -117,7 +118,7 @@ class WindowMaker:
                 digest.update(name.encode() + tensor.float().cpu().numpy().tobytes())
         config = self._model.config
         settings = [asdict(config.umt), asdict(config.segmenter), asdict(self._draws)]
-        digest.update(json.dumps(settings).encode())
+        digest.update(json.dumps([_FORMAT, _QUESTIONS, *settings]).encode())
         for picture in self._photographs.backgrounds:
             digest.update(picture.tobytes())
         for cutout in self._photographs.cutouts:

@@ -92,7 +92,7 @@ def criterion(
         clips = torch.tensor(batch.frames.clip_frames, device=batch.truth.device)
         targets = find_targets(batch.truth[:, clips], owners, pointed.logits.shape[-1] - 1)
         terms |= pointing_losses(pointed, targets)
-    if prediction.reads is not None and batch.truth is not None:
+    if prediction.reads is not None:
         terms["read"] = prediction.reads.loss(batch)
     if prediction.looks is not None:
         terms["look"] = look_loss(prediction.looks, batch.truth[:, batch.frames.window])

@@ -38,20 +38,25 @@ def find_targets(truth_BKTHW: torch.Tensor, owners_BKL: torch.Tensor, tokens: in
     """
     truth = truth_BKTHW.float()
     visible = truth.flatten(3).any(dim=-1)
-    frames = truth.shape[2]
-    grid = math.isqrt(owners_BKL.shape[-1] // frames)
-    patches = F.adaptive_avg_pool2d(truth.flatten(0, 2)[:, None], grid)
-    patches_BKL = patches.view(*truth.shape[:3], grid * grid).flatten(2)
-    owners = owners_BKL.expand(len(truth), -1, -1)
-    zeros = truth.new_zeros((*truth.shape[:2], tokens))
-    counts = zeros.scatter_add(-1, owners, torch.ones_like(patches_BKL))
-    shares = zeros.scatter_add(-1, owners, patches_BKL) / counts.clamp(min=1)
+    shares = token_shares(truth, owners_BKL, tokens)
     best = F.one_hot(shares.argmax(dim=-1), tokens).to(shares.dtype)
     marked = torch.where(shares.amax(dim=-1, keepdim=True) > LEAST_SHARE, shares, best)
     marked = marked * ((marked > LEAST_SHARE) & visible.any(dim=-1)[..., None])
     total = marked.sum(dim=-1, keepdim=True)
     shares = torch.cat((marked / total.clamp(min=1e-6), (total == 0).to(total.dtype)), dim=-1)
     return Targets(shares, _middles(truth), visible)
+
+
+def token_shares(truth_BKTHW: torch.Tensor, owners_BKL: torch.Tensor, tokens: int) -> torch.Tensor:
+    """Which part of each visual token is the target's, (B, K, tokens) 0..1; as `find_targets`."""
+    frames = truth_BKTHW.shape[2]
+    grid = math.isqrt(owners_BKL.shape[-1] // frames)
+    patches = F.adaptive_avg_pool2d(truth_BKTHW.flatten(0, 2)[:, None], grid)
+    patches_BKL = patches.view(*truth_BKTHW.shape[:3], grid * grid).flatten(2)
+    owners = owners_BKL.expand(len(truth_BKTHW), -1, -1)
+    zeros = truth_BKTHW.new_zeros((*truth_BKTHW.shape[:2], tokens))
+    counts = zeros.scatter_add(-1, owners, torch.ones_like(patches_BKL))
+    return zeros.scatter_add(-1, owners, patches_BKL) / counts.clamp(min=1)
 
 
 def _middles(truth_BKTHW: torch.Tensor) -> torch.Tensor:

@@ -13,12 +13,12 @@ from transformers.models.qwen2.modeling_qwen2 import rotate_half
 from virst_model.model.prompt import Prompt
 from virst_model.model.virst import Virst
 from virst_model.train.batches import Batch
-from virst_model.train.pointing import find_targets
+from virst_model.train.pointing import token_shares
 from virst_model.train.prefix import Layout
 
 LAYERS = 2  # the last ones: before, [ST] has not read the sentence
 LEAST_SHARE = 0.05  # a target that fills less of every token is not looked for
-REPLY_WORDS = 2  # of an answer, the first tokens: later ones hardly hang on the video
+REPLY_WORDS = 4  # of an answer, the first tokens, "to the left" among them; the shortest has 5
 
 
 @dataclass(frozen=True)
@@ -61,9 +61,8 @@ class AnswerReads:
         """`read_loss` of what is to be looked at for the answers."""
         clips = torch.tensor(batch.frames.clip_frames, device=batch.truth.device)
         tokens = (self.visual.stop - self.visual.start) // len(clips)
-        targets = find_targets(batch.truth[:, clips], self.owners, tokens)
-        wanted_BV = (targets.shares[..., :-1] > 0).flatten(1).float()
-        return read_loss(self.weights, wanted_BV, self.visual.start)
+        share_BKL = token_shares(batch.truth[:, clips].float(), self.owners, tokens)
+        return read_loss(self.weights, share_BKL.flatten(1), self.visual.start)
 
 
 class Reading:
@@ -137,7 +136,7 @@ def target_share(
 
 
 def read_loss(weights: Sequence[Tensor], share_BV: Tensor, visual_at: int) -> Tensor:
-    """-log of what the [ST] tokens pay to the visual tokens of the target; half of the heads.
+    """-log of what the tokens that read pay to the visual tokens of the target; half of the heads.
 
     Sentences whose target fills no token do not count.
     """

@@ -55,7 +55,7 @@ class CachedDraws:
         fused: window frames that the fusion sees; `anchors`: of these, with masks from prompts.
         kinds: how often each kind of sentence is drawn, relative to 1.
         seed: of the windows; a run's seed is that of the batches.
-        in_words: share of the micro-batches that ask questions, as in `SceneDraws`.
+        in_words: share of the micro-batches that ask questions in place of sentences, as many.
     """
 
     count: int
