@@ -14,6 +14,8 @@ from page import serving
 import pytest
 from standing_scene import StandingScene
 
+from virst_model.watching import Line
+
 pytestmark = [
     pytest.mark.slow,
     pytest.mark.skipif(bool(missing()), reason=missing() or "all is there"),
@@ -188,6 +190,21 @@ def test_a_page_that_comes_back_after_its_server_was_gone_goes_on(serve, browse)
     assert browser.until(lambda: source.looked[:3] == [True, False, True])
     source.film(7)
     assert browser.until(browser.drawn)
+
+
+def test_an_id_that_comes_again_is_another_sentence(serve, browse):
+    """Of a program that was started anew; the page has been there all the time."""
+    source = FakeSource()
+    browser = browse(serve(source))
+    assert browser.until(lambda: browser.text("#link") == "live")
+    source.screen.show_queries((Line(1, "the red cup", "tracking", (255, 0, 0)),))
+    assert browser.until(lambda: "the red cup" in browser.text("#queries"))
+
+    source.screen.show_queries((Line(1, "the blue box", "searching", (255, 0, 0)),))
+
+    assert browser.until(lambda: "the blue box" in browser.text("#queries"))
+    assert "the red cup" not in browser.text("#queries")
+    assert "searching" in browser.text("#queries")
 
 
 @pytest.mark.parametrize("width", [1280, 390])

@@ -104,9 +104,10 @@ function spark(latency) {
 }
 
 function showQueries(queries) {
-  const present = new Set(queries.map((query) => query.id));
+  // Another stream begins its ids anew: the same id may be another sentence.
+  const named = new Map(queries.map((query) => [query.id, nameOf(query)]));
   for (const [id, line] of lines) {
-    if (present.has(id)) continue;
+    if (named.get(id) === line.dataset.name) continue;
     line.remove();
     lines.delete(id);
   }
@@ -121,8 +122,13 @@ function showQueries(queries) {
   $("nothing").hidden = queries.length > 0;
 }
 
+function nameOf(query) {
+  return JSON.stringify([query.text, query.colour]);
+}
+
 function newLine(query) {
   const line = document.createElement("li");
+  line.dataset.name = nameOf(query);
   const mark = document.createElement("i");
   mark.style.backgroundColor = `rgb(${query.colour.join(" ")})`;
   const words = document.createElement("div");
