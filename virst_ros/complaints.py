@@ -6,7 +6,7 @@ OpenCV has no switch for it. The pictures that cannot be read are counted and na
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 import functools
 import os
 import re
@@ -38,11 +38,10 @@ def kept_out() -> Iterator[None]:
     """
     with _lock:
         try:
-            stderr = os.dup(STDERR)
-        except OSError:  # there is none: nobody reads the complaints
+            spool, stderr = _spool(), os.dup(STDERR)
+        except OSError:  # nowhere to keep them, or no stderr: nobody reads the complaints
             yield
             return
-        spool = _spool()
         spool.pass_on(stderr)  # what a thread was writing when the last picture had been read
         spool.empty()
         os.dup2(spool.file.fileno(), STDERR)
@@ -70,7 +69,8 @@ class _Spool:
         lines = written.splitlines(keepends=True)
         rest = b"".join(line for line in lines if not COMPLAINTS.match(line))
         if rest:
-            os.write(stderr, rest)
+            with suppress(OSError):  # its reader has gone: nobody is left to tell
+                os.write(stderr, rest)
 
     def empty(self) -> None:
         self.file.seek(0)

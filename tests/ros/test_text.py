@@ -14,6 +14,7 @@ from diagnostic_msgs.msg import KeyValue
 from robot import header, image, red_square
 
 from virst_model.answer import Query
+from virst_ros import complaints
 from virst_ros.complaints import kept_out
 from virst_ros.convert import ImageError, choose_backend, image_to_array
 from virst_ros.diagnosis import Snapshot, report
@@ -142,6 +143,30 @@ def test_a_line_that_is_written_while_a_picture_is_read_comes_before_the_next(ca
     assert capfd.readouterr().err.splitlines() == [
         f"line {number} {when}" for number in range(3) for when in ("while", "after")
     ]
+
+
+def test_pictures_are_read_although_nobody_reads_stderr_any_more():
+    code = """
+import os
+from virst_ros.complaints import kept_out
+reads, writes = os.pipe()
+os.dup2(writes, 2)
+os.close(reads)
+with kept_out():
+    os.write(2, b"a line of another thread\\n")
+assert os.fstat(2).st_ino == os.fstat(writes).st_ino, "stderr is where it was"
+"""
+    assert subprocess.run([sys.executable, "-c", code]).returncode == 0
+
+
+def test_without_a_place_to_keep_complaints_pictures_are_read(monkeypatch, capfd):
+    def full() -> None:
+        raise OSError("no space left on device")
+
+    monkeypatch.setattr(complaints, "_spool", full)
+    with kept_out():
+        os.write(2, b"a line\n")
+    assert capfd.readouterr().err == "a line\n"
 
 
 def test_without_a_stderr_pictures_are_read():
