@@ -13,7 +13,7 @@ from virst_model.encodings import ENCODINGS, EncodingError, ImageError, bytes_to
 # One in each corner; where an encoding has no colour, the red is the brightness.
 CORNERS = ((200, 30, 40), (40, 170, 60), (50, 60, 210), (120, 110, 20))
 SIZES = ((16, 20), (15, 19), (16, 19), (15, 20))  # height, width
-ORDERS = {"8UC3": "bgr", "8UC4": "bgra"}
+ORDERS = {"8UC3": "bgr", "8UC4": "bgra", "16UC3": "bgr", "16UC4": "bgra"}
 GREY = ("mono8", "mono16", "8UC1", "16UC1")
 PAIRS = {"yuv422": "uyvy", "uyvy": "uyvy", "yuv422_yuy2": "yuyv", "yuyv": "yuyv"}
 PLANAR = ("nv12", "nv21", "nv24")
@@ -54,7 +54,7 @@ def padded(rows: np.ndarray, step: int) -> bytes:
 
 def packed_rows(encoding: str, rgb: np.ndarray, bigendian: bool) -> np.ndarray:
     """The picture's bytes, (H, bytes of a row), of an encoding without planes."""
-    wide = encoding.endswith("16") or encoding == "16UC1"
+    wide = encoding.endswith("16") or encoding.startswith("16UC")
     name = ORDERS.get(encoding, encoding.rstrip("0123456789"))
     if encoding in GREY:
         values = rgb[..., 0]

@@ -63,7 +63,8 @@ _PACKED = {
 _PACKED |= dict.fromkeys(("yuv422", "uyvy"), _Packed("u1", 2, cv2.COLOR_YUV2RGB_UYVY))
 _PACKED |= dict.fromkeys(("yuv422_yuy2", "yuyv"), _Packed("u1", 2, cv2.COLOR_YUV2RGB_YUYV))
 # OpenCV's types, as its own programs and RViz show them.
-_ALIASES = {"8UC1": "mono8", "8UC3": "bgr8", "8UC4": "bgra8", "16UC1": "mono16"}
+_ALIASES = {"8UC1": "mono8", "8UC3": "bgr8", "8UC4": "bgra8"}
+_ALIASES |= {"16UC1": "mono16", "16UC3": "bgr16", "16UC4": "bgra16"}
 _PACKED |= {alias: _PACKED[name] for alias, name in _ALIASES.items()}
 # A plane of brightness, then one of colours, of which nv24 has one for each pixel.
 _PLANAR = {"nv12": cv2.COLOR_YUV2RGB_NV12, "nv21": cv2.COLOR_YUV2RGB_NV21, "nv24": None}
