@@ -8,6 +8,7 @@ import time
 from typing import Any
 
 from rclpy.client import Client
+from rclpy.clock import Clock, ClockType
 from rclpy.node import Node
 from rclpy.subscription import Subscription
 from rclpy.time import Time
@@ -59,7 +60,8 @@ class NodeSource:
         self._set_query = node.create_client(SetQuery, "set_query")
         self._remove_query = node.create_client(RemoveQuery, "remove_query")
         self._queries = node.create_subscription(QueryArray, "queries", self._on_queries, LATCHED)
-        node.create_timer(LOOK_EVERY_S, self._look_around)
+        steady = Clock(clock_type=ClockType.STEADY_TIME)  # also where /clock stands still
+        node.create_timer(LOOK_EVERY_S, self._look_around, clock=steady)
         self._spinner.start()
 
     def close(self) -> None:

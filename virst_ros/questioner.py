@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+import math
 import threading
+import time
 from typing import Any
 
 from rclpy.action import ActionClient
@@ -22,6 +24,8 @@ SILENT = "the node takes no questions"
 MAX_TOKENS = 256
 # How soon a person's stop is seen, and the node's end.
 PIECE_S = 0.1
+# How long a node may take to end an answer that was stopped.
+LEFT_S = 5.0
 
 
 class Questioner:
@@ -68,11 +72,13 @@ class Questioner:
         done = threading.Event()
         future = self._thread.call(begin)
         future.add_done_callback(lambda ended: done.set())
-        told = False
+        stopped_s = math.inf
         while not done.wait(PIECE_S):
             if self.silent:
                 raise Refused("the node has gone")
-            if stop is not None and stop.is_set() and not told:
-                told = True
+            if time.monotonic() - stopped_s > LEFT_S:
+                raise Refused("stopped; the node did not say so")
+            if stop is not None and stop.is_set() and stopped_s == math.inf:
+                stopped_s = time.monotonic()
                 on_stop()
         return future.result()

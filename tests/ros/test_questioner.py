@@ -124,6 +124,15 @@ def test_an_answer_that_nobody_wants_any_more_is_cancelled_once(asks):
     assert asks._client.cancels == 1
 
 
+def test_a_node_that_does_not_end_a_stopped_answer_leaves_nobody_waiting(asks, monkeypatch):
+    monkeypatch.setattr(questioner, "LEFT_S", 0.2)
+    asked = Asked(asks)
+    assert wait_until(lambda: asks._client.goal)
+    asks._client.end = lambda **outcome: None  # the cancel is lost
+    asked.stop.set()
+    assert asked.ended() == "refused: stopped; the node did not say so"
+
+
 def test_a_node_that_goes_leaves_nobody_waiting(asks):
     asked = Asked(asks)
     assert wait_until(lambda: asks._client.goal)
