@@ -76,8 +76,7 @@ class SegmentNode(LifecycleNodeMixin, Node):
         self.parameters = declare(self, Parameters)
         self.stopping = stopping or threading.Event()
         self.state = UNCONFIGURED  # of the lifecycle, for people
-        self.failure = ""
-        self.fault = ""
+        self.failure = self.fault = ""
         self._configuring_from_s = math.inf
         self.meter = Meter()
         self._arrivals = Arrivals(self.meter)
@@ -119,10 +118,10 @@ class SegmentNode(LifecycleNodeMixin, Node):
         try:
             self.parameters = read(self, Parameters)
             self._heartbeat.prepare(self.parameters.bond_topic, self.parameters.bond_id)
-            backend = convert.choose_backend(
-                self.parameters.image_backend, self.parameters.max_pixels
-            )
+            wanted = self.parameters
+            backend = convert.choose_backend(wanted.image_backend, wanted.max_pixels)
             self._configured = self._configure(backend)
+            self._configured.tracker.adjust(self.parameters)  # what was set while it loaded
         except Stopped:
             self.book.clear()
             return FAILURE
@@ -187,8 +186,7 @@ class SegmentNode(LifecycleNodeMixin, Node):
             self.stopping.set()
 
     def close(self) -> None:
-        """Ends the threads, but a model's whose call takes longer than PATIENCE_S, and destroys
-        the node; from none of its threads."""
+        """Ends all but a call of the model that outlasts PATIENCE_S; from none of its threads."""
         self.stopping.set()
         self._transitions.join(2 * PATIENCE_S)
         self._actions.finish(PATIENCE_S)
@@ -379,6 +377,8 @@ class SegmentNode(LifecycleNodeMixin, Node):
             self._subscription = None
         if self._configured is not None:
             self._configured.frames.clear()
+            self._configured.tracker.pause()
+        self._board.search()
 
     def _open_outlets(
         self, frames: Mailbox[CameraMessage], worker: Worker[CameraMessage]

@@ -66,6 +66,15 @@ class QueryBoard:
             if changed:
                 self._publish()
 
+    def search(self) -> None:
+        """Nobody looks any more: who looks next begins with a search."""
+        with self._lock:
+            changed = [x for x in self._lines.values() if x.enabled and x.state != SEARCHING]
+            for line in changed:
+                line.state, line.since = SEARCHING, self._clock.now().to_msg()
+            if changed:
+                self._publish()
+
     def _publish(self) -> None:
         message = QueryArray(stamp=self._clock.now().to_msg(), queries=list(self._lines.values()))
         self._publisher.publish(message)

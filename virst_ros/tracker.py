@@ -11,6 +11,7 @@ import time
 from typing import Any, Protocol
 
 from builtin_interfaces.msg import Time
+import cv2
 import numpy as np
 from sensor_msgs.msg import CompressedImage, Image
 
@@ -29,7 +30,7 @@ SAID_AGAIN_AFTER_S = 60.0
 
 
 # Of the model at one frame, out of memory or else; torch's own are RuntimeErrors.
-FRAME_ERRORS = (RuntimeError, MemoryError, FloatingPointError)
+FRAME_ERRORS = (RuntimeError, MemoryError, FloatingPointError, cv2.error)
 
 
 class RepeatedFailure(RuntimeError):
@@ -53,6 +54,9 @@ class SessionLike(Protocol):
 
     def ask(self, question: Question) -> None:
         """Takes a question to be answered in words; only of a stream that `answers`."""
+
+    def begin_anew(self) -> None:
+        """The next frame begins a stream; queries stay."""
 
     def change_options(self, **changes: float) -> None:
         """Changes window_period_s, reset_after_s or grounding_limit_s."""
@@ -193,6 +197,7 @@ class Tracker:
         self._told: set[str] = set()  # kinds of fault that the log has, once for all
         self._warned_s: dict[str, float] = {}  # counter -> when the log last had it
         self._adjusted: Mailbox[Parameters] = Mailbox()
+        self._paused = threading.Event()
         self.states: dict[int, str] = {}  # query id -> state; replaced whole, read by others
 
     def handle(self, item: CameraMessage) -> None:
@@ -218,6 +223,7 @@ class Tracker:
     def _answer(self, item: CameraMessage) -> None:
         start_s = time.monotonic()
         self._take_adjusted()
+        self._take_pause()
         frame_HW3 = image_to_array(item.message, self._backend)
         self._look_for_depth(item.message)
         now_s = self._time_s(item)
@@ -261,6 +267,16 @@ class Tracker:
     def adjust(self, parameters: Parameters) -> None:
         """From the next frame on its thresholds and periods hold; from any thread."""
         self._adjusted.put(parameters)
+
+    def pause(self) -> None:
+        """No frame comes for a while: the next one begins the stream anew; from any thread."""
+        self._paused.set()
+        self.states = {}
+
+    def _take_pause(self) -> None:
+        if self._paused.is_set():
+            self._paused.clear()
+            self.stream.session.begin_anew()
 
     def _take_adjusted(self) -> None:
         parameters = self._adjusted.take_now()

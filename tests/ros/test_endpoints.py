@@ -110,6 +110,23 @@ def test_what_is_live_holds_at_once_while_the_node_is_active(
     assert robot.spin_until(drawn)
 
 
+def test_what_is_live_and_set_while_the_node_configures_holds_once_it_is_active(
+    start_process, robot, gate, set_parameters
+):
+    late = ("-p", "autostart:=false", "-p", "model:=late")
+    start_process(SCRIPTED, *FAST, *late, env={"SCRIPTED_GATE": str(gate)})
+    assert robot.spin_until(lambda: robot.diagnostics.get("state") == "unconfigured")
+    robot.change_async("configure")
+    assert robot.spin_until(lambda: robot.diagnostics.get("state") == "configuring")
+    assert set_parameters(max_pixels=100) == (True, "")
+    gate.touch()
+    assert robot.spin_until(lambda: robot.diagnostics.get("state") == "inactive")
+    assert robot.set_query("red").query_id == 1 and robot.change("activate")
+
+    assert robot.publish_until(image(red_square(), 1.0), lambda: robot.counted("bad_frames") > 0)
+    assert "max_pixels is 100" in robot.message
+
+
 def test_what_is_not_live_is_refused_with_the_reason_and_changes_nothing(
     start, robot, set_parameters
 ):

@@ -344,11 +344,15 @@ def test_lifecycle(start_scripted, robot, gate):
     assert robot.state() == "inactive"
     assert robot.set_query("red").query_id == 1
 
+    robot.listen_to_queries()
     assert robot.change("activate")
     robot.wait_until_active()
     robot.answer_to(image(red_square(), 1.0))
+    assert robot.spin_until(lambda: [q.state for q in robot.queries[-1].queries] == ["tracking"])
     assert robot.change("deactivate")
     assert robot.spin_until(lambda: not robot.camera.get_subscription_count())
+    assert robot.spin_until(lambda: robot.statuses["query 1"].message == "waiting")
+    assert robot.spin_until(lambda: [q.state for q in robot.queries[-1].queries] == ["searching"])
     assert robot.set_query("circle", append=True).query_id == 2
     assert robot.change("activate")
     robot.wait_until_active()

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import fields
+from dataclasses import fields, replace
 import time
 
+import cv2
 import numpy as np
 import pytest
 
@@ -21,6 +22,7 @@ from virst_ros.convert import array_to_image, choose_backend
 from virst_ros.meter import KEPT, Meter
 from virst_ros.parameters import Parameters
 from virst_ros.tracker import (
+    FRAME_ERRORS,
     TOLD_KINDS,
     CameraMessage,
     Outlets,
@@ -66,6 +68,9 @@ class Scripted:
         )
         byte_HW = mask_HW.astype(np.uint8)
         return StepResult(0, stamp_s, answers, byte_HW, byte_HW) if answers else None
+
+    def begin_anew(self) -> None:
+        self.steps.append("anew")
 
     def change_options(self, **changes: float) -> None:
         self.changes = changes
@@ -129,6 +134,30 @@ def test_queries_reach_the_session_before_the_next_frame():
     assert stage.session.steps == [(1.0, ()), (2.0, (RED,)), (3.0, (RED,))]
     assert [header.stamp.sec for header in stage.published] == [2, 3]
     assert stage.tracker.states == {1: TRACKING}
+
+
+def test_after_a_pause_the_next_frame_begins_a_stream_and_nothing_is_tracked_meanwhile():
+    stage = Stage()
+    stage.queries.put((RED,))
+    stage.frame(1.0)
+    stage.tracker.pause()
+
+    assert stage.tracker.states == {}
+    stage.frame(5000.0)
+    stage.frame(5001.0)
+    assert stage.session.steps == [(1.0, (RED,)), "anew", (5000.0, (RED,)), (5001.0, (RED,))]
+
+
+@pytest.mark.parametrize("error", [MemoryError("no"), cv2.error("Insufficient memory")])
+def test_a_frame_for_which_memory_is_short_costs_itself_alone(error):
+    stage = Stage()
+    stage.tracker.stream = replace(stage.tracker.stream, recoverable=FRAME_ERRORS)
+    stage.session.error = error
+    stage.frame(1.0)
+    stage.session.error = None
+    stage.frame(2.0)
+
+    assert stage.meter.counted("failed_frames") == 1 and len(stage.session.steps) == 2
 
 
 def test_an_error_that_costs_one_frame_is_counted():

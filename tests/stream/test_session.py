@@ -223,6 +223,19 @@ def test_a_stamp_that_jumps_back_resets_the_stream_and_keeps_the_queries():
     assert stream.stats()["resets"] == 1
 
 
+def test_a_stream_that_is_begun_anew_keeps_its_queries_and_nothing_that_it_has_seen():
+    model = ColourModel()
+    stream = session(model)
+    stream.set_queries((query(1),))
+    run(stream, [frame(t, red=1) for t in range(10)])
+
+    stream.begin_anew()
+    results = run(stream, [frame(t, red=2) for t in range(10, 14)], start=5000)
+
+    assert states(results) == [SEARCHING] * 3 + [TRACKING]
+    assert model.grounded[-1][1] == [10, 11, 12, 13, 13, 13, 13, 13]
+
+
 def tracked_after(stamps, **options):
     """A stream that tracks, its last frame at 9.0, and the results of frames of these stamps."""
     stream = session(**options)

@@ -252,16 +252,20 @@ class Session:
             self.options.pace,
         )
 
+    def begin_anew(self) -> None:
+        """Forgets what it has seen, as at a cut: the next frame begins a stream. Queries stay."""
+        self._counts["resets"] += 1
+        self._window.reset()
+        for track in self._tracks.values():
+            track.reset()
+
     def _restart_after_a_cut(self, frame_HW3: np.ndarray, stamp_s: float) -> None:
         newest_s = self._window.newest_s
         back = newest_s is not None and newest_s - stamp_s > self.options.reset_after_s
         resized = self._shape is not None and frame_HW3.shape != self._shape
         self._shape = frame_HW3.shape
         if back or resized:
-            self._counts["resets"] += 1
-            self._window.reset()
-            for track in self._tracks.values():
-                track.reset()
+            self.begin_anew()
 
     def _start_groundings(self, t: int) -> None:
         """Starts what is due: a query never asked first, the newest; then the longest waiting."""
