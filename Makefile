@@ -47,7 +47,7 @@ help:
 	@echo '              SCENE=photo, PHOTOS=folder, SEED=1)'
 	@echo 'make run      camera, node and a page to look at, until Ctrl-C (QUERY, VIDEO, TOPIC, SCENE, PHOTOS, SEED as above)'
 	@echo 'make bench    rates, latencies and parts of the model here (bench-ros: camera to mask over DDS, and beside browsers)'
-	@echo 'make train-tiny   every stage of training for a few steps on synthetic scenes (STEPS=20)'
+	@echo 'make train-tiny   trunks and the paper's stages for a few steps on synthetic scenes (STEPS=20)'
 	@echo 'make test     ruff and all tests (FAST=1: without the slow ones; TESTS="tests/ros/test_node.py", WORKERS=0)'
 	@echo 'make long     hundreds of transitions of the node on a busy machine, and what is compiled to C++ (half an hour)'
 	@echo 'make settings parity, restarts and masks with the kernels of other CPUs (an hour)'

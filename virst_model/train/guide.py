@@ -7,7 +7,7 @@ import inspect
 import textwrap
 
 from virst_model.train.settings import Run
-from virst_model.train.stage import Build, Objective, SceneDraws, Stage, WindowDraws
+from virst_model.train.stage import Build, CachedDraws, Objective, SceneDraws, Stage, WindowDraws
 from virst_model.train.stages import STAGES
 
 
@@ -19,7 +19,8 @@ def guide() -> str:
         *_keys("keys of a run", Run),
         *_keys("keys of a stage", Stage),
         *_keys("draws.KEY, on videos and images", WindowDraws),
-        *_keys("draws.KEY, of the stage trunks", SceneDraws),
+        *_keys("draws.KEY, of trunks, eyes and follow", SceneDraws),
+        *_keys("draws.KEY, of point, masks and words", CachedDraws),
         *_keys("objective.KEY", Objective),
         *_keys("build.KEY", Build),
     ]
