@@ -1,6 +1,7 @@
 """The camera's world: other looks, before other things, in a camera; the truth stays true."""
 
 from pathlib import Path
+import shutil
 
 import cv2
 import numpy as np
@@ -210,6 +211,17 @@ def test_pictures_that_are_kept_aside_are_never_learned_from(folder):
     names = [{cutout.name for cutout in part.cutouts} for part in (learned, aside)]
     assert names == [{"disc1", "disc2", "disc3", "disc4"}, {"disc0", "disc5"}]
     assert {c.name: c.colour for c in learned.cutouts}["disc3"] == "red"
+
+
+def test_what_a_mac_leaves_in_the_folders_is_no_picture_and_changes_no_order(folder, tmp_path):
+    copied = Path(shutil.copytree(folder, tmp_path / "copied"))
+    for place in ("photographs/._Hall.jpg", "cutouts/._disc0.png"):
+        (copied / place).write_bytes(b"not a picture")
+
+    for aside in (False, True):
+        one, other = (read_photographs(each, aside) for each in (folder, copied))
+        assert [c.name for c in one.cutouts] == [c.name for c in other.cutouts]
+        assert len(one.backgrounds) == len(other.backgrounds)
 
 
 def test_a_folder_without_pictures_is_refused(tmp_path):

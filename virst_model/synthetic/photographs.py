@@ -14,6 +14,7 @@ import cv2
 import numpy as np
 
 from virst_model.errors import InputError
+from virst_model.frames import is_left_by_people
 from virst_model.synthetic.colours import main_name
 
 # Of these nothing is ever learned.
@@ -49,8 +50,8 @@ def read_photographs(folder: str | Path, aside: bool = False) -> Photographs:
         InputError: there is no photograph and no cut-out, or one cannot be read.
     """
     folder = Path(folder)
-    pictures = sorted((folder / "photographs").glob("*.jpg"))
-    stamps = sorted((folder / "cutouts").glob("*.png"))
+    pictures = _found(folder / "photographs", "*.jpg")
+    stamps = _found(folder / "cutouts", "*.png")
     if not pictures and not stamps:
         raise InputError(
             f"{folder} has neither photographs/*.jpg nor cutouts/*.png; "
@@ -62,6 +63,11 @@ def read_photographs(folder: str | Path, aside: bool = False) -> Photographs:
         tuple(_read(path, cv2.IMREAD_COLOR, cv2.COLOR_BGR2RGB) for path in pictures),
         tuple(_cut_out(path) for path in stamps),
     )
+
+
+def _found(folder: Path, pattern: str) -> list[Path]:
+    """Without what systems leave behind; the order says which cut-outs are kept aside."""
+    return sorted(path for path in folder.glob(pattern) if is_left_by_people(path.name))
 
 
 def _cut_out(path: Path) -> CutOut:
