@@ -189,7 +189,8 @@ _WORDS = replace(
     ),
     objective=Objective(point=1.0, raw_masks=True, occ=0.3, read=0.5),
     steps=3000,
-    build=Build(answers=True),
+    # `build.answers=true` says that weights answer, once `virst evaluate --questions` shows it.
+    build=Build(),
 )
 # Last, all together: both encoders, too, and frames through memory, with hiding and coming back.
 _FOLLOW = replace(
