@@ -105,21 +105,20 @@ def test_a_page_shows_the_camera_then_the_mask_and_the_camera_again(start_proces
 
 
 @pytest.mark.skipif(questioner.Ask is None, reason="needs messages with the action Ask")
-def test_a_question_is_answered_by_the_node_word_by_word(start_process, film, view):
-    start_process(SCRIPTED)
+def test_a_question_is_answered_by_the_node_word_by_word(start_process, film, view, tmp_path):
+    gate = tmp_path / "gate"
+    model = ("--ros-args", "-p", "model:=pondering")
+    start_process(SCRIPTED, *model, env={"SCRIPTED_GATE": str(gate)})
 
     async def test(page: Page) -> None:
         await page.until(lambda: page.state and not page.state["silent"])
         await page.tell(do="ask", text="What is there?")
-        talks = []
-
-        def answered() -> bool:
-            talks.append(page.state["talk"] or {})
-            return talks[-1].get("state") == "answered"
-
-        await page.until(answered)
-        assert talks[-1]["text"] == "a red circle"
-        assert "a" in [talk.get("text") for talk in talks]
+        await page.until(lambda: page.state["talk"] and page.state["talk"]["text"])
+        talk = {"question": "What is there?", "text": "a", "state": "answering"}
+        assert page.state["talk"] == talk
+        gate.touch()
+        await page.until(lambda: page.state["talk"]["state"] != "answering")
+        assert page.state["talk"] == talk | {"text": "a red circle", "state": "answered"}
 
         await page.tell(do="ask", text="what fails?")
         await page.until(lambda: page.state["talk"]["state"] == "failed")
