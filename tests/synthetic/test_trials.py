@@ -64,6 +64,18 @@ def test_photographs_lie_behind_plain_objects(aside):
     assert behind.std() > 15 and np.quantile(np.ptp(behind, axis=1), 0.95) < 12
 
 
+def test_the_demo_is_asked_for_its_two_things(aside):
+    trial = make_trial("demo", 1, "test", 4.0, aside)
+    picture, ids = trial.render(0.0, *SIZE)
+
+    sentences = trial.sentences()
+    assert [sentence.text for sentence in sentences] == ["the red circle", "the blue square"]
+    for sentence, channel in zip(sentences, (0, 2), strict=True):
+        meant = np.isin(ids, sentence.object_ids(0.0))
+        assert meant.mean() > 0.01 and picture[meant].mean(0).argmax() == channel
+    assert picture[ids == 0].std() > 15
+
+
 def test_what_is_missing_is_said():
     with pytest.raises(ValueError, match="no photograph that is kept aside"):
         make_trial("photographs", 0, "test", 4.0)

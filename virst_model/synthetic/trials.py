@@ -1,7 +1,8 @@
 """Scenes of the camera's world to measure with: one thing each is other than in the drawn world.
 
 `light`: plain objects before light grey. `photographs`: plain objects before photographs that are
-kept aside. `cutouts`: photographed things that are kept aside, each in a colour of its own, before
+kept aside. `demo`: the objects of the demo before such photographs, and its two queries.
+`cutouts`: photographed things that are kept aside, each in a colour of its own, before
 such photographs, filmed by a camera that pans. `small`: plain objects of 5 % of the frame.
 """
 
@@ -18,11 +19,12 @@ from virst_model.synthetic.coats import Coat
 from virst_model.synthetic.filmed import Filmed, Zoom, dressed
 from virst_model.synthetic.grammar import COLOURS
 from virst_model.synthetic.photographs import NOTHING, Photographs
-from virst_model.synthetic.scenes import Scene, make_scene
+from virst_model.synthetic.scenes import DEMO_QUERIES, Scene, demo_scene, make_scene
+from virst_model.synthetic.sentence import Sentence
 from virst_model.synthetic.splits import rng_of
 
-TRIALS = ("light", "photographs", "cutouts", "small")
-OF_PHOTOGRAPHS = ("photographs", "cutouts")
+TRIALS = ("light", "photographs", "demo", "cutouts", "small")
+OF_PHOTOGRAPHS = ("photographs", "demo", "cutouts")
 _LIGHT = (210, 250)  # grey levels
 _SMALL_RADIUS = 0.025
 _PAN = (0.04, 0.12)  # heights: how far a panning camera goes to each side
@@ -40,7 +42,7 @@ def make_trial(
     if name not in TRIALS:
         raise ValueError(f"trial {name!r}; known are {', '.join(TRIALS)}")
     rng = rng_of(split, seed, f"trial {name}")
-    scene = make_scene(seed, split, duration_s=duration_s)
+    scene = _demo(seed) if name == "demo" else make_scene(seed, split, duration_s=duration_s)
     if name == "light":
         scene = _without_white(scene)
     coats = tuple(Coat(item.rgb) for item in scene.objects)
@@ -62,6 +64,22 @@ def make_trial(
     if name == "cutouts":
         camera = replace(camera, margin=_PAN[1] + 0.01, pan=float(rng.uniform(*_PAN)))
     return dressed(scene, coats, View(backdrop, camera), Zoom())
+
+
+class _Demo(Scene):
+    """A scene of which the demo's queries are asked."""
+
+    def sentences(
+        self, rng: np.random.Generator | None = None, per_kind: int = 2
+    ) -> tuple[Sentence, ...]:
+        """These two, always."""
+        asked = DEMO_QUERIES[:per_kind]
+        return tuple(Sentence.of(text, "colour_shape", self.answer(text)) for text in asked)
+
+
+def _demo(seed: int) -> _Demo:
+    scene = demo_scene(seed)
+    return _Demo(scene.seed, scene.split, scene.duration_s, scene.objects, scene.view)
 
 
 def _without_white(scene: Scene) -> Scene:
