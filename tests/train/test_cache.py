@@ -155,6 +155,16 @@ def test_questions_about_windows_teach_the_language_model_words(model, kept):
     assert words.vlm.projector.mlp[0].weight.grad.abs().sum() > 0  # the clips were read
 
 
+def test_words_weigh_as_much_as_the_stage_says(model, kept):
+    batch = CachedBatches(kept, replace(DRAWS, in_words=1.0), seed=5).draw(0)
+    objective = POINTING[0].objective
+    terms = criterion(predict(model, batch, objective), batch, objective)
+
+    assert objective.ce == 1.0 and terms.all["ce"] > 0
+    louder = terms.total(replace(objective, ce=20.0))
+    torch.testing.assert_close(louder, 20 * terms.total(objective))
+
+
 def test_of_each_window_some_questions_are_chosen_by_lot(model, kept):
     draws = replace(DRAWS, in_words=1.0, scenes=1, sentences=2)
     batches = CachedBatches(kept, draws, seed=5)

@@ -63,7 +63,7 @@ def term_weights(objective: Objective) -> dict[str, float]:
         "presence": 0.5 * objective.point,
         "read": objective.read,
         "look": objective.look,
-        "ce": 1.0,
+        "ce": objective.ce,
         **dict.fromkeys(SENTENCE_TERMS, objective.heads),
         "bce": 1.0,
         "dice": 1.0,

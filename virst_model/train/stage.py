@@ -107,6 +107,8 @@ class Objective:
     """What is minimised: eq. (15) and (16), and what helps a model without a past.
 
     Attributes:
+        ce: weight of the term on the language model's tokens. Nine of ten of them are the frame of
+            the conversation, so that a word of an answer weighs a tenth of it.
         occ: weight of the occlusion term; the paper's 0.05 makes "not there" slow to learn.
         heads: weight of the auxiliary heads' terms; 0 leaves the heads out.
         details: weight of the heads' terms on texture and place; needs the heads.
@@ -122,6 +124,7 @@ class Objective:
             eq. (15): one mean over all segmented frames.
     """
 
+    ce: float = 1.0
     occ: float = 0.05
     heads: float = 0.0
     details: float = 0.0

@@ -187,8 +187,8 @@ _WORDS = replace(
     draws=replace(
         _POINT.draws, count=3200, windows=(24,), stories=0.5, anchors=2, in_words=0.7, seed=1
     ),
-    objective=Objective(point=1.0, raw_masks=True, occ=0.3, read=0.5),
-    steps=3000,
+    objective=Objective(point=1.0, raw_masks=True, occ=0.3, read=2.0, ce=20.0),
+    steps=5000,
     # `build.answers=true` says that weights answer, once `virst evaluate --questions` shows it.
     build=Build(),
 )
@@ -198,7 +198,7 @@ _FOLLOW = replace(
     name="follow",
     frozen=("occ_predictor.*",),
     draws=replace(TRUNKS[-1].draws, filmed=0.65, windows=(4, 8, 16, 16, 24), in_words=0.15),
-    objective=Objective(point=0.5, raw_masks=True, tracked_apart=True, occ=0.3, read=0.5),
+    objective=Objective(point=0.5, raw_masks=True, tracked_apart=True, occ=0.3, read=2.0, ce=20.0),
     steps=1300,
     lr=5e-4,
     schedule="linear",
