@@ -1,7 +1,8 @@
 """Scenes of the camera's world to measure with: one thing each is other than in the drawn world.
 
 `light`: plain objects before light grey. `photographs`: plain objects before photographs that are
-kept aside. `demo`: the objects of the demo before such photographs, and its two queries.
+kept aside. `demo`: the objects of the demo, the same in every split, before such photographs, and
+its two queries.
 `cutouts`: photographed things that are kept aside, each in a colour of its own, before
 such photographs, filmed by a camera that pans. `small`: plain objects of 5 % of the frame.
 """
