@@ -24,15 +24,28 @@ _SYNONYMS = {
     **dict.fromkeys(("lower", "downward", "downwards"), ("bottom", "down")),
 }
 _LEAST_LIKENESS = 0.75  # of two spellings, 0..1
+# A slip of the pen is a name of a thing, a look, a place or a way: "cup" is no "up" and "hand" no
+# "and", however alike they are.
+_NAMES = (
+    *("object", "thing", "shape", "item", "toy", "ball", "disc", "block"),
+    *("circle", "square", "triangle", "star", "cross", "heart", "ring", "diamond", "hexagon"),
+    *("arrow", "red", "green", "blue", "yellow", "purple", "orange", "cyan", "white", "black"),
+    *("grey", "brown", "pink", "dark", "light", "striped", "dotted", "small", "smaller", "large"),
+    *("largest", "smallest", "biggest", "leftmost", "rightmost", "topmost", "bottommost"),
+    *("nearest", "closest", "fastest", "bottom", "middle", "right", "moving", "standing"),
+    *("moves", "stands", "rotates", "shrinks", "bounces", "follows", "disappears", "appears"),
+)
+_NAMED = frozenset({*_NAMES, *(f"{name}s" for name in _NAMES), "crosses"})
 
 
 def nearest(word: str, known: Collection[str]) -> str | None:
-    """The word of `known` that means the same, else the one that is spelled most alike, or None.
+    """The word of `known` that means the same, else the name that is spelled most alike, or None.
 
     `word` is in lower case.
     """
     for synonym in _SYNONYMS.get(word, ()):
         if synonym in known:
             return synonym
-    alike = difflib.get_close_matches(word, sorted(known), 1, _LEAST_LIKENESS)
+    names = sorted(_NAMED.intersection(known))
+    alike = difflib.get_close_matches(word, names, 1, _LEAST_LIKENESS)
     return alike[0] if alike else None
