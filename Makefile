@@ -13,6 +13,8 @@ TOPIC ?=
 SCENE ?=
 PHOTOS ?=
 SEED ?=
+# Of `make run` alone: options of the page, PAGE="--host 0.0.0.0 --port 8080".
+PAGE ?=
 # bash counts the seconds of its life in a variable of this name, so only the command line sets it.
 override SECONDS := $(if $(filter command line,$(origin SECONDS)),$(SECONDS))
 # `make test FAST=1` leaves the slow tests out; TESTS="tests/ros/test_node.py -k header" picks some.
@@ -45,7 +47,8 @@ help:
 	@echo 'make demo     camera, node and client for 20 s; pictures and report in out/demo'
 	@echo '              (QUERY="the blue square", SECONDS=20; VIDEO=path.mp4, folder, bag or webcam, TOPIC=/of/a/bag;'
 	@echo '              SCENE=photo, PHOTOS=folder, SEED=1)'
-	@echo 'make run      camera, node and a page to look at, until Ctrl-C (QUERY, VIDEO, TOPIC, SCENE, PHOTOS, SEED as above)'
+	@echo 'make run      camera, node and a page to look at, until Ctrl-C (QUERY, VIDEO, TOPIC, SCENE, PHOTOS, SEED as above;'
+	@echo '              PAGE="--host 0.0.0.0 --port 8080")'
 	@echo 'make bench    rates, latencies and parts of the model here (bench-ros: camera to mask over DDS, and beside browsers)'
 	@echo 'make train-tiny   trunks and the paper's stages for a few steps on synthetic scenes (STEPS=20)'
 	@echo 'make test     ruff and all tests (FAST=1: without the slow ones; TESTS="tests/ros/test_node.py", WORKERS=0)'
@@ -68,7 +71,7 @@ demo: setup
 run: setup
 	@$(RUN) "$(BIN)/python" -m virst_ros.demo.run --out out/run \
 	  $(if $(QUERY),--query "$$QUERY") $(if $(VIDEO),--video "$$VIDEO") $(if $(TOPIC),--topic "$$TOPIC") \
-	  $(if $(SCENE),--scene "$$SCENE") $(if $(PHOTOS),--photographs "$$PHOTOS") $(if $(SEED),--seed "$$SEED")
+	  $(if $(SCENE),--scene "$$SCENE") $(if $(PHOTOS),--photographs "$$PHOTOS") $(if $(SEED),--seed "$$SEED") $$PAGE
 
 demo run: export QUERY := $(QUERY)
 demo run: export VIDEO := $(VIDEO)
@@ -76,6 +79,7 @@ demo run: export TOPIC := $(TOPIC)
 demo run: export SCENE := $(SCENE)
 demo run: export PHOTOS := $(PHOTOS)
 demo run: export SEED := $(SEED)
+run: export PAGE := $(PAGE)
 
 bench: setup
 	@$(RUN) "$(BIN)/python" -m virst_model bench --queries 1,4 --json out/bench.json

@@ -71,6 +71,23 @@ def one_line(result: subprocess.CompletedProcess) -> str:
     return lines[0]
 
 
+def test_make_run_hands_the_pages_options_on_as_words_and_a_sentence_as_one(tmp_path):
+    """Of a Python that says what it was given, a line for each word."""
+    python = tmp_path / "bin" / "python"
+    python.parent.mkdir()
+    python.write_text("#!/bin/sh\nprintf '%s\\n' \"$@\"\n")
+    python.chmod(0o755)
+
+    result = make(
+        *("--assume-old=setup", f"VENV={tmp_path}", "run"),
+        *("QUERY=the red; circle", "PAGE=--host 0.0.0.0 --port 0; exit 7"),
+    )
+
+    said = result.stdout.splitlines()
+    assert said[said.index("--query") + 1] == "the red; circle"
+    assert said[said.index("--host") :] == ["--host", "0.0.0.0", "--port", "0;", "exit", "7"]
+
+
 @pytest.mark.parametrize("says", ["CPython 3.9.18", "CPython 3.15.0", "PyPy 3.11.9"])
 def test_wrong_python_gives_one_clear_line(tmp_path, says):
     python = fake_python(tmp_path, says)
