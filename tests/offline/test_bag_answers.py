@@ -130,6 +130,15 @@ def test_masks_are_those_of_a_synchronous_session_and_the_same_twice(tmp_path, s
             assert (said.score, said.presence) == pytest.approx((answer.score, answer.presence))
 
 
+def test_the_engine_that_is_taken_by_default_gives_the_same_masks_twice(tmp_path, camera):
+    pytest.importorskip("onnxruntime", reason="needs the extra onnx")
+    bag = write_bag(tmp_path / "in", camera)
+    for name in ("one", "two"):
+        assert main(["bag", str(bag), str(tmp_path / name), "--query", RED]) == 0
+    one, two = (read(tmp_path / name)["/virst/masks"] for name in ("one", "two"))
+    assert pixels(one).any() and np.array_equal(pixels(one), pixels(two))
+
+
 def test_scores_on_a_bag_of_the_scene_are_those_of_its_streaming_evaluation(
     tmp_path, scene, camera
 ):
@@ -160,6 +169,10 @@ def test_what_is_latched_says_so_and_how_the_queries_stand(tmp_path, camera):
     ((_, names),) = answers["/virst/label_info"]
     assert [(c.class_id, c.class_name) for c in names.class_map] == [(1, RED)]
     lists = [message.queries for _, message in answers["/virst/queries"]]
+    at = [recorded_ns for recorded_ns, _ in answers["/virst/masks"]]
+    ((named_at, _),) = answers["/virst/label_info"]
+    listed_at = [recorded_ns for recorded_ns, _ in answers["/virst/queries"]]
+    assert named_at == listed_at[0] == at[0] and {*listed_at} <= {*at}
     states = [s.segmentations[0].state for _, s in answers["/virst/segmentations"]]
     changes = [b for a, b in pairwise(states) if a != b]
     assert [line.state for (line,) in lists] == ["searching", *changes] and changes
@@ -240,6 +253,18 @@ def test_an_image_that_cannot_be_read_is_named_and_counted(tmp_path, camera, cap
     assert len(read(tmp_path / "out")["/virst/masks"]) == 4
 
 
+def test_images_that_the_header_promises_and_the_bag_has_not_are_said(tmp_path, camera, capsys):
+    bag = write_bag(tmp_path / "in", camera[:4])
+    metadata = bag / "metadata.yaml"
+    metadata.write_text(metadata.read_text().replace("message_count: 4", "message_count: 6"))
+
+    assert run(bag, tmp_path / "out") == 1
+
+    assert "out: 4 masks of 4 images on /cam/image_raw; its header says 6\n" in (
+        capsys.readouterr().out
+    )
+
+
 def test_without_stamps_the_time_is_that_of_the_recording(tmp_path, scene):
     unstamped = [("/eye", t, raw(image, 0.0)) for image, t in zip(scene.images, scene.times)]
     still = [("/eye", t, raw(image, 77.0)) for image, t in zip(scene.images, scene.times)]
@@ -269,6 +294,23 @@ def test_ctrl_c_leaves_a_bag_of_what_is_done(tmp_path, camera, storage, monkeypa
     assert "out: 5 masks of 5 images on" in said and "interrupted, of 20" in said
     assert len(read(tmp_path / "out")["/virst/masks"]) == 5
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+
+def test_ctrl_c_ends_the_copying_of_other_topics_too(tmp_path, camera, monkeypatch):
+    talk = [("/talk", 1.0 + n / 100, text(str(n))) for n in range(50)]
+    bag = write_bag(tmp_path / "in", [*camera[:1], *talk])
+    moved = Bar.update
+
+    def interrupted(self: Bar, n: float = 1) -> bool | None:
+        signal.raise_signal(signal.SIGINT)
+        return moved(self, n)
+
+    watch_bars(monkeypatch, "virst_model.offline.bag")
+    monkeypatch.setattr(Bar, "update", interrupted)
+    assert run(bag, tmp_path / "out", "--together") == 130
+
+    answers = read(tmp_path / "out")
+    assert len(answers["/virst/masks"]) == 1 and "/talk" not in answers
 
 
 @pytest.mark.slow

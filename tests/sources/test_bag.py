@@ -81,6 +81,18 @@ def test_the_file_of_a_bag_and_a_folder_without_metadata_are_bags(tmp_path, stor
     assert seen(open_recorded(str(path))) == WANTED
 
 
+def test_the_mcap_of_a_recorder_that_was_killed_is_told_how_to_become_whole(tmp_path):
+    """Its index is written last; sqlite3 has none."""
+    path = write_bag(tmp_path / "bag", film(colours(), TIMES_S), MCAP)
+    (path / "metadata.yaml").unlink()
+    file = path / "bag.mcap"
+    file.write_bytes(file.read_bytes()[:-300])
+    for bag in (path, file):
+        with pytest.raises(FileError, match=f"was not closed.*mcap recover {file} -o") as raised:
+            open_recorded(str(bag))
+        assert "\n" not in str(raised.value)
+
+
 def test_files_of_a_split_bag_follow_each_other(tmp_path):
     folder = tmp_path / "bag"
     for number, times_s in ((9, [0.0, 0.1]), (10, [0.2, 0.3])):

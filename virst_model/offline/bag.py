@@ -80,6 +80,8 @@ def answer_bag(
     bar = tqdm(total=bag.length, unit="frame", leave=False)
     with bar, _asked_to_end() as asked:
         for record in bag.records(topics):
+            if asked.is_set():
+                break
             if others is not None:
                 others.copy(record)
             if record.topic != bag.topic:
@@ -90,9 +92,7 @@ def answer_bag(
             count.images += 1
             count.masks += _answer(session, image, (time_ns - start_ns) / 1e9, answers)
             bar.update()
-            if asked.is_set():
-                count.stopped = True
-                break
+        count.stopped = asked.is_set()
     return count
 
 
@@ -194,6 +194,8 @@ def _report(out: Path, bag: Bag, topics: Topics, count: Count) -> int:
     if count.stopped:
         sys.stdout.write(f"{line}; interrupted, of {bag.length}\n")
         return INTERRUPTED
+    if bag.length > count.images:
+        line = f"{line}; its header says {bag.length}"
     sys.stdout.write(f"{line}\n")
     return 0 if written == max(count.images, bag.length) else INCOMPLETE
 

@@ -29,6 +29,7 @@ RAW, COMPRESSED = "sensor_msgs/msg/Image", "sensor_msgs/msg/CompressedImage"
 # What a recorder writes into; behind it, where the file was compressed as a whole.
 _STORAGES, _PACKED = (".db3", ".mcap"), ".zstd"
 _METADATA, _ITS_KEY = "metadata.yaml", "rosbag2_bagfile_information"
+_MCAP = b"\x89MCAP0\r\n"  # the first bytes of its files, and the last
 _NS = 1e-9
 # rosbags hands sqlite a path as an address, in which these are no letters.
 _NO_LETTERS = re.compile(r"[?#]|%[0-9a-fA-F]{2}")
@@ -304,6 +305,7 @@ def _opened(storage: Path, path: str) -> Iterator[Reader]:
     except ImportError:
         reason = "is a bag, which the package rosbags reads; pip install 'virst_ros[bags]'"
         raise FileError(path, reason) from None
+    _check_end(storage, path)
     with _named(path):
         reader = Reader(storage)
         reader.open()
@@ -311,6 +313,20 @@ def _opened(storage: Path, path: str) -> Iterator[Reader]:
         yield reader
     finally:
         reader.close()
+
+
+def _check_end(storage: Path, path: str) -> None:
+    """Raises FileError where a file of MCAP was not closed: its index is at its end."""
+    for file in _files(storage):
+        if file.suffix != ".mcap":
+            continue
+        with open(file, "rb") as read:
+            begun = read.read(len(_MCAP)) == _MCAP
+            read.seek(max(0, file.stat().st_size - len(_MCAP)))
+            closed = read.read() == _MCAP
+        if begun and not closed:
+            reason = "was not closed, as of a recorder that was killed; `mcap recover"
+            raise FileError(path, f"{reason} {visible(file)} -o WHOLE.mcap` makes one that is")
 
 
 @contextmanager
