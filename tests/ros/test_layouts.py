@@ -41,6 +41,13 @@ def of_rviz() -> Iterator[tuple[str, str]]:
         yield display["Class"], display["Topic"]["Value"]
 
 
+def best_effort() -> list[bool]:
+    """Of each of RViz's displays, whether it takes what a camera's driver offers."""
+    layout = yaml.safe_load((ROOT / "rviz" / "virst.rviz").read_text(encoding="utf-8"))
+    topics = [display["Topic"] for display in layout["Visualization Manager"]["Displays"]]
+    return [topic["Reliability Policy"] == "Best Effort" for topic in topics]
+
+
 def of_foxglove() -> Iterator[tuple[str, str]]:
     """(what shows it, the name) of each topic and service."""
     for panel, settings in FOXGLOVE["configById"].items():
@@ -77,6 +84,11 @@ def test_what_the_layouts_show_is_there_with_that_type(start_process, ros_node, 
 
     spin_until(lambda: not missing())
     assert missing() == []
+
+
+def test_rviz_asks_of_the_camera_no_more_than_drivers_offer():
+    displays = list(of_rviz())
+    assert [one for one, (_, name) in zip(best_effort(), displays) if "camera" in name] == [True]
 
 
 def test_every_panel_has_its_place_and_what_it_asks_is_a_request():

@@ -126,4 +126,5 @@ def test_the_policy_is_the_graph_of_the_viewer(start_process, ros_node, spin_unt
 
     look = lambda: endpoints(ros_node, "/virst", "viewer")  # noqa: E731
     looks = {("subscribe", "/virst/overlay/compressed")}
+    assert looks <= policy("/virst/viewer")
     compare(spin_until, look, policy("/virst/viewer"), looks | asks)
