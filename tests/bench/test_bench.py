@@ -70,6 +70,7 @@ def test_the_program_writes_what_it_prints(small, tmp_path, capsys):
         assert numbers["waits"] == 1 and numbers["launches"] == 0  # of a CPU
         assert numbers["max_fps"] > 0 and numbers["offline_fps"] > 0
         assert numbers["tracked_percent"] == 100  # what is measured is tracking
+        assert numbers["peak_mib"] > 1
         assert 0 <= numbers["dropped"] <= 8
         assert set(numbers["parts"]) == PARTS
         assert numbers["parts"]["image encoder"]["calls a frame"] == 1  # encoded once

@@ -39,7 +39,7 @@ from virst_model.checkpoints.switches import with_behaviour
 from virst_model.config import behaviour, full, tiny
 from virst_model.errors import UsageError, program
 from virst_model.model import quantized
-from virst_model.model.machine import measured_on, share_of_peak, work
+from virst_model.model.machine import measured_on, peak_mib, reset_peak, share_of_peak, work
 from virst_model.model.virst import Virst
 from virst_model.stream.change import add_reground_options
 from virst_model.stream.compiled import compile_frames
@@ -138,7 +138,8 @@ def bench(
         if released:
             theirs = _of_queries(other, queried, modes)
             numbers |= {f"released: {name}": value for name, value in theirs.items()}
-    results["memory"] = measure.memory(model)
+    peak = max(numbers["peak_mib"] for numbers in results["queries"].values())
+    results["memory"] = measure.memory(model, peak)
     results["start_cpu_s"] = {"virst --help": start_cpu_s("--help")}
     fps = results["queries"][str(counts[0])].get("max_fps")
     if fps:
@@ -149,6 +150,7 @@ def bench(
 
 def _of_queries(model: Virst, load: measure.Load, modes: Sequence[str]) -> dict[str, float]:
     numbers: dict[str, float] = {}
+    reset_peak(model.device)
     if "streaming" in modes:
         options = SessionOptions(
             max_queries=load.queries,
@@ -159,6 +161,7 @@ def _of_queries(model: Virst, load: measure.Load, modes: Sequence[str]) -> dict[
         numbers |= answering(model, load)
     if "offline" in modes:
         numbers |= measure.offline(model, load)
+    numbers["peak_mib"] = peak_mib(model.device)
     return numbers
 
 

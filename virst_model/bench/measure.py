@@ -220,12 +220,17 @@ def offline(model: Virst, load: Load) -> dict[str, float]:
     return {"offline_fps": load.frames / seconds, "offline_s": seconds}
 
 
-def memory(model: Virst) -> dict[str, float]:
-    """MiB: of the device where there is one, peak and now; of the process; of the weights."""
+def memory(model: Virst, peak: float) -> dict[str, float]:
+    """MiB: of the device where there is one, peak and now; of the process; of the weights.
+
+    `peak` is the device's, or on a CPU the process's, with what was measured.
+    """
     weights = sum(p.numel() * p.element_size() for p in model.parameters()) / 2**20
+    if model.device.type == "cpu":
+        return {"weights_mib": weights, "process_peak_mib": peak}
     mib = {"weights_mib": weights, "process_peak_mib": peak_mib(torch.device("cpu"))}
     if model.device.type == "cuda":
-        mib["gpu_peak_mib"] = torch.cuda.max_memory_allocated(model.device) / 2**20
+        mib["gpu_peak_mib"] = peak
         mib["gpu_steady_mib"] = torch.cuda.memory_allocated(model.device) / 2**20
     return mib
 

@@ -31,7 +31,7 @@ def profile_frames(model: Virst, load: Load, trace: Path | None = None) -> dict:
         "operators": by name, calls and own milliseconds a frame, of the CPU and of a device;
         "launches a frame" of a device's kernels; "waits a frame" of the host, by name.
     """
-    options = SessionOptions(sync=True, reground_every=NEVER)
+    options = SessionOptions(sync=True, reground_every=NEVER, max_queries=load.queries)
     frames = min(load.frames, FRAMES)
     activities = [ProfilerActivity.CPU]
     if model.device.type == "cuda":

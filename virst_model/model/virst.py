@@ -223,7 +223,7 @@ class Virst(nn.Module):
     ) -> tuple[torch.Tensor, torch.Tensor]:
         """One conversation: [ST] states (1, N, D) and all states (1, L, D)."""
         visual = tokens.sequence
-        embeds_LD = self.vlm.embed(prompt.ids.to(self.device), visual)
+        embeds_LD = self.vlm.embed(prompt.ids, visual)
         (places_N,) = self.st_places([visual], [prompt])
         if self.config.fusion.initial:
             if seen.asked_ND is None:
@@ -330,7 +330,7 @@ class Virst(nn.Module):
         """Embeddings (B, L, D) with the visual tokens in place, their mask, and labels (B, L)."""
         embeds, labels = [], []
         for tokens, prompt in zip(visual, prompts, strict=True):
-            embeds.append(self.vlm.embed(prompt.ids.to(self.device), tokens))
+            embeds.append(self.vlm.embed(prompt.ids, tokens))
             at = prompt.image_at
             ignored = torch.full((len(tokens),), IGNORE)
             labels.append(torch.cat([prompt.labels[:at], ignored, prompt.labels[at + 1 :]]))

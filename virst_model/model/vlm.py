@@ -38,6 +38,8 @@ class Vlm(nn.Module):
     def embed(self, ids_L: Tensor, visual_LD: Tensor) -> Tensor:
         """Token ids with one IMAGE -> embeddings (L',D), the visual tokens in its place.
 
+        The ids of the host are looked at there: nobody waits for the device.
+
         Raises:
             ValueError: there is not exactly one IMAGE.
         """
@@ -47,7 +49,8 @@ class Vlm(nn.Module):
         at = int(places)
         words = self.llm.get_input_embeddings()
         visual = visual_LD.to(words.weight.dtype)
-        return torch.cat((words(ids_L[:at]), visual, words(ids_L[at + 1 :])))
+        before, after = (ids.to(visual.device) for ids in (ids_L[:at], ids_L[at + 1 :]))
+        return torch.cat((words(before), visual, words(after)))
 
     def hidden(self, embeds_BLD: Tensor, mask_BL: Tensor | None = None) -> Tensor:
         """States (B,L,D) after the final RMSNorm, no logits made.

@@ -51,7 +51,7 @@ class Speech:
         Raises:
             TooLongError: as it says.
         """
-        ids = question_ids(model.tokenizer, question).to(model.device)
+        ids = question_ids(model.tokenizer, question)
         embeds_LD = model.vlm.embed(ids, model.join_clips(clips).sequence)
         most = model.config.llm.max_length
         if len(embeds_LD) + max_new_tokens > most:
