@@ -352,6 +352,22 @@ def test_a_data_set_needs_to_be_found(capsys):
     assert "--root" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["--clip-tokens", "own", "--trial", "light"], "--trial: says nothing of --clip-tokens"),
+        (["--clip-tokens", "own", "--frames", "9"], "--frames: says nothing of --clip-tokens"),
+        (["--questions", "3", "--videos", "9"], "--videos: says nothing of --questions"),
+        (["--clip-tokens", "reversed", "--window", "4"], "--window is 4, reversed needs 8"),
+        (["--clip-tokens", "reversed", "--stories", "2"], "reversed is of scenes; leave"),
+    ],
+)
+def test_an_option_that_would_change_nothing_is_refused(arguments, said, capsys):
+    assert main(arguments) == 2
+    error = capsys.readouterr().err
+    assert said in error and error.count("\n") == 1
+
+
 def test_guided_anchors_are_chosen_by_clip(evaluate, tmp_path):
     make_mevis(tmp_path)
     guided = ("--anchors", "guided", "--clip", str(save_clip(tmp_path / "clip")))

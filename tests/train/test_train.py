@@ -2,6 +2,8 @@
 
 from dataclasses import fields, replace
 from fnmatch import fnmatchcase
+from itertools import pairwise
+import json
 from pathlib import Path
 import re
 import sys
@@ -20,6 +22,7 @@ from virst_model.checkpoints.load import empty, load, save
 from virst_model.config import behaviour, full
 from virst_model.data.sample import LOG_UNIFORM, SEGMENTS, VIDEO, Sample
 from virst_model.model.prompt import END, IGNORE, START
+from virst_model.train import gate
 from virst_model.train.__main__ import main
 from virst_model.train.chain import read_chain
 from virst_model.train.criterion import Terms, criterion
@@ -234,6 +237,35 @@ def test_a_stage_is_not_begun_after_one_whose_last_step_was_asked_to_be_the_last
     assert started == ["alignment"]
     assert f"alignment: finished; the weights are in {tmp_path}/alignment/weights" in said
     assert said.endswith("few_image: not begun, as asked; the same command goes on with it\n")
+
+
+def test_a_run_says_now_and_then_whether_its_model_reads_the_video(
+    start, tmp_path, monkeypatch, capsys
+):
+    looked_at = replace(gate._RUN, videos=2, window=4, height=60, width=80)
+    monkeypatch.setattr(gate, "_RUN", looked_at)
+
+    assert main([*command("alignment", tmp_path, start), "steps=2", "sight_every=2"]) == 0
+
+    lines = [json.loads(line) for line in (tmp_path / "log.jsonl").read_text().splitlines()]
+    (looked,) = [line for line in lines if "sight/overall own" in line]
+    assert looked["step"] == 2 and looked["sight/overall margin"] <= looked["sight/overall own"]
+    said = [line for line in capsys.readouterr().out.splitlines() if "step 2: " in line]
+    assert len(said) == 1 and "sight/overall own " in said[0] and "margin" in said[0]
+
+
+def test_the_recipe_of_a_model_that_points_looks_whether_it_reads_the_video():
+    assert all(run.sight_every for run, _ in read_chain(["pointing"]))
+    assert not any(run.sight_every for run, _ in read_chain(["alignment"]))
+
+
+def test_the_recipes_from_nothing_to_a_model_that_points_are_one_chain():
+    chain = read_chain(["trunks", "eyes", "pointing"])
+
+    assert [stage.name for _, stage in chain][-4:] == ["point", "masks", "words", "follow"]
+    assert chain[0][0].start == ""
+    for (before, _), (after, _) in pairwise(chain):
+        assert after.start == f"{before.out}/weights"
 
 
 def test_a_wrong_setting_ends_the_program_with_one_line(tmp_path, capfd):

@@ -43,6 +43,7 @@ from virst_model.evaluate.sight import (
     BACKWARDS,
     TOKENS,
     SightRun,
+    check_reversed,
     describe_reversed,
     measure,
     measure_reversed,
@@ -72,7 +73,12 @@ OF_SCENES = (
     *("stories", "questions", "videos", "frames", "height", "width"),
     *("clip_tokens", "window", "first", "trial", "photographs"),
 )
-SIGHT_SCENES = 48  # without --stories
+# Of a stream, of which neither --clip-tokens nor --questions says anything.
+OF_STREAMS = (
+    *("mode", "fps", "delay", "reground", "reground_after"),
+    *("frames", "trial", "photographs"),
+)
+SIGHT_SCENES = 48  # without --videos and --stories
 INCOMPLETE = 1  # exit status: a sample of the data set is in no figure
 LEAST_SIDE = 16  # of a synthetic video, in pixels
 
@@ -157,10 +163,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
         raise UsageError(f"{of_others[0]}: {advice}")
     if options.dataset:
         return _evaluate_dataset(options)
+    if options.questions or options.clip_tokens:
+        _refuse_streams(parser, options)
     if options.questions:
         text = _evaluate_words(options)
     elif options.clip_tokens:
-        text = _evaluate_sight(options)
+        given = parser.changed(options, ["videos"])
+        text = _evaluate_sight(options, options.videos if given else SIGHT_SCENES)
     else:
         text = _evaluate_synthetic(options)
     sys.stdout.write(text)
@@ -222,9 +231,21 @@ def _token_names(text: str) -> tuple[str, ...]:
     return names
 
 
-def _evaluate_sight(options: argparse.Namespace) -> str:
-    worlds, videos = ("stories", options.stories) if options.stories else ("scenes", SIGHT_SCENES)
+def _refuse_streams(parser: Parser, options: argparse.Namespace) -> None:
+    """UsageError where an option is given that a window, of which this is, does not have."""
+    asked = "--questions" if options.questions else "--clip-tokens"
+    others = parser.changed(options, OF_STREAMS)
+    if options.questions:
+        others += parser.changed(options, ("clip_tokens", "window", "videos", "stories"))
+    if others:
+        raise UsageError(f"{others[0]}: says nothing of {asked}; leave it out")
+
+
+def _evaluate_sight(options: argparse.Namespace, scenes: int) -> str:
+    worlds, videos = ("stories", options.stories) if options.stories else ("scenes", scenes)
     names = [name for name in options.clip_tokens if name != BACKWARDS]
+    if BACKWARDS in options.clip_tokens and options.stories:
+        raise UsageError(f"--clip-tokens: {BACKWARDS} is of scenes; leave --stories out")
     try:
         how = SightRun(
             worlds,
@@ -236,6 +257,8 @@ def _evaluate_sight(options: argparse.Namespace) -> str:
             height=options.height,
             width=options.width,
         )
+        if BACKWARDS in options.clip_tokens:
+            check_reversed(how)
     except ValueError as error:
         raise UsageError(f"--{error}") from None
     out, model = writable(options.out), _load(options)

@@ -28,7 +28,7 @@ from virst_model.synthetic.sentence import Sentence
 from virst_model.synthetic.world import MAKERS, World, render_all
 
 # own: of the window; other: of the next video; zero: nothing of any video, no places either;
-# reversed: of the window played backwards.
+# reversed: of the window played backwards. The features that both fusions see are the window's own.
 BACKWARDS = "reversed"
 TOKENS = ("own", "other", "zero", BACKWARDS)
 LOGITS = ("published", "raw")
@@ -159,6 +159,15 @@ def score_objects(model: Sighted, run: SightRun) -> Iterator[tuple[float, bool]]
                 yield float(decoded.object_score[0]), bool(truths[t].any())
 
 
+def check_reversed(run: SightRun) -> None:
+    """Raises ValueError where `measure_reversed` says nothing of such a window.
+
+    Backwards, one that is padded with its newest frame would begin with a clip that stands still.
+    """
+    if run.window < LEAST_FRAMES:
+        raise ValueError(f"window is {run.window}, {BACKWARDS} needs {LEAST_FRAMES} or more")
+
+
 def measure_reversed(model: Sighted, run: SightRun) -> dict[str, float]:
     """Of sentences about a motion, in how many the mask goes over when the clips run backwards.
 
@@ -169,7 +178,11 @@ def measure_reversed(model: Sighted, run: SightRun) -> dict[str, float]:
     Returns:
         "share" in percent, "number" of sentences, and "own": the share on the right object with
         the clips as they are.
+
+    Raises:
+        ValueError: as `check_reversed`.
     """
+    check_reversed(run)
     over, right = [], []
     middle = (run.window // 2 - 1, run.window // 2)
     seeds = itertools.count(run.first)

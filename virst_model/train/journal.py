@@ -58,6 +58,16 @@ class Journal:
                 self._board.add_scalar(name, value, step)
             self._board.flush()
 
+    def tell(self, step: int, report: Mapping[str, float]) -> None:
+        """As `write`, and says it above the bar.
+
+        Raises:
+            TrainingError: as `write`.
+        """
+        self.write(step, report)
+        said = ", ".join(f"{name} {value:.1f}" for name, value in report.items())
+        self._bar.write(f"step {step}: {said}")
+
     def show(self, step: int, batch: Batch, watched: Watched) -> None:
         """Two pictures of the first video's first anchor: what was found, and the truth.
 
