@@ -10,6 +10,7 @@ from streams import smallest
 import torch
 
 from virst_model.checkpoints.load import build
+from virst_model.synthetic.photographs import Photographs
 from virst_model.synthetic.world import render_all, sentences_of_piece
 from virst_model.train import cache
 from virst_model.train.cache import (
@@ -140,6 +141,24 @@ def test_a_drawing_that_changed_has_other_windows(model, monkeypatch):
     monkeypatch.setattr("virst_model.train.cache.render_all", darker)
 
     assert WindowMaker(model, DRAWS).key != before
+
+
+def test_a_sentence_that_is_said_otherwise_makes_other_windows(model, monkeypatch):
+    before = WindowMaker(model, DRAWS).key
+
+    def politer(*arguments):
+        return [replace(s, text=f"please: {s.text}") for s in sentences_of_piece(*arguments)]
+
+    monkeypatch.setattr("virst_model.train.cache.sentences_of_piece", politer)
+
+    assert WindowMaker(model, DRAWS).key != before
+
+
+def test_other_photographs_make_other_windows(model):
+    one, other = (Photographs((np.full((40, 40, 3), level, np.uint8),), ()) for level in (60, 61))
+
+    assert WindowMaker(model, DRAWS, one).key != WindowMaker(model, DRAWS, other).key
+    assert WindowMaker(model, DRAWS, one).key == WindowMaker(model, DRAWS, one).key
 
 
 def test_questions_about_windows_teach_the_language_model_words(model, kept):

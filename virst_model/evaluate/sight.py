@@ -28,7 +28,7 @@ from virst_model.synthetic.sentence import Sentence
 from virst_model.synthetic.world import MAKERS, World, render_all
 
 # own: of the window; other: of the next video; zero: nothing of any video, no places either;
-# reversed: of the window played backwards. The features that both fusions see are the window's own.
+# reversed: of the window played backwards. The features that fusions see are the own ones.
 BACKWARDS = "reversed"
 TOKENS = ("own", "other", "zero", BACKWARDS)
 LOGITS = ("published", "raw")

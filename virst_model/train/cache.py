@@ -40,8 +40,9 @@ from virst_model.train.synthetic import (
 # Windows in a file; the windows of a batch are of one file, and so of one length.
 SHARD = 32
 _FORMAT = 2  # of the files
-# The windows that are drawn to see what is drawn: scenes and stories, drawn and filmed.
-_PROBES = range(8)
+# The windows that are drawn to see what is drawn: scenes and stories, drawn and filmed, of eight
+# shards, which differ in their length.
+_PROBES = tuple(SHARD * shard + shard for shard in range(8))
 _OPEN_SHARDS = 256
 # Questions about a window, of which each batch that asks some chooses.
 _QUESTIONS = 12
