@@ -55,8 +55,10 @@ def small(monkeypatch):
     monkeypatch.setattr(program, "load_model", lambda *_: real_model(smallest()))
 
 
-def test_the_program_writes_what_it_prints(small, tmp_path, capsys):
+def test_the_program_writes_what_it_prints(small, tmp_path, capsys, monkeypatch):
     path = tmp_path / "bench.json"
+    begun = []
+    monkeypatch.setattr(program, "reset_peak", begun.append)
 
     given = ["--frames", "8", "--queries", "1,2", "--rounds", "0", "--engine", "torch"]
     assert main([*given, "--json", str(path)]) == 0
@@ -74,6 +76,7 @@ def test_the_program_writes_what_it_prints(small, tmp_path, capsys):
         assert 0 <= numbers["dropped"] <= 8
         assert set(numbers["parts"]) == PARTS
         assert numbers["parts"]["image encoder"]["calls a frame"] == 1  # encoded once
+    assert len(begun) == 2  # each count has a peak of its own
     assert found["memory"]["weights_mib"] > 1 and found["gflop"]["frame"] > 0
     assert found["start_cpu_s"]["virst --help"] > 0
     assert found["estimate_mib"]["2"]["queries"] == 2 * found["estimate_mib"]["1"]["queries"] > 0

@@ -232,9 +232,11 @@ def _token_names(text: str) -> tuple[str, ...]:
 
 
 def _refuse_streams(parser: Parser, options: argparse.Namespace) -> None:
-    """UsageError where an option is given that a window, of which this is, does not have."""
+    """UsageError where an option is given that would change nothing."""
     asked = "--questions" if options.questions else "--clip-tokens"
     others = parser.changed(options, OF_STREAMS)
+    if options.stories:
+        others += parser.changed(options, ("videos",))
     if options.questions:
         others += parser.changed(options, ("clip_tokens", "window", "videos", "stories"))
     if others:

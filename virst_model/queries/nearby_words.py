@@ -24,13 +24,15 @@ _SYNONYMS = {
     **dict.fromkeys(("lower", "downward", "downwards"), ("bottom", "down")),
 }
 _LEAST_LIKENESS = 0.75  # of two spellings, 0..1
-# A slip of the pen is a name of a thing, a look, a place or a way: "cup" is no "up" and "hand" no
-# "and", however alike they are.
+# What a slip of the pen is looked for among: names of things, looks, places and ways. "cup" is no
+# "up" and "hand" no "and", however alike they are; a thing of another name ("king") may still be
+# taken for a slip of one of these ("ring").
 _NAMES = (
     *("object", "thing", "shape", "item", "toy", "ball", "disc", "block"),
     *("circle", "square", "triangle", "star", "cross", "heart", "ring", "diamond", "hexagon"),
     *("arrow", "red", "green", "blue", "yellow", "purple", "orange", "cyan", "white", "black"),
     *("grey", "brown", "pink", "dark", "light", "striped", "dotted", "small", "smaller", "large"),
+    *("big", "bigger", "left", "top", "stripe", "dot"),
     *("largest", "smallest", "biggest", "leftmost", "rightmost", "topmost", "bottommost"),
     *("nearest", "closest", "fastest", "bottom", "middle", "right", "moving", "standing"),
     *("moves", "stands", "rotates", "shrinks", "bounces", "follows", "disappears", "appears"),

@@ -320,13 +320,17 @@ def _check_end(storage: Path, path: str) -> None:
     for file in _files(storage):
         if file.suffix != ".mcap":
             continue
-        with open(file, "rb") as read:
-            begun = read.read(len(_MCAP)) == _MCAP
-            read.seek(max(0, file.stat().st_size - len(_MCAP)))
-            closed = read.read() == _MCAP
+        try:
+            with open(file, "rb") as read:
+                begun = read.read(len(_MCAP)) == _MCAP
+                read.seek(max(0, file.stat().st_size - len(_MCAP)))
+                closed = read.read() == _MCAP
+        except OSError as error:
+            raise FileError(path, f"cannot be read ({error.strerror or error})") from None
         if begun and not closed:
             reason = "was not closed, as of a recorder that was killed; `mcap recover"
-            raise FileError(path, f"{reason} {visible(file)} -o WHOLE.mcap` makes one that is")
+            whole = "-o WHOLE.mcap` makes one that is, to be put in its place"
+            raise FileError(path, f"{reason} {visible(file)} {whole}")
 
 
 @contextmanager

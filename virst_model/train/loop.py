@@ -112,7 +112,9 @@ def train(
                 if run.picture_every and step % run.picture_every == 0 and filmed:
                     journal.show(step, batch, watched)
                 if run.sight_every and step % run.sight_every == 0:
-                    journal.tell(step, look(trainee.model))
+                    with accelerator.autocast():
+                        seen = look(trainee.model)
+                    journal.tell(step, seen)
             if step % run.save_every == 0 or step == stage.steps or ended:
                 state.save(step, drawn)
         asked = ended or any(gather_object([stop.requested]))  # while it was saved, too
