@@ -23,10 +23,11 @@ from virst_model.live.source import SessionSource  # noqa: E402
 from virst_model.synthetic.scenes import DEMO_QUERIES  # noqa: E402
 
 FRAMES = 120  # of the sparkline
+QUESTION = "What shape is the blue thing?"
 
 
 def shoot(url: str, path: Path, width: int, height: int) -> None:
-    """Asks for two things in a browser of that size, and keeps what it shows."""
+    """Asks for two things, and a question, in a browser of that size, and keeps what it shows."""
     with tempfile.TemporaryDirectory() as profile:
         browser = Browser(Path(profile))
         try:
@@ -37,6 +38,8 @@ def shoot(url: str, path: Path, width: int, height: int) -> None:
                 browser.submit("#add", text)
             tracking = [f"{text}\ntracking\n×" for text in DEMO_QUERIES]
             browser.until(lambda: browser.texts("li") == tracking and browser.drawn() > FRAMES)
+            browser.submit("#ask", QUESTION)
+            browser.until(lambda: browser.text("#answer").endswith("."))
             browser.shoot(path)
         finally:
             browser.close()

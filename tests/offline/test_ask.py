@@ -11,6 +11,7 @@ from virst_model.checkpoints.load import save
 from virst_model.config import CLIP_FRAMES
 from virst_model.model.prompt import IMAGE, question_ids
 from virst_model.offline import ask
+from virst_model.synthetic.scenes import demo_scene
 
 QUESTION = "What is moving to the left?"
 
@@ -161,14 +162,27 @@ def test_the_program_answers_about_images_and_videos(model, tmp_path, capsys):
 def test_weights_that_were_not_taught_to_answer_say_so_and_nothing_else(tmp_path, capsys):
     Image.fromarray(noise_frames(1)[0]).save(tmp_path / "a.png")
     save(real_model(smallest()), tmp_path / "weights")
-    packaged = [str(tmp_path / "a.png"), "--question", QUESTION, "--device", "cpu"]
-    chosen = ["--model", str(tmp_path / "weights")]
+    options = ["--question", QUESTION, "--device", "cpu", "--model", str(tmp_path / "weights")]
 
-    for arguments, who in ((packaged, "the packaged model"), ([*packaged, *chosen], chosen[1])):
-        assert ask.main(arguments) == 2
-        captured = capsys.readouterr()
-        assert captured.out == "" and captured.err.count("\n") == 1
-        assert captured.err.startswith(f"error: --model: {who} has not learned to answer in words")
+    assert ask.main([str(tmp_path / "a.png"), *options]) == 2
+
+    captured = capsys.readouterr()
+    assert captured.out == "" and captured.err.count("\n") == 1
+    untaught = f"error: --model: {tmp_path / 'weights'} has not learned to answer in words"
+    assert captured.err.startswith(untaught)
+
+
+def test_the_packaged_model_says_what_shape_a_thing_is(tmp_path, capsys):
+    scene = demo_scene()
+    for t in range(32):
+        Image.fromarray(scene.render(t / 4, 192, 256)[0]).save(tmp_path / f"{t:02}.png")
+
+    said = []
+    for question in ("What shape is the red thing?", "What shape is the blue thing?"):
+        assert ask.main([str(tmp_path), "--question", question, "--device", "cpu"]) == 0
+        said.append(capsys.readouterr().out)
+
+    assert said == ["A circle.\n", "A square.\n"]
 
 
 @pytest.mark.parametrize(

@@ -82,7 +82,7 @@ def iou(one: np.ndarray, other: np.ndarray) -> float:
 
 def test_a_person_asks_sees_asks_for_another_removes_it_and_asks_in_words(serve, browse):
     import virst_model
-    from virst_model.live.source import UNTAUGHT, SessionSource
+    from virst_model.live.source import SessionSource
     from virst_model.synthetic.scenes import DEMO_QUERIES
 
     film = StandingScene()
@@ -105,8 +105,9 @@ def test_a_person_asks_sees_asks_for_another_removes_it_and_asks_in_words(serve,
         assert browser.until(lambda: not marked(browser, film).any())
     assert other.until(lambda: not other.texts("li"))
 
-    assert browser.text("#silent") == UNTAUGHT
-    assert not browser.driver.find_element("css selector", "#ask input").is_enabled()
+    browser.submit("#ask", "What shape is the blue thing?")
+    assert browser.until(lambda: browser.text("#answer") == "A square.")
+    assert other.until(lambda: other.text("#answer") == "A square.")
     assert float(browser.text("#rate")) > 0 and float(browser.text("#latency")) >= 0
     assert len(browser.driver.find_element("id", "spark").get_attribute("points").split()) > 1
     assert browser.complaints() == other.complaints() == []

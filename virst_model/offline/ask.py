@@ -1,8 +1,8 @@
 """virst ask VIDEO --question "what is moving?": an answer in words.
 
-Needs weights that were taught to answer (the packaged ones know only where things are) and
-refuses others. Source: arXiv 2603.27060, D.3; the wording is that of the released video question
-answering data.
+Needs weights that were taught to answer and refuses others. The packaged ones know questions
+about colours, shapes, numbers, ways and whether something is there. Source: arXiv 2603.27060, D.3;
+the wording is that of the released video question answering data.
 """
 
 from collections.abc import Sequence
