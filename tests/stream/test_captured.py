@@ -10,6 +10,7 @@ import torch
 
 from virst_model.answer import TRACKING
 from virst_model.bench.engines import twin_of
+from virst_model.model.features import FrameFeatures
 from virst_model.model.memory import Memory
 from virst_model.model.tracking import track_anchor
 from virst_model.stream.captured import ROWS, Captured, capturing
@@ -59,7 +60,7 @@ def assert_same(found, expected):
 def test_captured_frames_are_those_of_the_plain_model(model, recorder, alpha):
     queries = (1, 3, 2, 5, 4)  # padded, and with fewer than before
     plain = follow(real_model(smallest()), queries, alpha=alpha)
-    made = 1 + 3 * len(ROWS[:4])  # encode; memory; reads with and without a mask
+    made = 1 + 4 * len(ROWS[:4])  # encode; anchors; memory; reads with and without a mask
 
     found = follow(model, queries, alpha=alpha)
 
@@ -68,12 +69,33 @@ def test_captured_frames_are_those_of_the_plain_model(model, recorder, alpha):
     assert any(mask.any() and not mask.all() for masks in plain for mask in masks)
 
 
-@pytest.mark.parametrize(("most", "sizes"), [(1, 1), (3, 3)])  # 1 row; 1, 2 and 4
-def test_only_as_many_queries_as_a_session_takes_are_captured_for(model, recorder, most, sizes):
+# 1 row, and 1 and 2 anchors; 1, 2 and 4 rows, and 1, 2, 4 and 8 anchors.
+@pytest.mark.parametrize(("most", "sizes", "anchors"), [(1, 1, 2), (3, 3, 4)])
+def test_only_as_many_queries_as_a_session_takes_are_captured_for(
+    model, recorder, most, sizes, anchors
+):
     for _ in range(2):  # what is there is not captured again
         with session(model, max_queries=most) as stream:
             stream.warm_up(48, 64)
-    assert recorder.recordings == 1 + 3 * sizes
+    assert recorder.recordings == 1 + 3 * sizes + anchors
+
+
+@torch.inference_mode()
+def test_anchors_of_several_frames_are_one_launch_of_what_was_captured(model, recorder):
+    frames = [model.encode_frame(image) for image in noise_frames(3)]
+    prompts = torch.randn(3, 10, model.config.segmenter.dim)
+    expected = [model.decode_anchor(f, p) for f, p in zip(frames, prompts, strict=True)]
+    with capturing(model, 1, 4):
+        model.decode_anchors(frames[0], prompts[:1])
+    assert recorder.recordings == 3  # for 1, 2 and 4
+
+    before = recorder.replays
+    found = model.decode_anchors(FrameFeatures.join(frames), prompts)
+
+    assert recorder.replays == before + 1
+    for row, one in enumerate(expected):
+        torch.testing.assert_close(found.logits[row], one.logits[0], atol=1e-4, rtol=1e-4)
+        torch.testing.assert_close(found.object_score[row], one.object_score[0])
 
 
 def test_nothing_is_captured_while_a_stream_runs(model, recorder):
@@ -105,7 +127,7 @@ def test_answers_are_copies_and_rows_know_nothing_of_each_other(model, recorder)
     for memory, prompts_NC in zip(memories, prompts, strict=True):
         track_anchor(model, 0, one, prompts_NC, memory)
     reads = [memory.read(1) for memory in memories]
-    with capturing(model, 2):
+    with capturing(model, 2, 0):
         model.propagate(other, reads)
     assert recorder.recordings == 2
 
@@ -160,7 +182,7 @@ def test_a_look_at_a_value_cannot_be_captured(model, caplog, monkeypatch):
 
 def test_a_wrong_argument_is_no_reason_to_give_up(model):
     side = model.config.segmenter.side
-    with pytest.raises(ValueError, match="image side"), capturing(model, 1):
+    with pytest.raises(ValueError, match="image side"), capturing(model, 1, 1):
         model.segmenter.encode(torch.zeros(1, 3, side, side - 2))
     assert engine_of(model) == "graphs"
 

@@ -15,12 +15,14 @@ from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from virst_model.checkpoints.load import TINY, empty, settle
-from virst_model.config import CLIP_FRAMES, VirstConfig
+from virst_model.config import CLIP_FRAMES, ST_TOKENS, VirstConfig
 from virst_model.model.features import Decoded, FrameFeatures, MemoryEntry, MemoryRead
 from virst_model.model.quantized import quantize
 from virst_model.model.virst import Virst
 from virst_model.stream.captured import rows_for
 from virst_model.stream.options import ANCHORS, SessionOptions
+from virst_model.stream.pending import AT_ONCE
+from virst_model.stream.track import Pace
 
 # Words of a conversation about a window: a template, the sentence, [ST] and the answer.
 WORDS = 128
@@ -177,7 +179,7 @@ def _grounding(model: Virst, features: FrameFeatures, clips: int) -> int:
 
 
 def _graphs(model: Virst, queries: int) -> int:
-    """Places that are read and written, of each number of queries, and one pool for the work."""
+    """Places that are read and written, of each number of rows, and one pool for the work."""
     taken = pool = 0
     with torch.inference_mode(), _FusedAttention():
         for rows in rows_for(queries):
@@ -186,8 +188,21 @@ def _graphs(model: Virst, queries: int) -> int:
             tracked = _bytes(frame.features, frame.read, frame.decoded)
             memory = _bytes(frame.features.s2, frame.decoded, frame.entry)
             taken += 2 * tracked + memory  # with a mask and without
+        for rows in rows_for(min(AT_ONCE, Pace.anchors * queries)):
+            places, peak = _anchors(model, frame.features, rows)
+            pool = max(pool, peak)
+            taken += places
     side = model.config.segmenter.side
     return taken + pool + _bytes(frame.features, _made(model, 1, 3, side, side))
+
+
+def _anchors(model: Virst, features: FrameFeatures, rows: int) -> tuple[int, int]:
+    """Of so many anchors as one batch: places that are read and written, and the work's peak."""
+    with LiveBytes() as live:
+        joined = FrameFeatures.join([features] * rows)
+        prompts_BNC = _made(model, rows, ST_TOKENS, model.config.segmenter.dim)
+        decoded = model.decode_anchors(joined, prompts_BNC)
+    return _bytes(joined, prompts_BNC, decoded), live.peak
 
 
 def _made(model: Virst, *shape: int) -> Tensor:

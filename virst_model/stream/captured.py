@@ -6,7 +6,7 @@ out, so that the next frame writes over nothing that is kept. Queries are padded
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 import logging
@@ -20,8 +20,8 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from virst_model.model.features import Decoded, FrameFeatures, MemoryEntry, MemoryRead
 
 # Of the segmenter.
-PARTS = ("encode", "decode_tracked", "encode_memory")
-# Queries that a graph is made for; more of them are run without one.
+PARTS = ("encode", "decode_prompted", "decode_tracked", "encode_memory")
+# Queries, or anchors, that a graph is made for; more of them are run without one.
 ROWS = (1, 2, 4, 8, 16)
 # Calls before a recording: libraries choose their kernels, and tables are made.
 WARM_UPS = 3
@@ -31,7 +31,7 @@ _log = logging.getLogger(__name__)
 
 
 def rows_for(queries: int) -> list[int]:
-    """Of `ROWS`, those that up to so many queries need; none for 0."""
+    """Of `ROWS`, those that up to so many queries, or anchors, need; none for 0."""
     return [rows for rows in ROWS if rows // 2 < queries]
 
 
@@ -97,7 +97,8 @@ class Captured:
         self._plain = {name: getattr(segmenter, name) for name in PARTS}
         self._recorded: dict[tuple, _Recorded] = {}
         self._turns = threading.RLock()  # sessions may share a model
-        self.most = 0  # queries to record for; 0: nothing is recorded now
+        # Part -> the numbers of rows that are recorded now.
+        self.recording: Mapping[str, Sequence[int]] = {}
         for name in PARTS:
             setattr(segmenter, name, getattr(self, name))
 
@@ -118,6 +119,25 @@ class Captured:
 
         found = self._run("encode", work, (), (images_B3ss,))
         return plain(images_B3ss) if found is None else FrameFeatures(*found)
+
+    def decode_prompted(
+        self,
+        features: FrameFeatures,
+        prompts_BNC: Tensor,
+        previous_logits: Tensor | None = None,
+        multimask: bool | None = None,
+    ) -> Decoded:
+        """`Segmenter.decode_prompted`; beside earlier logits it is run as it is."""
+        plain = self._plain["decode_prompted"]
+        if previous_logits is not None or multimask is not None:
+            return plain(features, prompts_BNC, previous_logits, multimask)
+
+        def work(s0: Tensor, s1: Tensor, s2: Tensor, prompts: Tensor) -> Sequence[Tensor]:
+            return tuple(vars(plain(FrameFeatures(s0, s1, s2), prompts)).values())
+
+        each = (features.s0, features.s1, features.s2, prompts_BNC)
+        found = self._run("decode_prompted", work, (), each)
+        return plain(features, prompts_BNC) if found is None else Decoded(*found)
 
     def decode_tracked(
         self, features: FrameFeatures, read: MemoryRead, multimask: bool | None = None
@@ -162,14 +182,15 @@ class Captured:
     ) -> list[Tensor] | None:
         """The part's tensors; None where nothing is recorded for these shapes.
 
-        `shared`: of the frame; `each`: with a row for each query; `kind`: what else is told apart.
+        `shared`: of the frame; `each`: with a row for each query, or anchor; `kind`: what else is
+        told apart.
         """
         count = len(each[0])
         shapes = tuple((tensor.shape[1:], tensor.dtype) for tensor in (*shared, *each))
         rows = next((rows for rows in ROWS if rows >= count), None)
         key = part, kind, shapes
         with self._turns:
-            if rows in rows_for(self.most) and (*key, rows) not in self._recorded:
+            if rows in self.recording.get(part, ()) and (*key, rows) not in self._recorded:
                 self._record(key, work, shared, each)
             recorded = self._recorded.get((*key, rows))
             if recorded is None:
@@ -184,8 +205,8 @@ class Captured:
         shared: Sequence[Tensor],
         each: Sequence[Tensor],
     ) -> None:
-        """Records for all numbers of queries at once, the most first, whose memory then does."""
-        wanted = [1] if key[0] == "encode" else reversed(rows_for(self.most))
+        """Records for all numbers of rows at once, the most first, whose memory then does."""
+        wanted = reversed(self.recording[key[0]])
         missing = [rows for rows in wanted if (*key, rows) not in self._recorded]
         try:
             for rows in missing:
@@ -198,7 +219,7 @@ class Captured:
 
     def _give_up(self, part: str, error: Exception) -> None:
         reason = (" ".join(str(error).split()) or type(error).__name__)[:REASON]
-        self.most = 0
+        self.recording = {}
         self._recorded.clear()
         self.leave()
         _log.warning("%s cannot be captured, torch runs without graphs: %s", part, reason)
@@ -283,9 +304,10 @@ def _own(tensor: Tensor, rows: int | None = None) -> Tensor:
 
 
 @contextmanager
-def capturing(model: Any, queries: int) -> Iterator[None]:
-    """Within it, what a model's segmenter is called with is recorded, for up to `queries` at once.
+def capturing(model: Any, queries: int, anchors: int) -> Iterator[None]:
+    """Within it, what a model's segmenter is called with is recorded.
 
+    For up to `queries` at once, and up to `anchors` of an answer, or of several, as one batch.
     Nothing happens to one that is not `Captured`.
     """
     captured = getattr(getattr(model, "segmenter", None), PARTS[0], None)
@@ -293,8 +315,13 @@ def capturing(model: Any, queries: int) -> Iterator[None]:
     if not isinstance(captured, Captured):
         yield
         return
-    captured.most = queries
+    captured.recording = {
+        "encode": [1],
+        "decode_prompted": rows_for(anchors),
+        "decode_tracked": rows_for(queries),
+        "encode_memory": rows_for(queries),
+    }
     try:
         yield
     finally:
-        captured.most = 0
+        captured.recording = {}

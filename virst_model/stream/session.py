@@ -27,7 +27,7 @@ from virst_model.stream.host import to_host
 from virst_model.stream.lanes import Lanes, NoLane, lanes_of
 from virst_model.stream.last_times import LastTimes
 from virst_model.stream.options import ADJUSTABLE, ANCHORS, SessionOptions
-from virst_model.stream.pending import NOT_FINITE, decode_anchors
+from virst_model.stream.pending import AT_ONCE, NOT_FINITE, decode_anchors
 from virst_model.stream.questions import Questions
 from virst_model.stream.track import Track, starting_anew
 from virst_model.stream.window import Clip, Window, WindowFrame
@@ -237,7 +237,9 @@ class Session:
             result = self._grounder.ground(Grounding(Query(0, text, 1), (clip,)))
             prompts_NC = result.anchors[0][1].contiguous()  # as those of a batch are
             memory = Memory(self._config, ANCHORS)
-            with capturing(self._model, self.options.max_queries):
+            most = self.options.max_queries
+            anchors = min(AT_ONCE, self.options.pace.anchors * most)
+            with capturing(self._model, most, anchors):
                 features = self._model.encode_frame(bring(image_HW3, self._model.device))
                 for queries in (1, 2):  # a compiler has a second number for all
                     rehearse(self._model, features, prompts_NC, memory, queries)
