@@ -12,6 +12,7 @@ from rclpy.clock import Clock, ClockType
 from rclpy.node import Node
 from rclpy.task import Future
 
+from virst_ros.qos import END_OF_GOALS
 from virst_ros.search import End
 from virst_ros.spinner import Spinner
 
@@ -75,6 +76,7 @@ class Goals(Generic[G]):
             *(node, action.kind, action.name, self._follow),
             handle_accepted_callback=self._accept,
             cancel_callback=self._cancel,
+            result_service_qos_profile=END_OF_GOALS,
         )
         steady = Clock(clock_type=ClockType.STEADY_TIME)
         self._timer = node.create_timer(PERIOD_S, self._look, clock=steady)

@@ -8,6 +8,8 @@ NEWEST_IMAGE = QoSProfile(depth=1, reliability=ReliabilityPolicy.BEST_EFFORT)
 RESULT = QoSProfile(depth=1, reliability=ReliabilityPolicy.RELIABLE)
 # For listeners that count results.
 EVERY_RESULT = QoSProfile(depth=10, reliability=ReliabilityPolicy.RELIABLE)
+# Results of an action's goals: all that can wait may end at the same moment.
+END_OF_GOALS = QoSProfile(depth=32, reliability=ReliabilityPolicy.RELIABLE)
 # What a program tells the node: none of a few in a row gets lost.
 COMMANDS = QoSProfile(depth=10, reliability=ReliabilityPolicy.RELIABLE)
 # The truth of a scene must not get lost, whatever happens to the images.

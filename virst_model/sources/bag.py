@@ -328,9 +328,11 @@ def _check_end(storage: Path, path: str) -> None:
         except OSError as error:
             raise FileError(path, f"cannot be read ({error.strerror or error})") from None
         if begun and not closed:
-            reason = "was not closed, as of a recorder that was killed; `mcap recover"
-            whole = "-o WHOLE.mcap` makes one that is, to be put in its place"
-            raise FileError(path, f"{reason} {visible(file)} {whole}")
+            raise FileError(
+                path,
+                f"was not closed, as of a recorder that was killed; mcap recover {visible(file)} "
+                "-o WHOLE.mcap makes one that is, to be put in its place",
+            )
 
 
 @contextmanager
