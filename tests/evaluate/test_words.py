@@ -8,7 +8,7 @@ from streams import real_model, smallest
 import torch
 
 from virst_model import load
-from virst_model.checkpoints.load import save
+from virst_model.checkpoints.load import TINY, save, stored_config
 from virst_model.errors import InputError
 from virst_model.evaluate.__main__ import main
 from virst_model.evaluate.words import (
@@ -19,6 +19,9 @@ from virst_model.evaluate.words import (
     ask_all,
     summarise,
 )
+from virst_model.queries.nearby_words import unknown_words
+from virst_model.stream.speech import OF_QUESTIONS
+from virst_model.synthetic.world import MAKERS
 
 
 def saying(model, monkeypatch, text):
@@ -90,6 +93,14 @@ def test_who_says_what_is_right_most_often_guesses_kind_by_kind():
     assert found[f"scenes: {YES_OR_NO}"] == {"right": 75.0, "guess": 75.0, "questions": 4}
     assert found[OVERALL] == found[f"scenes: {OVERALL}"]
     assert found[OVERALL]["guess"] == pytest.approx(500 / 7)
+
+
+@pytest.mark.parametrize("worlds", ["scenes", "stories"])
+def test_the_packaged_model_knows_all_words_of_its_questions(worlds):
+    known = {*stored_config(TINY).known_words, *OF_QUESTIONS}
+    asked = [q.text for seed in range(40) for q in MAKERS[worlds](seed, "test").questions()]
+
+    assert len(asked) > 100 and {unknown_words(text, known) for text in asked} == {""}
 
 
 @pytest.mark.slow

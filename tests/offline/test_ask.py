@@ -172,6 +172,19 @@ def test_weights_that_were_not_taught_to_answer_say_so_and_nothing_else(tmp_path
     assert captured.err.startswith(untaught)
 
 
+def test_the_packaged_model_says_what_it_cannot_answer(tmp_path, capsys):
+    Image.fromarray(noise_frames(1)[0]).save(tmp_path / "a.png")
+    asked = ["--question", "What color is the man's cup?", "--device", "cpu"]
+
+    assert ask.main([str(tmp_path / "a.png"), *asked]) == 2
+
+    captured = capsys.readouterr()
+    assert captured.out == "" and captured.err == (
+        "error: --question: the model cannot answer: it was not trained on: "
+        "color (try: colour), man, cup\n"
+    )
+
+
 def test_the_packaged_model_says_what_shape_a_thing_is(tmp_path, capsys):
     scene = demo_scene()
     for t in range(32):

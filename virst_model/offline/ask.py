@@ -18,7 +18,7 @@ from virst_model.model.features import VisualTokens
 from virst_model.model.virst import Virst
 from virst_model.offline.video import clip_tokens
 from virst_model.sources.named import add_source, open_recorded
-from virst_model.stream.speech import Speech, TooLongError
+from virst_model.stream.speech import QuestionError, Speech
 
 
 @torch.inference_mode()
@@ -59,7 +59,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     clips = clip_tokens(model, frames, options.seed)
     try:
         words = answer(model, clips, options.question, options.max_new_tokens)
-    except TooLongError as error:
+    except QuestionError as error:
         raise UsageError(f"--question: {error}") from None
     sys.stdout.write(f"{words}\n")
     return 0

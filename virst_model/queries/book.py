@@ -4,18 +4,15 @@ from collections.abc import Callable, Collection
 import dataclasses
 from dataclasses import dataclass
 import itertools
-import re
 import threading
 import unicodedata
 
 from virst_model.answer import Query
 from virst_model.queries.label_slots import LabelSlots
-from virst_model.queries.nearby_words import nearest
+from virst_model.queries.nearby_words import unknown_words
 
 MAX_QUERIES = 16
 MAX_CHARACTERS = 1000
-# Unknown words that a message names; a thousand characters hold hundreds.
-NAMED_WORDS = 8
 
 
 @dataclass(frozen=True)
@@ -122,19 +119,10 @@ class QueryBook:
 
         Each with the known word that is nearest to it, if there is one.
         """
-        words = dict.fromkeys(re.findall(r"[^\W_]+", text.lower()))
-        unknown = [word for word in words if word not in self.known_words]
-        if not self.known_words or not unknown:
+        unknown = unknown_words(text, self.known_words)
+        if not unknown:
             return "accepted"
-        words_named = ", ".join(self._with_nearest(word) for word in unknown[:NAMED_WORDS])
-        more = len(unknown) - NAMED_WORDS
-        return f"accepted, but the model was not trained on: {words_named}" + (
-            f" and {more} more" if more > 0 else ""
-        )
-
-    def _with_nearest(self, word: str) -> str:
-        near = nearest(word, self.known_words)
-        return word if near is None else f"{word} (try: {near})"
+        return f"accepted, but the model was not trained on: {unknown}"
 
 
 def _unlike(text: str, taken: Collection[str]) -> str:

@@ -9,16 +9,23 @@ from virst_model.errors import InputError
 from virst_model.model.features import VisualTokens
 from virst_model.model.prompt import END, question_ids
 from virst_model.model.virst import Virst
+from virst_model.queries.nearby_words import unknown_words
 from virst_model.stream.host import to_host
 
 # Also ends an answer, where the tokenizer has it (Qwen2).
 END_OF_TEXT = "<|endoftext|>"
+# What questions speak of, beside what sentences do, which `known_words` are of.
+OF_QUESTIONS = ("video",)
 # What a tokenizer writes for bytes that are no character, or not yet.
 BROKEN = "\ufffd"
 
 
-class TooLongError(InputError, ValueError):
-    """Question and answer exceed the language model's context; `str()` is one line."""
+class QuestionError(InputError, ValueError):
+    """The model cannot answer this question; `str()` is one line."""
+
+
+class TooLongError(QuestionError):
+    """Question and answer exceed the language model's context."""
 
 
 def end_ids(tokenizer: Tokenizer) -> set[int]:
@@ -49,8 +56,13 @@ class Speech:
             max_new_tokens: most tokens of the answer, the end token among them.
 
         Raises:
+            QuestionError: the model was not trained on words of it: what it said would be a guess.
             TooLongError: as it says.
         """
+        known = model.config.known_words
+        unknown = unknown_words(question, {*known, *OF_QUESTIONS} if known else ())
+        if unknown:
+            raise QuestionError(f"the model cannot answer: it was not trained on: {unknown}")
         ids = question_ids(model.tokenizer, question)
         embeds_LD = model.vlm.embed(ids, model.join_clips(clips).sequence)
         most = model.config.llm.max_length
