@@ -13,6 +13,7 @@ from accelerate.utils import gather_object
 import numpy as np
 import torch
 
+from virst_model.model.virst import Virst
 from virst_model.train.batches import Batch
 from virst_model.train.criterion import Watched
 from virst_model.train.drawers import drawn_ahead
@@ -112,9 +113,7 @@ def train(
                 if run.picture_every and step % run.picture_every == 0 and filmed:
                     journal.show(step, batch, watched)
                 if run.sight_every and step % run.sight_every == 0:
-                    with accelerator.autocast():
-                        seen = look(trainee.model)
-                    journal.tell(step, seen)
+                    journal.tell(step, _look(accelerator, trainee.model))
             if step % run.save_every == 0 or step == stage.steps or ended:
                 state.save(step, drawn)
         asked = ended or any(gather_object([stop.requested]))  # while it was saved, too
@@ -146,6 +145,12 @@ class Stop:
         if self.requested and number == signal.SIGINT:
             raise KeyboardInterrupt
         self.requested = True
+
+
+def _look(accelerator: Accelerator, model: Virst) -> dict[str, float]:
+    """As `look`; a stage may train float32 parts among others, which autocast brings together."""
+    with accelerator.autocast():
+        return look(model)
 
 
 def _seed(seed: int, number: int) -> int:
