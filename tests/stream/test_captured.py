@@ -10,7 +10,7 @@ import torch
 
 from virst_model.answer import TRACKING
 from virst_model.bench.engines import twin_of
-from virst_model.model.features import FrameFeatures
+from virst_model.model.features import Decoded, FrameFeatures
 from virst_model.model.memory import Memory
 from virst_model.model.tracking import track_anchor
 from virst_model.stream.captured import ROWS, Captured, capturing
@@ -60,7 +60,8 @@ def assert_same(found, expected):
 def test_captured_frames_are_those_of_the_plain_model(model, recorder, alpha):
     queries = (1, 3, 2, 5, 4)  # padded, and with fewer than before
     plain = follow(real_model(smallest()), queries, alpha=alpha)
-    made = 1 + 4 * len(ROWS[:4])  # encode; anchors; memory; reads with and without a mask
+    # encode; anchors; memory; reads with and without a mask; memories of more than one anchor
+    made = 1 + 4 * len(ROWS[:4]) + len(ROWS[1:4])
 
     found = follow(model, queries, alpha=alpha)
 
@@ -69,8 +70,9 @@ def test_captured_frames_are_those_of_the_plain_model(model, recorder, alpha):
     assert any(mask.any() and not mask.all() for masks in plain for mask in masks)
 
 
-# 1 row, and 1 and 2 anchors; 1, 2 and 4 rows, and 1, 2, 4 and 8 anchors.
-@pytest.mark.parametrize(("most", "sizes", "anchors"), [(1, 1, 2), (3, 3, 4)])
+# 1 row, 1 and 2 anchors, and memories of 2; 1, 2 and 4 rows, 1, 2, 4 and 8 anchors, and memories
+# of as many but one, which is a query's.
+@pytest.mark.parametrize(("most", "sizes", "anchors"), [(1, 1, 2 + 1), (3, 3, 4 + 3)])
 def test_only_as_many_queries_as_a_session_takes_are_captured_for(
     model, recorder, most, sizes, anchors
 ):
@@ -96,6 +98,28 @@ def test_anchors_of_several_frames_are_one_launch_of_what_was_captured(model, re
     for row, one in enumerate(expected):
         torch.testing.assert_close(found.logits[row], one.logits[0], atol=1e-4, rtol=1e-4)
         torch.testing.assert_close(found.object_score[row], one.object_score[0])
+
+
+@torch.inference_mode()
+def test_memories_of_anchors_of_several_frames_are_one_launch_of_what_was_captured(
+    model, recorder
+):
+    frames = [model.encode_frame(image) for image in noise_frames(3)]
+    prompts = torch.randn(3, 10, model.config.segmenter.dim)
+    masks = [model.decode_anchor(f, p) for f, p in zip(frames, prompts, strict=True)]
+    expected = [model.encode_memory(f, mask) for f, mask in zip(frames, masks, strict=True)]
+    both = FrameFeatures.join(frames[:2]), Decoded.join(masks[:2])
+    with capturing(model, 1, 4):
+        model.encode_memory(*both)
+    assert recorder.recordings == 2  # for 2 and 4
+
+    before = recorder.replays
+    found = model.encode_memory(FrameFeatures.join(frames), Decoded.join(masks))
+
+    assert recorder.replays == before + 1
+    for one, other in zip(found.split(), expected, strict=True):
+        torch.testing.assert_close(one.maps, other.maps, atol=1e-4, rtol=1e-4)
+        assert torch.equal(one.pointer, other.pointer)
 
 
 def test_nothing_is_captured_while_a_stream_runs(model, recorder):

@@ -7,7 +7,7 @@ import torch
 
 from virst_model.answer import TRACKING
 from virst_model.bench.waits import HostWaits
-from virst_model.stream import grounder
+from virst_model.stream import compose, grounder, host
 from virst_model.stream.host import to_host
 
 CPU = torch.device("cpu")
@@ -78,3 +78,32 @@ def test_a_tracked_frame_waits_once_and_one_that_takes_an_answer_twice(
 
     assert len(tracked) > 10 and set(tracked) == {("numpy",)}
     assert len(taken) > 10 and set(taken) == {("numpy", "numpy")}
+
+
+def test_masks_leave_before_their_memory_is_made_and_are_waited_for_after_it(monkeypatch):
+    model, order = real_model(smallest()), []
+
+    class Watched(host.Leaving):
+        def __init__(self, tensors):
+            order.append("leave")
+            super().__init__(tensors)
+
+        def arrive(self):
+            order.append("arrive")
+            return super().arrive()
+
+    def encodes(features, decoded):
+        order.append("memory")
+        return encode_memory(features, decoded)
+
+    encode_memory = model.segmenter.encode_memory
+    monkeypatch.setattr(compose, "Leaving", Watched)
+    monkeypatch.setattr(model.segmenter, "encode_memory", encodes)
+    with session(model, reground_every=64) as stream:
+        stream.set_queries((query(1), query(2)))
+        for t, image in enumerate(noise_frames(24)):
+            order.clear()
+            result = stream.step(image, t / 15)
+
+    assert all(answer.state == TRACKING for answer in result.results)
+    assert order == ["leave", "memory", "arrive"]

@@ -202,7 +202,10 @@ def _anchors(model: Virst, features: FrameFeatures, rows: int) -> tuple[int, int
         joined = FrameFeatures.join([features] * rows)
         prompts_BNC = _made(model, rows, ST_TOKENS, model.config.segmenter.dim)
         decoded = model.decode_anchors(joined, prompts_BNC)
-    return _bytes(joined, prompts_BNC, decoded), live.peak
+        entry = model.encode_memory(joined, decoded)
+    # A graph that decodes, and one that encodes; those of one anchor are a query's.
+    encoding = 0 if rows == 1 else _bytes(joined.s2, decoded, entry)
+    return _bytes(joined, prompts_BNC, decoded) + encoding, live.peak
 
 
 def _made(model: Virst, *shape: int) -> Tensor:

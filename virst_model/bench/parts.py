@@ -60,7 +60,7 @@ def listening(model: Virst, watch: Stopwatch) -> Iterator[None]:
         ("memory attention", segmenter, "attend"),
         ("decoder", segmenter.sam_mask_decoder, "forward"),
         ("memory encoder", segmenter, "encode_memory"),
-        ("postprocess", session, "read"),
+        ("postprocess", session.Masks, "read"),
         ("postprocess", session, "compose"),
     )
     before = [(owner, name, vars(owner).get(name)) for _, owner, name in doors]

@@ -92,13 +92,7 @@ class FrameFeatures:
     @staticmethod
     def join(frames: Sequence[FrameFeatures]) -> FrameFeatures:
         """Frames as one batch, in their order; one alone is not copied."""
-        if len(frames) == 1:
-            return frames[0]
-        return FrameFeatures(
-            torch.cat([f.s0 for f in frames]),
-            torch.cat([f.s1 for f in frames]),
-            torch.cat([f.s2 for f in frames]),
-        )
+        return frames[0] if len(frames) == 1 else FrameFeatures(*_cat(frames))
 
     def select(self, index: slice | torch.Tensor | list[int]) -> FrameFeatures:
         """The frames at `index` of the batch; an int is not allowed, the batch axis stays."""
@@ -138,6 +132,15 @@ class Decoded:
             self.pointer[index],
         )
 
+    @staticmethod
+    def join(parts: Sequence[Decoded]) -> Decoded:
+        """Pairs as one batch, in their order; one alone is not copied."""
+        return parts[0] if len(parts) == 1 else Decoded(*_cat(parts))
+
+    def split(self) -> list[Decoded]:
+        """Each pair as a batch of its own; views."""
+        return [self.select(slice(row, row + 1)) for row in range(len(self.score))]
+
 
 @dataclass(frozen=True)
 class MemoryEntry:
@@ -149,6 +152,10 @@ class MemoryEntry:
     def select(self, index: slice | torch.Tensor | list[int]) -> MemoryEntry:
         """The pairs at `index` of the batch; the batch axis stays."""
         return MemoryEntry(self.maps[index], self.pointer[index])
+
+    def split(self) -> list[MemoryEntry]:
+        """Each pair as a batch of its own; views."""
+        return [self.select(slice(row, row + 1)) for row in range(len(self.pointer))]
 
 
 @dataclass(frozen=True)
@@ -185,3 +192,8 @@ class MemoryRead:
             torch.cat([r.pointer_time for r in reads]),
             all(r.complete for r in reads),
         )
+
+
+def _cat(parts: Sequence[FrameFeatures] | Sequence[Decoded]) -> list[torch.Tensor]:
+    """Each of their tensors, joined along the batch."""
+    return [torch.cat(tensors) for tensors in zip(*(vars(x).values() for x in parts), strict=True)]

@@ -50,11 +50,17 @@ def track_frame(
         RuntimeError: a memory holds no anchor.
     """
     decoded = model.propagate(features, [memory.read(t, video_length) for memory in memories])
+    remember(model, t, features, decoded, memories)
+    return decoded.split()
+
+
+def remember(
+    model: Virst, t: int, features: FrameFeatures, decoded: Decoded, memories: Sequence[Memory]
+) -> None:
+    """Puts the masks of frame `t`, one for each memory, into their FIFOs."""
     entries = model.encode_memory(features, decoded)
-    rows = [slice(row, row + 1) for row in range(len(memories))]
-    for memory, row in zip(memories, rows, strict=True):
-        memory.write(t, entries.select(row))
-    return [decoded.select(row) for row in rows]
+    for memory, entry in zip(memories, entries.split(), strict=True):
+        memory.write(t, entry)
 
 
 def rehearse(
@@ -67,7 +73,8 @@ def rehearse(
     """
     track_anchor(model, 0, features, prompts_NC, memory)
     pair = [0, 0]
-    model.decode_anchors(features.select(pair), prompts_NC[None][pair])
+    both = features.select(pair)
+    model.encode_memory(both, model.decode_anchors(both, prompts_NC[None][pair]))
     track_frame(model, 1, features, [memory] * queries)
     # Once its memory is full a frame is attended to without a mask: other kernels.
     full = replace(memory.read(2), complete=True)

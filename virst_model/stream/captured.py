@@ -23,6 +23,8 @@ from virst_model.model.features import Decoded, FrameFeatures, MemoryEntry, Memo
 PARTS = ("encode", "decode_prompted", "decode_tracked", "encode_memory")
 # Queries, or anchors, that a graph is made for; more of them are run without one.
 ROWS = (1, 2, 4, 8, 16)
+# What is recorded of `encode_memory` where each mask has the features of its own frame.
+ANCHOR_MEMORY = "encode_memory of anchors"
 # Calls before a recording: libraries choose their kernels, and tables are made.
 WARM_UPS = 3
 REASON = 300  # characters
@@ -97,7 +99,7 @@ class Captured:
         self._plain = {name: getattr(segmenter, name) for name in PARTS}
         self._recorded: dict[tuple, _Recorded] = {}
         self._turns = threading.RLock()  # sessions may share a model
-        # Part -> the numbers of rows that are recorded now.
+        # What is called -> the numbers of rows that are recorded now.
         self.recording: Mapping[str, Sequence[int]] = {}
         for name in PARTS:
             setattr(segmenter, name, getattr(self, name))
@@ -159,15 +161,16 @@ class Captured:
     def encode_memory(self, features: FrameFeatures, decoded: Decoded) -> MemoryEntry:
         """`Segmenter.encode_memory`."""
         plain = self._plain["encode_memory"]
-        if len(features.s2) != 1:
-            return plain(features, decoded)
 
         def work(s2: Tensor, *parts: Tensor) -> Sequence[Tensor]:
             entry = plain(FrameFeatures(s2, s2, s2), Decoded(*parts))  # the last alone is read
             return (entry.maps,)
 
         parts = tuple(vars(decoded).values())
-        found = self._run("encode_memory", work, (features.s2,), parts)
+        if len(features.s2) == 1:
+            found = self._run("encode_memory", work, (features.s2,), parts)
+        else:
+            found = self._run(ANCHOR_MEMORY, work, (), (features.s2, *parts))
         if found is None:
             return plain(features, decoded)
         return MemoryEntry(found[0], decoded.pointer)
@@ -320,6 +323,7 @@ def capturing(model: Any, queries: int, anchors: int) -> Iterator[None]:
         "decode_prompted": rows_for(anchors),
         "decode_tracked": rows_for(queries),
         "encode_memory": rows_for(queries),
+        ANCHOR_MEMORY: [rows for rows in rows_for(anchors) if rows > 1],
     }
     try:
         yield

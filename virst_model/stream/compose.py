@@ -6,10 +6,11 @@ from typing import Protocol
 
 import cv2
 import numpy as np
+from torch import Tensor
 
 from virst_model.answer import TRACKING, Query, QueryResult, StepResult
 from virst_model.model.features import Decoded
-from virst_model.stream.host import to_host
+from virst_model.stream.host import Leaving
 
 
 class Followed(Protocol):
@@ -62,29 +63,28 @@ class Shown:
         return (self.logits_hw > 0) & (self.object_score > 0)
 
 
+class Masks:
+    """The tracks' current masks, on their way to the host."""
+
+    def __init__(self, tracks: Sequence[Followed]) -> None:
+        self._of = [(track.query, track.state, _shown(track)) for track in tracks]
+        there = [decoded for _, _, decoded in self._of if decoded is not None]
+        self._leaving = Leaving([tensor for decoded in there for tensor in _facts(decoded)])
+
+    def read(self) -> list[Shown]:
+        """For `compose`: the one wait of a frame that is only tracked."""
+        values = iter(self._leaving.arrive())
+        return [
+            Shown(query, state)
+            if decoded is None
+            else Shown(query, state, next(values), *(float(next(values)[0]) for _ in range(3)))
+            for query, state, decoded in self._of
+        ]
+
+
 def read(tracks: Sequence[Followed]) -> list[Shown]:
-    """The tracks' current masks, for `compose`: the one wait of a frame that is only tracked."""
-    shown = [t.decoded if t.state == TRACKING else None for t in tracks]
-    there = [decoded for decoded in shown if decoded is not None]
-    tensors = [
-        tensor
-        for decoded in there
-        for tensor in (
-            decoded.logits[0],
-            decoded.score,
-            decoded.object_score,
-            decoded.object_score.sigmoid(),
-        )
-    ]
-    values = iter(to_host(tensors))
-    return [
-        Shown(track.query, track.state)
-        if decoded is None
-        else Shown(
-            track.query, track.state, next(values), *(float(next(values)[0]) for _ in range(3))
-        )
-        for track, decoded in zip(tracks, shown, strict=True)
-    ]
+    """As `Masks`, at once."""
+    return Masks(tracks).read()
 
 
 def compose(
@@ -113,6 +113,16 @@ def compose(
         results.append(_result(shown, mask_HW))
     union_HW = (labels_HW > 0).astype(np.uint8) * 255
     return StepResult(t, stamp_s, tuple(results), union_HW, labels_HW, best_HW)
+
+
+def _shown(track: Followed) -> Decoded | None:
+    return track.decoded if track.state == TRACKING else None
+
+
+def _facts(decoded: Decoded) -> tuple[Tensor, ...]:
+    """Of one mask, B = 1, what `Shown` has, in the order of its fields."""
+    presence = decoded.object_score.sigmoid()
+    return decoded.logits[0], decoded.score, decoded.object_score, presence
 
 
 def _logits(shown: Shown, height: int, width: int) -> np.ndarray | None:

@@ -1,8 +1,9 @@
 """An answer on its way into a track: its anchors, decoded over some camera frames."""
 
 from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -12,7 +13,7 @@ from virst_model.model.virst import Virst
 from virst_model.stream.grounder import GroundingResult
 from virst_model.stream.window import WindowFrame
 
-# Anchors that are decoded as one batch, each with the features of its frame.
+# Anchors that are decoded, or encoded, as one batch, each with the features of its frame.
 AT_ONCE = 8
 # An anchor candidate of a grounding: its frame and its prompts (N, C).
 Prompted = tuple[WindowFrame, torch.Tensor]
@@ -40,8 +41,8 @@ class Anchor:
 class PendingAnchors:
     """The anchors of a grounding, decoded newest first over some camera frames.
 
-    In steps, so that all tracks' anchors are decoded, and known to the host, at once: `next`,
-    `judge` and `accept`. What is decoded and not accepted is decoded again.
+    In steps, so that all tracks' anchors are decoded, known to the host and encoded at once:
+    `next`, `judge`, `sift` and `accept`. What is decoded and not accepted is decoded again.
     """
 
     def __init__(self, result: GroundingResult, alpha: int) -> None:
@@ -50,6 +51,7 @@ class PendingAnchors:
         self._todo = deque(reversed(result.anchors))
         self._alpha = alpha
         self._candidates: list[Candidate] = []
+        self._shown: list[Candidate] = []  # of these, what shows the object
         self._compared: list[int] = []  # times of the frames whose masks are compared
         self.present: list[Anchor] = []
         self.ious: dict[int, float] = {}
@@ -80,7 +82,7 @@ class PendingAnchors:
                 frames until they are swapped in.
 
         Returns:
-            What the host must know before `accept`.
+            What the host must know for `sift`.
         """
         self._candidates = [
             Candidate(frame.t, frame.features, mask)
@@ -92,11 +94,8 @@ class PendingAnchors:
         self._compared = [] if self.swapped else list(pairs)
         return facts + [_overlap(*pairs[t]) for t in self._compared]
 
-    def accept(self, model: Virst, known: Sequence[np.ndarray]) -> list[Anchor]:
-        """The anchors that show the object, with their memories.
-
-        Args:
-            known: what `judge` asked for.
+    def sift(self, known: Sequence[np.ndarray]) -> list[Candidate]:
+        """The anchors that show the object; `known`: what `judge` asked for.
 
         Raises:
             FloatingPointError: masks are not finite.
@@ -105,32 +104,49 @@ class PendingAnchors:
         # Every comparison with what is not finite is false: the object would seem to be gone.
         if not all(finite and np.isfinite(score) for finite, score in facts):
             raise FloatingPointError(NOT_FINITE)
-        fresh = [
-            Anchor(c.t, c.decoded, model.encode_memory(c.features, c.decoded))
-            for c, (_, score) in zip(self._candidates, facts, strict=True)
-            if score > 0
-        ]
-        for _ in self._candidates:
-            self._todo.popleft()
-        self._candidates = []
-        self.present += fresh
+        pairs = zip(self._candidates, facts, strict=True)
+        self._shown = [candidate for candidate, (_, score) in pairs if score > 0]
         # Two empty masks agree.
         self.ious = {
             t: float(common) / float(union) if union else 1.0
             for t, (common, union) in zip(self._compared, overlaps, strict=True)
         }
+        return self._shown
+
+    def accept(self, entries: Sequence[MemoryEntry]) -> list[Anchor]:
+        """The anchors that show the object, with their memories: `entries` are those of `sift`."""
+        pairs = zip(self._shown, entries, strict=True)
+        fresh = [Anchor(shown.t, shown.decoded, entry) for shown, entry in pairs]
+        for _ in self._candidates:
+            self._todo.popleft()
+        self._candidates = []
+        self.present += fresh
         return fresh
 
 
 def decode_anchors(model: Virst, anchors: Sequence[Prompted]) -> list[Decoded]:
     """Masks, B = 1, of anchors of any frames, from their prompts; some at a time as one batch."""
     masks = []
-    for start in range(0, len(anchors), AT_ONCE):
-        part = anchors[start : start + AT_ONCE]
+    for part in _batches(anchors):
         features = FrameFeatures.join([frame.features for frame, _ in part])
-        decoded = model.decode_anchors(features, torch.stack([prompts for _, prompts in part]))
-        masks += [decoded.select(slice(row, row + 1)) for row in range(len(part))]
+        prompts_BNC = torch.stack([prompts_NC for _, prompts_NC in part])
+        masks += model.decode_anchors(features, prompts_BNC).split()
     return masks
+
+
+def encode_anchors(model: Virst, anchors: Sequence[Candidate]) -> list[MemoryEntry]:
+    """What anchors of any frames leave in memory, B = 1 each; some at a time as one batch."""
+    entries = []
+    for part in _batches(anchors):
+        features = FrameFeatures.join([anchor.features for anchor in part])
+        decoded = Decoded.join([anchor.decoded for anchor in part])
+        entries += model.encode_memory(features, decoded).split()
+    return entries
+
+
+def _batches(items: Sequence[Any]) -> Iterator[Sequence[Any]]:
+    for start in range(0, len(items), AT_ONCE):
+        yield items[start : start + AT_ONCE]
 
 
 def _facts(decoded: Decoded) -> torch.Tensor:

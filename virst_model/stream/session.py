@@ -11,11 +11,11 @@ from virst_model.answer import Query, Question, StepResult
 from virst_model.config import CLIP_FRAMES, with_alpha
 from virst_model.model.memory import Memory
 from virst_model.model.pictures import bring, check_frame
-from virst_model.model.tracking import rehearse, track_frame
+from virst_model.model.tracking import rehearse, remember
 from virst_model.model.virst import Virst
 from virst_model.stream.captured import capturing
 from virst_model.stream.change import ON_CHANGE
-from virst_model.stream.compose import Shown, compose, read
+from virst_model.stream.compose import Masks, Shown, compose
 from virst_model.stream.grounder import (
     Grounding,
     GroundingError,
@@ -27,7 +27,7 @@ from virst_model.stream.host import to_host
 from virst_model.stream.lanes import Lanes, NoLane, lanes_of
 from virst_model.stream.last_times import LastTimes
 from virst_model.stream.options import ADJUSTABLE, ANCHORS, SessionOptions
-from virst_model.stream.pending import AT_ONCE, NOT_FINITE, decode_anchors
+from virst_model.stream.pending import AT_ONCE, NOT_FINITE, decode_anchors, encode_anchors
 from virst_model.stream.questions import Questions
 from virst_model.stream.track import Track, starting_anew
 from virst_model.stream.window import Clip, Window, WindowFrame
@@ -298,17 +298,24 @@ class Session:
             self._grounding_ms.add(result.ms)
 
     def _advance(self, t: int) -> None:
-        """The work beside frame `t`; all answers' anchors are decoded, and known, at once."""
+        """The work beside frame `t`; all answers' anchors are decoded, and encoded, at once."""
         taking = [track for track in self._active if track.takes_in]
-        facts = {}
+        facts, shown = {}, {}
         with starting_anew(*taking):
             todo = [track.next_anchors() for track in taking]
             masks = iter(decode_anchors(self._model, [a for each in todo for a in each]))
             for track, each in zip(taking, todo, strict=True):
                 facts[track] = track.judge([next(masks) for _ in each])
             known = iter(to_host([fact for each in facts.values() for fact in each]))
+        for track in taking:
+            with starting_anew(track):
+                shown[track] = track.sift([next(known) for _ in facts[track]])
+        with starting_anew(*taking):
+            entries = iter(
+                encode_anchors(self._model, [a for each in shown.values() for a in each])
+            )
         for track in self._active:
-            mine = [next(known) for _ in facts.get(track, ())]
+            mine = [next(entries) for _ in shown.get(track, ())]
             with starting_anew(track):
                 self._counts["contradictions"] += track.advance(t, self._window, mine)
 
@@ -320,23 +327,27 @@ class Session:
         height, width = frame_HW3.shape[:2]
         following = [track for track in active if track.follows]
         if not following:
-            return compose(t, stamp_s, self._read(t, active), height, width)
+            return compose(t, stamp_s, self._read(t, active, Masks(active)), height, width)
         if sampled:
             features = sampled.features
         else:
             features = self._model.encode_frame(bring(frame_HW3, self._model.device))
         start_s = time.perf_counter()
         # For all queries that follow their object, as one batch.
-        masks = track_frame(self._model, t, features, [track.memory for track in following])
-        for track, decoded in zip(following, masks, strict=True):
-            track.show(t, decoded, sampled is not None)
-        result = compose(t, stamp_s, self._read(t, active), height, width)
+        memories = [track.memory for track in following]
+        decoded = self._model.propagate(features, [memory.read(t) for memory in memories])
+        for track, mask in zip(following, decoded.split(), strict=True):
+            track.show(t, mask, sampled is not None)
+        masks = Masks(active)
+        # Behind their copy: a device is at it while the host puts the masks together.
+        remember(self._model, t, features, decoded, memories)
+        result = compose(t, stamp_s, self._read(t, active, masks), height, width)
         self._query_ms.add(1000 * (time.perf_counter() - start_s) / len(following))
         return result
 
-    def _read(self, t: int, tracks: Sequence[Track]) -> list[Shown]:
-        """What the host knows of the current masks; FloatingPointError if one is not finite."""
-        shown = read(tracks)
+    def _read(self, t: int, tracks: Sequence[Track], masks: Masks) -> list[Shown]:
+        """What the host knows of the tracks' masks; FloatingPointError if one is not finite."""
+        shown = masks.read()
         broken = [track for track, seen in zip(tracks, shown, strict=True) if not seen.is_finite]
         for track in broken:
             track.reset()  # the frame is in its memory

@@ -9,13 +9,13 @@ import torch
 
 from virst_model.answer import FAILED, LOST, SEARCHING, TRACKING, Query
 from virst_model.config import CLIP_FRAMES
-from virst_model.model.features import Decoded
+from virst_model.model.features import Decoded, MemoryEntry
 from virst_model.model.memory import Memory
 from virst_model.model.tracking import track_frame
 from virst_model.model.virst import Virst
 from virst_model.stream.change import Watch
 from virst_model.stream.grounder import Grounding, GroundingResult
-from virst_model.stream.pending import PendingAnchors, Prompted
+from virst_model.stream.pending import Candidate, PendingAnchors, Prompted
 from virst_model.stream.window import Window, WindowFrame, next_size
 
 # A re-grounding that agrees less than this with the track contradicts it.
@@ -180,16 +180,23 @@ class Track:
         return self._pending.next(self._pace.anchors)
 
     def judge(self, decoded: Sequence[Decoded]) -> list[torch.Tensor]:
-        """Takes the masks of `next_anchors`; returns what the host must know for `advance`."""
+        """Takes the masks of `next_anchors`; returns what the host must know for `sift`."""
         return self._pending.judge(decoded, self._past_masks)
 
-    def advance(self, t: int, window: Window, known: Sequence[np.ndarray] = ()) -> bool:
+    def sift(self, known: Sequence[np.ndarray]) -> list[Candidate]:
+        """The anchors that show the object, to be encoded for `advance`.
+
+        `known`: what `judge` asked for. Raises FloatingPointError for masks that are not finite.
+        """
+        return self._pending.sift(known)
+
+    def advance(self, t: int, window: Window, entries: Sequence[MemoryEntry] = ()) -> bool:
         """The work beside frame `t`: the swap of decoded anchors, and the catch-up.
 
         Args:
             t: the frame.
             window: the stream's.
-            known: what `judge` asked for, where the track takes in an answer.
+            entries: what the anchors of `sift` leave in memory.
 
         Returns:
             Whether an answer has just contradicted the track.
@@ -199,7 +206,7 @@ class Track:
         if self._woken:
             self._wake(t, window)
         if self._pending is not None:
-            contradicted = self._bring_in(self._pending, known, t, window)
+            contradicted = self._bring_in(self._pending, entries, t, window)
         if self._replayed_t is not None:
             self._catch_up(t, window)
         return contradicted
@@ -214,16 +221,16 @@ class Track:
         return self.state == TRACKING and self.decoded is None
 
     def show(self, t: int, decoded: Decoded, sampled: bool) -> None:
-        """Takes the mask of frame `t`, B = 1, which memory has; `sampled`: so has the window."""
+        """Takes the mask of frame `t`, B = 1; `sampled`: the window has the frame."""
         self.decoded = decoded
         if sampled:
             self._remember(t, decoded)
 
     def _bring_in(
-        self, pending: PendingAnchors, known: Sequence[np.ndarray], t: int, window: Window
+        self, pending: PendingAnchors, entries: Sequence[MemoryEntry], t: int, window: Window
     ) -> bool:
         contradicted = False
-        fresh = pending.accept(self._model, known)
+        fresh = pending.accept(entries)
         if pending.swapped:
             for anchor in fresh:
                 self.memory.write_anchor(anchor.t, anchor.entry)
