@@ -99,6 +99,12 @@ class Parameters:
         "graphs: CUDA graphs, captured at each `configure`.",
         choices=("auto", "torch", "onnx", "graphs"),
     )
+    captured_queries: int = _parameter(
+        16,
+        "Of the engine graphs: so many queries at once have graphs, whose memory grows with them; "
+        "more run without.",
+        within=(1, 16),
+    )
     image_transport: str = _parameter(
         "raw",
         "raw: sensor_msgs/Image on `image`; compressed: CompressedImage on `image`/compressed. "

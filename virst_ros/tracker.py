@@ -154,6 +154,7 @@ def open_stream(parameters: Parameters) -> Stream:
         encode_when_idle=parameters.encode_when_idle,
         grounding_limit_s=parameters.grounding_limit_s,
         grounder_threads=parameters.grounder_threads,
+        captured_queries=parameters.captured_queries,
     )
     session = virst_model.Session(model, options)
     session.warm_up()

@@ -429,6 +429,7 @@ def test_what_the_node_is_told_of_a_stream_reaches_the_session(monkeypatch):
         "encode_when_idle": True,
         "grounding_limit_s": 9.0,
         "grounder_threads": 2,
+        "captured_queries": 4,
     }
 
     found = open_stream(Parameters(**told)).session.options

@@ -122,6 +122,16 @@ def test_memories_of_anchors_of_several_frames_are_one_launch_of_what_was_captur
         assert torch.equal(one.pointer, other.pointer)
 
 
+def test_a_session_captures_for_the_queries_that_it_is_told(model, recorder):
+    with session(model, max_queries=16, captured_queries=1) as stream:
+        stream.warm_up(48, 64)
+    assert recorder.recordings == 1 + 3 + 2 + 1  # as of one that takes no more
+
+    plain = follow(real_model(smallest()), (1, 2), 30)
+    assert_same(follow(model, (1, 2), 30, warm=False), plain)
+    assert recorder.recordings == 7 and recorder.replays > 0
+
+
 def test_nothing_is_captured_while_a_stream_runs(model, recorder):
     with session(model, max_queries=1, grounding_delay_frames=1) as stream:
         for t, image in enumerate(noise_frames(8)):  # never warmed up

@@ -400,6 +400,7 @@ def test_queries_that_cannot_be_are_refused(queries, message):
         {"grounding_delay_frames": -1},
         {"grounder_threads": 0},
         {"max_queries": 0},
+        {"captured_queries": 0},
     ],
 )
 def test_options_that_cannot_be_are_refused(options):

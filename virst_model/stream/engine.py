@@ -65,8 +65,8 @@ def use_engine(model: Virst, engine: str = "auto", cache: GraphCache | None = No
         engine: "torch", or "onnx", or "auto": onnx for a float32 model on a CPU where the package
             onnxruntime is installed. Where a graph cannot be made or run, "auto" goes back to
             torch for good, and a warning says so. "graphs": CUDA graphs, captured by a `Session`'s
-            `warm_up` and at no other time, for up to its `max_queries`; where that cannot be
-            done, torch goes on without, and a warning says so.
+            `warm_up` and at no other time, for up to its `captured_queries`; where that cannot
+            be done, torch goes on without, and a warning says so.
         cache: where graphs are kept.
 
     Raises:

@@ -36,6 +36,8 @@ class SessionOptions:
         grounding_limit_s: outside sync mode, seconds after which an answer is overdue: queries
             that have none yet are FAILED until one comes.
         max_queries: bound on `set_queries`.
+        captured_queries: of the engine of CUDA graphs: so many queries at once have graphs, whose
+            memory grows with them; more run without. None is `max_queries`.
         pace: work beside a camera frame.
     """
 
@@ -52,6 +54,7 @@ class SessionOptions:
     grounder_threads: int = 1
     grounding_limit_s: float = 60.0
     max_queries: int = 16
+    captured_queries: int | None = None
     pace: Pace = dataclasses.field(default_factory=Pace)
 
     def __post_init__(self) -> None:
@@ -73,3 +76,10 @@ class SessionOptions:
             raise ValueError(f"grounding_limit_s must be above 0, not {self.grounding_limit_s}")
         if not 1 <= self.max_queries <= 255:
             raise ValueError(f"max_queries must be 1..255, not {self.max_queries}")
+        if self.captured_queries is not None and self.captured_queries < 1:
+            raise ValueError(f"captured_queries must be at least 1, not {self.captured_queries}")
+
+    @property
+    def most_captured(self) -> int:
+        """Queries at once that have graphs."""
+        return min(self.captured_queries or self.max_queries, self.max_queries)

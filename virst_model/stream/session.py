@@ -237,7 +237,7 @@ class Session:
             result = self._grounder.ground(Grounding(Query(0, text, 1), (clip,)))
             prompts_NC = result.anchors[0][1].contiguous()  # as those of a batch are
             memory = Memory(self._config, ANCHORS)
-            most = self.options.max_queries
+            most = self.options.most_captured
             anchors = min(AT_ONCE, self.options.pace.anchors * most)
             with capturing(self._model, most, anchors):
                 features = self._model.encode_frame(bring(image_HW3, self._model.device))
