@@ -1,6 +1,8 @@
 """What a model that starts from nothing is shown and told: scenes, stories, words, and helps."""
 
+from collections import Counter
 import dataclasses
+import re
 
 import numpy as np
 import pytest
@@ -16,7 +18,8 @@ from virst_model.synthetic.grammar import MOTIONS, parse
 from virst_model.synthetic.photographs import CutOut
 from virst_model.synthetic.scenes import make_scene
 from virst_model.synthetic.stories import make_story
-from virst_model.synthetic.world import LONG_KINDS, LONG_S, sentences_of_piece
+from virst_model.synthetic.trajectory import TICK_S
+from virst_model.synthetic.world import sentences_of_piece
 from virst_model.train import synthetic
 from virst_model.train.reading import read_loss, reading, target_share
 from virst_model.train.stage import SceneDraws
@@ -74,15 +77,43 @@ def test_a_motion_that_is_said_is_mostly_the_motion_of_those_pixels():
     assert np.mean(agree) >= 0.8, agree
 
 
-def test_what_a_short_piece_of_a_story_cannot_show_is_not_said_of_it():
-    story = make_story(3, "train", duration_s=7.0)
-    rng = np.random.default_rng(0)
+@pytest.mark.parametrize("filmed", [False, True])
+def test_a_deed_is_said_of_a_piece_that_shows_it_and_of_no_other(filmed):
+    said = {"before": 0, "after": 0, "whole": 0}
+    for seed in range(20):
+        story = make_story(seed, "train", duration_s=6.0)
+        world = film(story, np.random.default_rng(seed)) if filmed else story
+        for from_s, to_s, piece in ((0, 1.5, "before"), (4.5, 6, "after"), (0, 6, "whole")):
+            sentences = sentences_of_piece(world, from_s, to_s, np.random.default_rng(seed))
+            motions = [s for s in sentences if s.kind == "story_motion"]
+            for sentence in motions:
+                acts = [a for i in sentence.object_ids(0) for a in story.timeline.actions[i - 1]]
+                moves = [a for a in acts if a.verb != "stand"]
+                assert all(from_s - 0.3 < a.start * TICK_S for a in moves)
+                assert all(a.end * TICK_S <= to_s for a in moves)
+                said[piece] += 1
+    assert said["whole"] > 12 > said["before"] + said["after"]
 
-    short = {s.kind for s in sentences_of_piece(story, 1.0, 1.0 + LONG_S / 2, rng)}
-    whole = {s.kind for s in sentences_of_piece(story, 0.0, 7.0, rng)}
 
-    assert not short & {f"story_{kind}" for kind in LONG_KINDS}
-    assert short < whole
+def test_what_anyone_sees_at_once_is_said_of_a_short_piece_too():
+    kinds = Counter()
+    for seed in range(20):
+        piece = sentences_of_piece(make_story(seed), 1.0, 1.7, np.random.default_rng(seed))
+        kinds.update(sentence.kind for sentence in piece)
+    always = ("attribute", "relation", "superlative", "plural", "shift", "reasoning", "none")
+    assert all(kinds[f"story_{kind}"] > 8 for kind in always), kinds
+    assert kinds["story_motion"] + kinds["story_time"] < 4
+
+
+def test_who_stands_still_all_the_time_is_known_at_the_end():
+    for seed in range(60):
+        story = make_story(seed, "train", duration_s=6.0)
+        rng = np.random.default_rng(seed)
+        for sentence in story.sentences(rng, per_kind=3):
+            if re.search("never|all the time|at all", sentence.text) and sentence.kind == "motion":
+                assert sentence.deed_s == (0.0, 6.0)
+                return
+    raise AssertionError("nobody stands still")
 
 
 @pytest.mark.parametrize("filmed", [False, True])

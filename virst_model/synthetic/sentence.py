@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 Ids = tuple[int, ...]
+Span = tuple[float, float]
 
 
 @dataclass(frozen=True)
@@ -24,6 +25,8 @@ class Sentence:
         decided_s: time of the deciding event of a sentence of kind `time`; 0 for all others.
         unsure: (from, to) in s, while a sentence of kind `shift` passes from one object to the
             next and two people might not agree.
+        deed_s: from when to when in s one must have looked to know whom it means; None where a
+            look at any time is enough.
     """
 
     text: str
@@ -31,11 +34,14 @@ class Sentence:
     spans: tuple[tuple[float, Ids], ...]
     decided_s: float = 0.0
     unsure: tuple[tuple[float, float], ...] = ()
+    deed_s: Span | None = None
 
     @classmethod
-    def of(cls, text: str, kind: str, ids: Ids, decided_s: float = 0.0) -> Sentence:
+    def of(
+        cls, text: str, kind: str, ids: Ids, decided_s: float = 0.0, deed_s: Span | None = None
+    ) -> Sentence:
         """A sentence that means the same objects all the time."""
-        return cls(text, kind, ((-np.inf, ids),), decided_s)
+        return cls(text, kind, ((-np.inf, ids),), decided_s, deed_s=deed_s)
 
     def object_ids(self, t_s: float) -> Ids:
         """Ids of the objects that it means at `t_s`, in ascending order; () is none."""
@@ -105,7 +111,7 @@ class Claim:
         kind: what it is if it means somebody; `none` if nobody.
         referents: whom its words fit.
         plural: whether it may mean several.
-        decided_s: as in `Sentence`.
+        decided_s, deed_s: as in `Sentence`.
     """
 
     kind: str
@@ -113,6 +119,7 @@ class Claim:
     referents: Referents
     plural: bool = False
     decided_s: float = 0.0
+    deed_s: Span | None = None
 
     @property
     def holds(self) -> bool:
@@ -125,4 +132,4 @@ class Claim:
         ids = tuple(sorted(self.referents.sure))
         if not ids:
             return Sentence.of(self.text, "none", ids)
-        return Sentence.of(self.text, self.kind, ids, self.decided_s)
+        return Sentence.of(self.text, self.kind, ids, self.decided_s, self.deed_s)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 
@@ -12,7 +13,7 @@ from virst_model.synthetic.names import Name
 from virst_model.synthetic.predicates import meetings, predicates, sequences
 from virst_model.synthetic.sentence import Claim, Referents
 from virst_model.synthetic.sentences_looks import narrowed
-from virst_model.synthetic.timeline import Timeline
+from virst_model.synthetic.timeline import Timeline, deeds
 from virst_model.synthetic.trajectory import TICK_S
 
 # What happens closer together than this happens at the same time.
@@ -84,7 +85,8 @@ def motion_claims(timeline: Timeline, rng: np.random.Generator) -> Iterator[Clai
         done += 2 * meetings(timeline, other, called, rng)
     done = [predicate for predicate in done if predicate.referents.sure]
     for i in rng.permutation(len(done)).tolist():
-        yield from narrowed(timeline, "motion", f"that {done[i].text}", done[i].referents, rng)
+        words, referents = f"that {done[i].text}", done[i].referents
+        yield from deeds(timeline, narrowed(timeline, "motion", words, referents, rng))
 
 
 def time_claims(timeline: Timeline, rng: np.random.Generator) -> Iterator[Claim]:
@@ -123,12 +125,8 @@ def _extremes(timeline: Timeline, event: Event, rng: np.random.Generator) -> Ite
             f"the {noun} that is the {ordinal} to {event.do}",
         )
         sure = may if len(may) == 1 else ()
-        yield Claim(
-            "time",
-            pick(rng, wordings),
-            Referents.of(sure, may),
-            decided_s=round(abs(times[first]) * TICK_S, 4),
-        )
+        when = _when(times[first], *at.values())
+        yield Claim("time", pick(rng, wordings), Referents.of(sure, may), **when)
 
 
 def _before_or_after(
@@ -160,5 +158,11 @@ def _before_or_after(
         return
     for claim in narrowed(timeline, "time", words, Referents.of(sure, may), rng):
         (actor,) = claim.referents.sure
-        decided = max(when, max(event.at[actor]))
-        yield Claim("time", claim.text, claim.referents, decided_s=round(decided * TICK_S, 4))
+        decided = max(when, *event.at[actor])
+        yield replace(claim, **_when(decided, (when,), event.at[actor]))
+
+
+def _when(decided: int, *ticks: Iterable[int]) -> dict[str, Any]:
+    """`decided_s` and `deed_s` of a claim: at that tick it is known, of what happened at these."""
+    first, decided_s = min(map(min, ticks)), round(abs(decided) * TICK_S, 4)
+    return {"decided_s": decided_s, "deed_s": (round(first * TICK_S, 4), decided_s)}

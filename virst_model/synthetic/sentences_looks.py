@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 import numpy as np
 
@@ -10,7 +11,7 @@ from virst_model.synthetic.grammar import RANKS, pick
 from virst_model.synthetic.names import Name
 from virst_model.synthetic.predicates import predicates
 from virst_model.synthetic.sentence import Claim, Referents
-from virst_model.synthetic.timeline import Timeline
+from virst_model.synthetic.timeline import Timeline, deeds
 
 _PLACE_MARGIN = 0.1  # heights of the frame
 _SIZE_MARGIN = 1.25  # ratio of radii
@@ -127,7 +128,10 @@ def superlative_claims(timeline: Timeline, rng: np.random.Generator) -> Iterator
     for i in rng.permutation(len(ranks)).tolist():
         rank, name = ranks[i]
         referents = _first(timeline, rank, sorted(names.referents(name).sure))
-        yield Claim("superlative", _word_rank(rank, name, rng), referents)
+        claim = Claim("superlative", _word_rank(rank, name, rng), referents)
+        # One must see all that run.
+        deed_s = timeline.busy_s(names.referents(name).sure) if rank == "fastest" else None
+        yield replace(claim, deed_s=deed_s)
 
 
 def _first(timeline: Timeline, rank: str, ids: list[int]) -> Referents:
@@ -181,9 +185,8 @@ def plural_claims(timeline: Timeline, rng: np.random.Generator) -> Iterator[Clai
                 yield Claim("plural", text, referents, plural=True)
         elif more is not None:
             referents = names.referents(name) & more.referents
-            yield Claim(
-                "plural", f"{_word_all(name, referents, rng)} that {more.plural}", referents, True
-            )
+            words = f"{_word_all(name, referents, rng)} that {more.plural}"
+            yield from deeds(timeline, [Claim("plural", words, referents, plural=True)])
         else:
             referents = names.referents(name)
             if name == Name() and rng.random() < 0.3:

@@ -10,7 +10,7 @@ import numpy as np
 from virst_model.synthetic.grammar import pick
 from virst_model.synthetic.predicates import in_plural, predicates
 from virst_model.synthetic.sentence import Claim, Referents
-from virst_model.synthetic.timeline import GONE, Timeline
+from virst_model.synthetic.timeline import GONE, Timeline, deeds
 
 # What is asked ("Which shape ...?"), the shapes that it means, and those that it may mean.
 _SHAPE_RIDDLES = (
@@ -46,7 +46,9 @@ _COLOUR_RIDDLES = (
 def reasoning_claims(timeline: Timeline, rng: np.random.Generator) -> Iterator[Claim]:
     """Questions of every sort in turn; also those to which the answer is nobody."""
     sorts = (riddle_claims, _odd_ones, _collisions, _followers, _screens, _doers)
-    iterators = [sorts[i](timeline, rng) for i in rng.permutation(len(sorts)).tolist()]
+    looks = (riddle_claims, _odd_ones)
+    claims = [(sorts[i], sorts[i](timeline, rng)) for i in rng.permutation(len(sorts)).tolist()]
+    iterators = [made if sort in looks else deeds(timeline, made) for sort, made in claims]
     while iterators:
         for questions in tuple(iterators):
             claim = next(questions, None)

@@ -13,8 +13,10 @@ from virst_model.synthetic.stories import make_story
 # By what they are called in options and results.
 MAKERS = {"scenes": make_scene, "stories": make_story}
 
-# Of a story, what is said of all that happens cannot be seen in a shorter piece.
-LONG_KINDS, LONG_S = ("motion", "time", "reasoning", "shift"), 1.5
+# A deed is seen where so much of its beginning is not.
+_MISSED_S = 0.25
+# Sentences of a kind about a story, of which one is drawn that a piece of it shows.
+_DRAWN = 3
 
 
 class WorldObject(Protocol):
@@ -82,15 +84,20 @@ def sentences_of_piece(
 ) -> list[Sentence]:
     """One sentence of each kind that can be told by what is seen in [from_s, to_s].
 
-    A sentence about time is there where its deciding event is. A `kind` of a story, drawn or
-    filmed, begins with "story_".
+    A `kind` of a story, drawn or filmed, begins with "story_".
     """
-    sentences = world.sentences(rng, per_kind=1)
     if not world.eventful:
-        return list(sentences)
-    short = to_s - from_s < LONG_S
-    return [
-        replace(sentence, kind=f"story_{sentence.kind}")
-        for sentence in sentences
-        if not (short and sentence.kind in LONG_KINDS) and sentence.decided_s <= to_s
-    ]
+        return list(world.sentences(rng, per_kind=1))
+    told: dict[str, Sentence] = {}
+    for sentence in world.sentences(rng, per_kind=_DRAWN):
+        if _shows(from_s, to_s, sentence):
+            told.setdefault(sentence.kind, sentence)
+    return [replace(sentence, kind=f"story_{kind}") for kind, sentence in told.items()]
+
+
+def _shows(from_s: float, to_s: float, sentence: Sentence) -> bool:
+    """Whether who looks from then to then sees what the sentence tells its objects by."""
+    if sentence.deed_s is None:
+        return True
+    start_s, end_s = sentence.deed_s
+    return from_s <= start_s + _MISSED_S and end_s <= to_s
