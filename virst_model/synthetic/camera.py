@@ -140,6 +140,16 @@ class Camera:
         amplitude, period_s, phase = self.light
         return 1 + amplitude * math.sin(2 * math.pi * t_s / period_s + phase)
 
+    def extremes(self, rgb: tuple[int, int, int]) -> tuple[np.ndarray, np.ndarray]:
+        """A colour of 0..255, (3,), at its darkest, in a corner, and at its brightest.
+
+        But for what noise and JPEG do, which is a few levels either way.
+        """
+        colour = self.see_colours(np.array([[rgb]], np.uint8))[0, 0] * np.array(self.tint or 1.0)
+        amplitude = self.light[0]
+        darkest = colour * ((1 - amplitude) * (1 - self.vignette)) - self.bands
+        return np.clip(darkest, 0, 255), np.clip(colour * (1 + amplitude) + self.bands, 0, 255)
+
     def margin_pixels(self, height: int, width: int) -> int:
         """Pixels of backdrop on each side of a picture of this size."""
         return 1 + round(self.margin * max(height, width)) if self.margin else 0

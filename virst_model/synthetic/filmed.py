@@ -209,7 +209,8 @@ def draw_camera(
 ) -> Camera:
     """From a good camera in good light to a bad one in bad light.
 
-    `things` are colours (0..255) and what they are called: under it they still are.
+    `things` are colours (0..255) and what they are called: under it they still are, at all times
+    and in its corners, too.
     """
     seed, strength = int(rng.integers(2**31)), float(rng.random())
     for attempt in range(_TRIES):
@@ -220,9 +221,7 @@ def draw_camera(
 
 
 def _keeps_name(camera: Camera, rgb: Iterable[int], name: str) -> bool:
-    colour = np.array([[tuple(rgb)]], np.uint8)
-    tinted = camera.see_colours(colour)[0, 0] * np.array(camera.tint or 1.0)
-    return has_name(np.clip(tinted, 0, 255), name)
+    return all(has_name(seen, name) for seen in camera.extremes(tuple(rgb)))
 
 
 def _draw_camera(strength: float, seed: int, rng: np.random.Generator) -> Camera:
@@ -245,8 +244,8 @@ def _draw_camera(strength: float, seed: int, rng: np.random.Generator) -> Camera
         hue_deg=strength * float(rng.uniform(-14, 14)),
         exposure=around_1(0.5),
         gamma=around_1(0.45),
-        vignette=sometimes(0.3, 0.1, 0.5),
-        bands=sometimes(0.15, 1, 6),
+        vignette=strength * sometimes(0.3, 0.1, 0.5),
+        bands=strength * sometimes(0.15, 1, 6),
         quality=int(sometimes(0.4, 25, 95)),
     )
 
