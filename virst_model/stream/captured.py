@@ -24,7 +24,7 @@ PARTS = ("encode", "decode_prompted", "decode_tracked", "encode_memory")
 # Queries, or anchors, that a graph is made for; more of them are run without one.
 ROWS = (1, 2, 4, 8, 16)
 # What is recorded of `encode_memory` where each mask has the features of its own frame.
-ANCHOR_MEMORY = "encode_memory of anchors"
+ANCHOR_MEMORY = "encode_memory_of_anchors"
 # Calls before a recording: libraries choose their kernels, and tables are made.
 WARM_UPS = 3
 REASON = 300  # characters
