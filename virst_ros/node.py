@@ -107,7 +107,7 @@ class SegmentNode(LifecycleNodeMixin, Node):
     @property
     def image_topic(self) -> str:
         """The topic that images are read from, remapped."""
-        return find_images(self, self.parameters.image_transport).name
+        return find_images(self, self.parameters.image_transport, self._subscription).name
 
     # -- transitions
 
@@ -361,7 +361,7 @@ class SegmentNode(LifecycleNodeMixin, Node):
     # -- on the node's own thread: what its executor waits for comes and goes
 
     def _subscribe(self) -> None:
-        name, kind = find_images(self, self.parameters.image_transport)
+        name, kind = find_images(self, self.parameters.image_transport, None)
         on_image = functools.partial(self._on_image, self._configured.frames)
         self._arrivals.begin(self.parameters.reset_after_s)
         self._subscription = self._endpoints.subscribe(kind, name, on_image, NEWEST_IMAGE)

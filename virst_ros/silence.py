@@ -10,10 +10,11 @@ from rclpy.subscription import Subscription
 from rclpy.topic_endpoint_info import TopicEndpointInfo
 
 from virst_ros.notices import CAMERA, Trouble
+from virst_ros.topics import COMPRESSED, COMPRESSED_TYPE, are_compressed
 
 SILENT_AFTER_S = 5.0
 NAMED = 8  # of more topics or publishers the others are counted
-IMAGE_TYPES = ("sensor_msgs/msg/Image", "sensor_msgs/msg/CompressedImage")
+IMAGE_TYPES = ("sensor_msgs/msg/Image", COMPRESSED_TYPE)
 
 
 def silence(node: Node, topic: str, subscription: Subscription | None, silent_s: float) -> Trouble:
@@ -28,7 +29,7 @@ def silence(node: Node, topic: str, subscription: Subscription | None, silent_s:
     text = ""
     if subscription is not None and silent_s > SILENT_AFTER_S:
         publishers = node.get_publishers_info_by_topic(topic)
-        reason = _misfit(publishers, subscription) if publishers else elsewhere(node, _own(node))
+        reason = _misfit(publishers, subscription) if publishers else _absence(node, topic)
         text = f"no images on {topic} for {silent_s:.0f} s: {reason}"
     over = f"images come on {topic}" if subscription else f"{topic} is not listened to any more"
     return Trouble("silence", text, over, CAMERA, stale=True)
@@ -50,6 +51,14 @@ def _misfit(publishers: list[TopicEndpointInfo], subscription: Subscription) -> 
         f"{names} publishes and matches. Is it filming? Fast DDS loses large images whole where "
         "the camera was not started with the profile config/fastdds.xml"
     )
+
+
+def _absence(node: Node, topic: str) -> str:
+    """Where images are, if nobody publishes them on the topic."""
+    whole = topic.removesuffix(COMPRESSED[0])
+    if whole != topic and are_compressed(node, whole):
+        return f"nobody publishes there, but compressed images on {whole}: activate the node anew"
+    return elsewhere(node, _own(node))
 
 
 def _own(node: Node) -> list[str]:

@@ -24,12 +24,12 @@ BEST_EFFORT = QoSProfile(depth=1, reliability=ReliabilityPolicy.BEST_EFFORT)
 def text(ros_node, spin_until):
     """text(...) -> what is said once `TOPIC` has `publishers` and others have theirs."""
 
-    def say(publishers=0, silent_s=6.0, qos=NEWEST_IMAGE, elsewhere=()) -> str:
-        assert spin_until(lambda: ros_node.count_publishers(TOPIC) == publishers)
+    def say(publishers=0, silent_s=6.0, qos=NEWEST_IMAGE, elsewhere=(), topic=TOPIC) -> str:
+        assert spin_until(lambda: ros_node.count_publishers(topic) == publishers)
         assert spin_until(lambda: all(ros_node.count_publishers(topic) for topic in elsewhere))
         # One participant cannot have a topic of two types: no real subscription.
         subscription = SimpleNamespace(msg_type=Image, qos_profile=qos)
-        return silence(ros_node, TOPIC, subscription, silent_s).text
+        return silence(ros_node, topic, subscription, silent_s).text
 
     return say
 
@@ -68,6 +68,14 @@ def test_a_publisher_of_another_type_is_named(text, ros_node):
     assert text(publishers=1).endswith(
         ": /virst_test publishes sensor_msgs/msg/CompressedImage, the node takes "
         "sensor_msgs/msg/Image: set image_transport"
+    )
+
+
+def test_compressed_images_without_their_ending_are_named(text, ros_node, ros_context):
+    ros_node.create_publisher(CompressedImage, TOPIC, 1)
+
+    assert text(topic=f"{TOPIC}/compressed", elsewhere=(TOPIC,)).endswith(
+        f": nobody publishes there, but compressed images on {TOPIC}: activate the node anew"
     )
 
 
