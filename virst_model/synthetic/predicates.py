@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
 import functools
 import itertools
 
 import numpy as np
 
+from virst_model.synthetic.deeds import (
+    Spans,
+    span_of,
+    span_of_a_pair,
+    span_of_covers,
+    span_of_hiding,
+)
 from virst_model.synthetic.grammar import pick
 from virst_model.synthetic.sentence import Referents
 from virst_model.synthetic.timeline import GONE, SEEN, Timeline
@@ -47,14 +54,20 @@ _PLURALS = {
 }
 _THEN = (", then ", " and then ")
 _STOPPABLE = ("go", "circle", "enter", "follow")
+_STOP = 6  # ticks
 
 
 @dataclass(frozen=True)
 class Predicate:
-    """Something done, as it is said of one ("moves left"), and whom that fits."""
+    """Something done, as it is said of one ("moves left"), and whom that fits.
+
+    Attributes:
+        spans: from when to when it is to be seen that they do it.
+    """
 
     text: str
     referents: Referents
+    spans: Spans = field(default_factory=dict)
 
     @property
     def plural(self) -> str:
@@ -65,27 +78,27 @@ class Predicate:
 def predicates(timeline: Timeline, rng: np.random.Generator) -> list[Predicate]:
     """All that can be done alone, whether anyone does it or not; first to go each of WAYS."""
     alone = []
-    for verb, referents in _alone(timeline).items():
+    for verb, (referents, spans) in _alone(timeline).items():
         if verb in WAYS:
             text = f"{pick(rng, ('moves', 'goes'))} {word_way(verb, rng)}"
         else:
             text = pick(rng, _WORDS[verb])
-        alone.append(Predicate(text, referents))
+        alone.append(Predicate(text, referents, spans))
     return alone
 
 
 # A story is asked for this for several kinds of sentences in a row.
 @functools.lru_cache(maxsize=4)
-def _alone(timeline: Timeline) -> dict[str, Referents]:
-    """Whom what can be done alone fits, by its way, its verb or its key in _WORDS."""
+def _alone(timeline: Timeline) -> dict[str, tuple[Referents, Spans]]:
+    """Whom what can be done alone fits, and when, by its way, its verb or its key in _WORDS."""
     return {
-        **{way: _goes(timeline, way) for way in WAYS},
+        **{way: (_goes(timeline, way), span_of(timeline, _goes_there(way))) for way in WAYS},
         **{verb: _does_alone(timeline, verb) for verb in ("circle", "grow", "shrink", "spin")},
         **{verb: _does_alone(timeline, verb) for verb in ("leave", "enter")},
-        "stay": _stays(timeline),
-        "turn back": _turns_back(timeline),
-        "hide": _hides(timeline),
-        "return": _returns(timeline),
+        "stay": (_stays(timeline), {}),
+        "turn back": (_turns_back(timeline), span_of_a_pair(timeline, _goes_back)),
+        "hide": (_hides(timeline), span_of_hiding(timeline, back=False)),
+        "return": (_returns(timeline), span_of_hiding(timeline, back=True)),
     }
 
 
@@ -112,10 +125,19 @@ def _goes(timeline: Timeline, way: str) -> Referents:
     return Referents.of(sure, may)
 
 
-def _does_alone(timeline: Timeline, verb: str) -> Referents:
+def _goes_there(way: str) -> Callable[[Action], bool]:
+    return lambda action: action.verb in ("go", "leave", "enter") and action.way == way
+
+
+def _goes_back(one: Action, then: Action) -> bool:
+    return one.verb == then.verb == "go" and one.way == OPPOSITE[then.way]
+
+
+def _does_alone(timeline: Timeline, verb: str) -> tuple[Referents, Spans]:
     done = list(timeline.actions_of(verb))
     sure = {actor for actor, action in done if timeline.is_seen(actor, action)}
-    return Referents.of(sure, {actor for actor, _ in done})
+    spans = span_of(timeline, lambda action: action.verb == verb)
+    return Referents.of(sure, {actor for actor, _ in done}), spans
 
 
 def _stays(timeline: Timeline) -> Referents:
@@ -174,18 +196,31 @@ def meetings(
     hidden = {a for a in passes if timeline.covers[a - 1, other - 1].max() >= 1 - GONE}
     nearly = {a for a in under if timeline.covers[a - 1, other - 1].max() > 0.6}
     after = {a for a in ids if _goes_behind(timeline, a, other)}
+
+    def span(verb: str) -> Spans:
+        return span_of(timeline, lambda action: (action.verb, action.other) == (verb, other))
+
+    covered = span_of_covers(timeline, other, 0.4)
     return [
-        Predicate(f"{pick(rng, ('follows', 'goes after'))} {name}", Referents.of(follows, after)),
+        Predicate(
+            f"{pick(rng, ('follows', 'goes after'))} {name}",
+            Referents.of(follows, after),
+            span("follow"),
+        ),
         Predicate(
             f"{pick(rng, ('bumps into', 'bounces off', 'hits'))} {name}",
             Referents.of(bounces, touches),
+            span("bounce"),
         ),
         Predicate(
-            f"{pick(rng, ('passes behind', 'goes behind'))} {name}", Referents.of(passes, under)
+            f"{pick(rng, ('passes behind', 'goes behind'))} {name}",
+            Referents.of(passes, under),
+            covered,
         ),
         Predicate(
             f"{pick(rng, ('hides behind', 'disappears behind'))} {name}",
             Referents.of(hidden, nearly),
+            covered,
         ),
     ]
 
@@ -227,14 +262,20 @@ def sequences(timeline: Timeline, rng: np.random.Generator) -> Iterator[Predicat
             simple = {i for i, other in zip(timeline.ids, step_lists) if _does(pair, other)}
             both = [_phrase(action, rng) for action in (first, second)]
             sure = {actor} if actor not in timeline.half_hidden else set()
-            yield Predicate(pick(rng, _THEN).join(both), Referents.of(sure, likely | simple))
+            # Of a stop its beginning is enough.
+            end = second.start + _STOP if second.verb == "stand" else second.end
+            yield Predicate(
+                pick(rng, _THEN).join(both),
+                Referents.of(sure, likely | simple),
+                {actor: (first.start, end)},
+            )
 
 
 def _steps(actions: tuple[Action, ...]) -> list[Action]:
     """The actions that a sequence speaks of; standing only where it is a stop."""
     steps: list[Action] = []
     for action in actions:
-        stops = steps and steps[-1].verb in _STOPPABLE and action.end - action.start >= 6
+        stops = steps and steps[-1].verb in _STOPPABLE and action.end - action.start >= _STOP
         if action.verb != "stand" or stops:
             steps.append(action)
     return steps

@@ -8,16 +8,19 @@ from typing import Any
 
 import numpy as np
 
+from virst_model.synthetic.deeds import shown
 from virst_model.synthetic.grammar import pick
 from virst_model.synthetic.names import Name
 from virst_model.synthetic.predicates import meetings, predicates, sequences
 from virst_model.synthetic.sentence import Claim, Referents
 from virst_model.synthetic.sentences_looks import narrowed
-from virst_model.synthetic.timeline import Timeline, deeds
+from virst_model.synthetic.timeline import Timeline
 from virst_model.synthetic.trajectory import TICK_S
 
 # What happens closer together than this happens at the same time.
 _MARGIN_TICKS = 5
+# So long before something happens one must see that it has not yet.
+_LEAD = 4
 
 
 @dataclass(frozen=True)
@@ -86,7 +89,8 @@ def motion_claims(timeline: Timeline, rng: np.random.Generator) -> Iterator[Clai
     done = [predicate for predicate in done if predicate.referents.sure]
     for i in rng.permutation(len(done)).tolist():
         words, referents = f"that {done[i].text}", done[i].referents
-        yield from deeds(timeline, narrowed(timeline, "motion", words, referents, rng))
+        claims = narrowed(timeline, "motion", words, referents, rng)
+        yield from shown(timeline, claims, done[i].spans)
 
 
 def time_claims(timeline: Timeline, rng: np.random.Generator) -> Iterator[Claim]:
@@ -164,5 +168,5 @@ def _before_or_after(
 
 def _when(decided: int, *ticks: Iterable[int]) -> dict[str, Any]:
     """`decided_s` and `deed_s` of a claim: at that tick it is known, of what happened at these."""
-    first, decided_s = min(map(min, ticks)), round(abs(decided) * TICK_S, 4)
+    first, decided_s = max(0, min(map(min, ticks)) - _LEAD), round(abs(decided) * TICK_S, 4)
     return {"decided_s": decided_s, "deed_s": (round(first * TICK_S, 4), decided_s)}

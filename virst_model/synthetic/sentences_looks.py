@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import replace
 
 import numpy as np
 
+from virst_model.synthetic.deeds import shown
 from virst_model.synthetic.grammar import RANKS, pick
 from virst_model.synthetic.names import Name
 from virst_model.synthetic.predicates import predicates
 from virst_model.synthetic.sentence import Claim, Referents
-from virst_model.synthetic.timeline import Timeline, deeds
+from virst_model.synthetic.timeline import Timeline
 
 _PLACE_MARGIN = 0.1  # heights of the frame
 _SIZE_MARGIN = 1.25  # ratio of radii
@@ -128,10 +128,8 @@ def superlative_claims(timeline: Timeline, rng: np.random.Generator) -> Iterator
     for i in rng.permutation(len(ranks)).tolist():
         rank, name = ranks[i]
         referents = _first(timeline, rank, sorted(names.referents(name).sure))
-        claim = Claim("superlative", _word_rank(rank, name, rng), referents)
-        # One must see all that run.
-        deed_s = timeline.busy_s(names.referents(name).sure) if rank == "fastest" else None
-        yield replace(claim, deed_s=deed_s)
+        claims = [Claim("superlative", _word_rank(rank, name, rng), referents)]
+        yield from shown(timeline, claims, {}) if rank == "fastest" else claims
 
 
 def _first(timeline: Timeline, rank: str, ids: list[int]) -> Referents:
@@ -186,7 +184,7 @@ def plural_claims(timeline: Timeline, rng: np.random.Generator) -> Iterator[Clai
         elif more is not None:
             referents = names.referents(name) & more.referents
             words = f"{_word_all(name, referents, rng)} that {more.plural}"
-            yield from deeds(timeline, [Claim("plural", words, referents, plural=True)])
+            yield from shown(timeline, [Claim("plural", words, referents, True)], more.spans)
         else:
             referents = names.referents(name)
             if name == Name() and rng.random() < 0.3:

@@ -7,10 +7,11 @@ from collections.abc import Iterator
 
 import numpy as np
 
+from virst_model.synthetic.deeds import shown, span_of, span_of_covers
 from virst_model.synthetic.grammar import pick
 from virst_model.synthetic.predicates import in_plural, predicates
 from virst_model.synthetic.sentence import Claim, Referents
-from virst_model.synthetic.timeline import GONE, Timeline, deeds
+from virst_model.synthetic.timeline import GONE, Timeline
 
 # What is asked ("Which shape ...?"), the shapes that it means, and those that it may mean.
 _SHAPE_RIDDLES = (
@@ -46,9 +47,7 @@ _COLOUR_RIDDLES = (
 def reasoning_claims(timeline: Timeline, rng: np.random.Generator) -> Iterator[Claim]:
     """Questions of every sort in turn; also those to which the answer is nobody."""
     sorts = (riddle_claims, _odd_ones, _collisions, _followers, _screens, _doers)
-    looks = (riddle_claims, _odd_ones)
-    claims = [(sorts[i], sorts[i](timeline, rng)) for i in rng.permutation(len(sorts)).tolist()]
-    iterators = [made if sort in looks else deeds(timeline, made) for sort, made in claims]
+    iterators = [sorts[i](timeline, rng) for i in rng.permutation(len(sorts)).tolist()]
     while iterators:
         for questions in tuple(iterators):
             claim = next(questions, None)
@@ -86,9 +85,11 @@ def _collisions(timeline: Timeline, rng: np.random.Generator) -> Iterator[Claim]
     ids = timeline.ids
     may = {a for a in ids for b in ids if a != b and (timeline.gap(a, b) < 0.03).any()}
     pairs = {frozenset((actor, action.other)) for actor, action in bounces}
+    spans = span_of(timeline, lambda action: action.verb == "bounce")
     if len(pairs) <= 1:
         words = ("Which two collide?", "Which two bump into each other?")
-        yield Claim("reasoning", pick(rng, words), Referents.of(sure, may), plural=True)
+        claim = Claim("reasoning", pick(rng, words), Referents.of(sure, may), plural=True)
+        yield from shown(timeline, [claim], spans)
     for actor, action in bounces:
         called = timeline.names.call(action.other, rng)
         if called is not None:
@@ -101,7 +102,8 @@ def _collisions(timeline: Timeline, rng: np.random.Generator) -> Iterator[Claim]
                 rng, ("makes {} turn back", "does {} run into", "gets in the way of {}")
             )
             referents = Referents.of({actor} & sure, touches)
-            yield Claim("reasoning", f"Which shape {predicate.format(called)}?", referents)
+            claim = Claim("reasoning", f"Which shape {predicate.format(called)}?", referents)
+            yield from shown(timeline, [claim], spans)
 
 
 def _followers(timeline: Timeline, rng: np.random.Generator) -> Iterator[Claim]:
@@ -110,11 +112,12 @@ def _followers(timeline: Timeline, rng: np.random.Generator) -> Iterator[Claim]:
         return
     (actor, action), *_ = follows
     called = timeline.names.call(actor, rng)
-    referents = Referents.of((action.other,))
+    referents, spans = Referents.of((action.other,)), {action.other: (action.start, action.end)}
+    predicates = ["is being followed"]
     if called is not None:
-        predicate = pick(rng, (f"is {called} following", f"does {called} go after"))
-        yield Claim("reasoning", f"Which shape {predicate}?", referents)
-    yield Claim("reasoning", "Which shape is being followed?", referents)
+        predicates.insert(0, pick(rng, (f"is {called} following", f"does {called} go after")))
+    claims = [Claim("reasoning", f"Which shape {text}?", referents) for text in predicates]
+    yield from shown(timeline, claims, spans)
 
 
 def _screens(timeline: Timeline, rng: np.random.Generator) -> Iterator[Claim]:
@@ -127,13 +130,18 @@ def _screens(timeline: Timeline, rng: np.random.Generator) -> Iterator[Claim]:
                 (np.flatnonzero(most >= 1 - GONE) + 1).tolist(),
                 (np.flatnonzero(most > 0.3) + 1).tolist(),
             )
-            yield Claim("reasoning", f"Which shape hides {called} for a while?", referents)
+            claim = Claim("reasoning", f"Which shape hides {called} for a while?", referents)
+            spans = {
+                i: span_of_covers(timeline, i, 0.4).get(actor, (0, 0)) for i in referents.sure
+            }
+            yield from shown(timeline, [claim], spans)
 
 
 def _doers(timeline: Timeline, rng: np.random.Generator) -> Iterator[Claim]:
     done = [predicate for predicate in predicates(timeline, rng) if predicate.referents.sure]
     for i in rng.permutation(len(done)).tolist():
-        yield which(done[i].text, done[i].referents, rng)
+        claim = which(done[i].text, done[i].referents, rng)
+        yield from shown(timeline, [claim], done[i].spans)
 
 
 def riddle_claims(timeline: Timeline, rng: np.random.Generator) -> Iterator[Claim]:

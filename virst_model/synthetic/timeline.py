@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 import copy
-from dataclasses import replace
 import functools
 
 import numpy as np
@@ -12,7 +11,6 @@ import numpy as np
 from virst_model.synthetic.actors import Actor
 from virst_model.synthetic.camera import WIDE
 from virst_model.synthetic.names import Names
-from virst_model.synthetic.sentence import Claim, Span
 from virst_model.synthetic.shapes import Path, figure, gap, places, seen_in
 from virst_model.synthetic.trajectory import TICK_S, WAYS, Action, Trajectory
 
@@ -134,13 +132,6 @@ class Timeline:
     def _is_steady(self, visibility: np.ndarray) -> bool:
         return bool((np.diff(visibility) >= -0.1).all())
 
-    def busy_s(self, ids: Iterable[int]) -> Span:
-        """From when to when in s these actors do something; all the time where they do nothing."""
-        deeds = [a for i in ids for a in self.actions[i - 1] if a.verb != "stand"]
-        start = min((deed.start for deed in deeds), default=0)
-        end = max((deed.end for deed in deeds), default=self.ticks - 1)
-        return round(start * TICK_S, 4), round(end * TICK_S, 4)
-
     def excursions(self, way: str) -> np.ndarray:
         """(A,) the furthest that each ever goes that way, in heights."""
         progress = (self.centres * np.conj(WAYS[way])).real
@@ -232,12 +223,6 @@ class Timeline:
             total = np.maximum(free.sum(axis=1), 1)
             middles[back] = np.where(free.any(axis=1), (spots * free).sum(axis=1) / total, np.nan)
         return visibility, middles, covers
-
-
-def deeds(timeline: Timeline, claims: Iterable[Claim]) -> Iterator[Claim]:
-    """Claims about what their actors do: one must see all that these do."""
-    for claim in claims:
-        yield replace(claim, deed_s=timeline.busy_s(claim.referents.sure))
 
 
 def stretches(on: np.ndarray) -> list[tuple[int, int]]:

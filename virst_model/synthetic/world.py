@@ -13,8 +13,6 @@ from virst_model.synthetic.stories import make_story
 # By what they are called in options and results.
 MAKERS = {"scenes": make_scene, "stories": make_story}
 
-# A deed is seen where so much of its beginning is not.
-_MISSED_S = 0.25
 # Sentences of a kind about a story, of which one is drawn that a piece of it shows.
 _DRAWN = 3
 
@@ -100,4 +98,4 @@ def _shows(from_s: float, to_s: float, sentence: Sentence) -> bool:
     if sentence.deed_s is None:
         return True
     start_s, end_s = sentence.deed_s
-    return from_s <= start_s + _MISSED_S and end_s <= to_s
+    return from_s <= start_s and end_s <= to_s
