@@ -49,12 +49,12 @@ def files(folder: Path) -> list[Path]:
 
 @pytest.mark.parametrize("in_words", [0.0, 1.0])
 def test_batches_are_the_same_from_files_and_without_bit_for_bit(model, kept, in_words):
-    draws = replace(DRAWS, in_words=in_words)
-    for number in range(4):
+    draws, asked = replace(DRAWS, in_words=in_words), 0
+    for number in range(5):
         anew = CachedBatches(WindowMaker(model, draws), draws, seed=5).draw(number)
         read = CachedBatches(kept, draws, seed=5).draw(number)
 
-        assert (anew.sentences.answers is not None) is bool(in_words)
+        asked += anew.sentences.answers is not None  # of windows without a question: sentences
         assert torch.equal(anew.truth, read.truth)
         assert anew.sentences.texts == read.sentences.texts
         assert anew.sentences.answers == read.sentences.answers
@@ -62,6 +62,7 @@ def test_batches_are_the_same_from_files_and_without_bit_for_bit(model, kept, in
         for name in ("clips", "s0", "s1", "s2"):
             known, again = (getattr(b.frames.known, name) for b in (anew, read))
             assert torch.equal(known, again), name
+    assert asked > 2 if in_words else asked == 0
 
 
 def test_windows_of_a_file_are_of_one_length_and_fused_at_the_same_frames():
@@ -200,7 +201,8 @@ def test_the_truth_of_a_question_is_whom_it_says_to_look_at_in_its_own_window(mo
     draws = replace(DRAWS, in_words=1.0)
     batches = CachedBatches(kept, draws, seed=5)
     several = (batches.draw(number) for number in range(50))
-    batch = next(b for b in several if len(b.sentences.video.unique()) > 1)
+    asked = (batch for batch in several if batch.sentences.answers is not None)
+    batch = next(b for b in asked if len(b.sentences.video.unique()) > 1)
     windows = [kept.read(number) for number in range(DRAWS.count)]
 
     assert batch.truth.any()
@@ -242,6 +244,14 @@ def test_a_window_of_which_nothing_can_be_said_leaves_the_others_their_sentences
 
     assert batch.sentences.video.tolist() == [1, 1, 1]
     assert len(batch.truth) == 3
+
+
+def test_windows_of_which_nothing_can_be_said_are_a_batch_that_asks_nothing(model, monkeypatch):
+    monkeypatch.setattr(cache, "sentences_of_piece", lambda *piece: [])
+
+    batch = CachedBatches(WindowMaker(model, DRAWS), DRAWS, seed=5).draw(0)
+
+    assert batch.sentences.texts == () and len(batch.truth) == 0
 
 
 def test_a_window_teaches_pointing_and_masks(model, kept):

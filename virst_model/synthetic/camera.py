@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 import colorsys
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 import functools
 import math
 
@@ -139,6 +139,16 @@ class Camera:
         """How bright it is at `t_s`; 1 on average."""
         amplitude, period_s, phase = self.light
         return 1 + amplitude * math.sin(2 * math.pi * t_s / period_s + phase)
+
+    def with_uneven_light(self, share: float) -> Camera:
+        """The same with so much of its flicker, its dark corners and its bands."""
+        amplitude, *rest = self.light
+        return replace(
+            self,
+            light=(share * amplitude, *rest),
+            vignette=share * self.vignette,
+            bands=share * self.bands,
+        )
 
     def extremes(self, rgb: tuple[int, int, int]) -> tuple[np.ndarray, np.ndarray]:
         """A colour of 0..255, (3,), at its darkest, in a corner, and at its brightest.

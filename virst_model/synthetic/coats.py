@@ -11,7 +11,7 @@ import numpy as np
 from virst_model.synthetic.colours import draw_rgb
 from virst_model.synthetic.photographs import CutOut, Photographs
 
-# A coat may darken and lighten a colour by so much: it keeps its name.
+# A coat may darken and lighten parts of a thing by so much; as a whole it keeps its name.
 _DARKEST, _LIGHTEST = 0.7, 1.12
 
 

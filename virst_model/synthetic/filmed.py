@@ -20,7 +20,7 @@ from virst_model.synthetic.actors import Actor
 from virst_model.synthetic.backgrounds import draw_background
 from virst_model.synthetic.camera import WIDE, Camera, Picture, View
 from virst_model.synthetic.coats import Coat, draw_coat
-from virst_model.synthetic.colours import has_name
+from virst_model.synthetic.colours import has_name, named
 from virst_model.synthetic.photographs import NOTHING, Photographs
 from virst_model.synthetic.scene_objects import UNNAMED, SceneObject
 from virst_model.synthetic.scenes import Scene
@@ -43,6 +43,15 @@ _ANY_VIEW = (
 _SIZE_WORDS = {"big", "small", "large", "biggest", "smallest", "largest"}
 _TRUE_SIZE = (0.8, 1.25)
 _TRIES = 6
+_UNEVEN = (1.0, 0.5, 0.25, 0.0)
+# A colour of 0..255 and what it is called.
+Look = tuple[tuple[int, int, int], str]
+# What a world's edge makes true, and a view of more or of less than it does not.
+_EDGE = re.compile(
+    r"\b(leaves?|enters?|picture|sight|disappears?|comes? back|gone|first|last|after|before)\b"
+)
+# What tells its object by a deed, which a near view may not show; of a story's absent, too.
+_DEED = re.compile(r"\bthat\b|^Which\b")
 
 
 @dataclass(frozen=True)
@@ -126,6 +135,11 @@ class Filmed:
         scale = self.zoom.scale
         if scale > 1:
             sentences = (s for s in sentences if s.kind in _ANY_VIEW)
+            sentences = (s for s in sentences if not (self.eventful and _DEED.search(s.text)))
+        if scale != 1:
+            sentences = (s for s in sentences if not _EDGE.search(s.text))
+        if self.view.camera.pan:  # who moves, the thing or the camera?
+            sentences = (s for s in sentences if s.deed_s is None and s.kind != "motion")
         if not _TRUE_SIZE[0] <= scale <= _TRUE_SIZE[1]:
             sentences = (s for s in sentences if not _SIZE_WORDS & set(s.text.split()))
         if not self.many_words:
@@ -187,9 +201,9 @@ def film(
     share = cutouts if isinstance(world, Scene) else 0.0
     colours = [item.colours[0] for item in world.objects]
     coats = tuple(draw_coat(colour, light, rng, photographs, share) for colour in colours)
-    rgbs = [coat.rgb for coat in coats]
-    backdrop = Picture(draw_background(rgbs, colours, photographs, rng))
-    view = View(backdrop, draw_camera(list(zip(rgbs, colours, strict=True)), rng))
+    looks = [look for pair in zip(world.objects, coats, strict=True) for look in _looks(*pair)]
+    backdrop = Picture(draw_background(*zip(*looks, strict=True), photographs, rng))
+    view = View(backdrop, draw_camera(looks, rng))
     zoom = _draw_zoom(world, rng) if rng.random() < zooms else Zoom()
     return replace(dressed(world, coats, view, zoom), many_words=True)
 
@@ -204,9 +218,19 @@ def dressed(world: Scene | Story, coats: tuple[Coat, ...], view: View, zoom: Zoo
     return Filmed(world, tuple(map(_actor, world.objects, coats)), coats, view, zoom)
 
 
-def draw_camera(
-    things: Sequence[tuple[tuple[int, int, int], str]], rng: np.random.Generator
-) -> Camera:
+def _looks(item: SceneObject | Actor, coat: Coat) -> list[Look]:
+    """Which colours are seen of a thing; of one of a photograph the mean of what is called so."""
+    if len(item.colours) == 2:  # the coat's colour is not seen
+        return list(zip(item.rgbs, item.colours, strict=True))
+    (colour,) = item.colours
+    if coat.cutout is None or coat.painted:
+        return [(coat.rgb, colour)]
+    rgba = coat.cutout.rgba
+    pixels = rgba[..., :3][named(rgba[..., :3], colour) & (rgba[..., 3] >= 200)]
+    return [(tuple(int(level) for level in pixels.mean(axis=0)), colour)]
+
+
+def draw_camera(things: Sequence[Look], rng: np.random.Generator) -> Camera:
     """From a good camera in good light to a bad one in bad light.
 
     `things` are colours (0..255) and what they are called: under it they still are, at all times
@@ -215,8 +239,11 @@ def draw_camera(
     seed, strength = int(rng.integers(2**31)), float(rng.random())
     for attempt in range(_TRIES):
         camera = _draw_camera(strength * (1 - attempt / (_TRIES - 1)), seed, rng)
-        if all(_keeps_name(camera, *thing) for thing in things):
-            return camera
+        # What is light leaves little room for corners and flicker, and none the less for hues.
+        for share in _UNEVEN:
+            uneven = camera.with_uneven_light(share)
+            if all(_keeps_name(uneven, *thing) for thing in things):
+                return uneven
     return Camera(noise=1.0, seed=seed, light=(0.0, 1.0, 0.0), margin=_MARGIN)
 
 
@@ -232,7 +259,7 @@ def _draw_camera(strength: float, seed: int, rng: np.random.Generator) -> Camera
         drawn = float(rng.uniform(low, high))
         return drawn if rng.random() < share else 0.0
 
-    return Camera(
+    camera = Camera(
         noise=float(rng.uniform(0.5, 2 + 8 * strength)),
         seed=seed,
         light=(sometimes(0.4, 0.02, 0.12), float(rng.uniform(2, 10)), float(rng.uniform(0, 6.28))),
@@ -244,10 +271,12 @@ def _draw_camera(strength: float, seed: int, rng: np.random.Generator) -> Camera
         hue_deg=strength * float(rng.uniform(-14, 14)),
         exposure=around_1(0.5),
         gamma=around_1(0.45),
-        vignette=strength * sometimes(0.3, 0.1, 0.5),
-        bands=strength * sometimes(0.15, 1, 6),
+        vignette=sometimes(0.3, 0.1, 0.5),
+        bands=sometimes(0.15, 1, 6),
         quality=int(sometimes(0.4, 25, 95)),
     )
+    pan = sometimes(0.2, 0.03, 0.12)
+    return replace(camera, pan=pan, margin=_MARGIN + pan)
 
 
 def _draw_zoom(world: Scene | Story, rng: np.random.Generator) -> Zoom:

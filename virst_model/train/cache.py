@@ -208,21 +208,20 @@ class CachedBatches:
             for place in _choose([s[1] for s in window.sentences], draws, rng):
                 video.append(index)
                 chosen.append(window.sentences[place])
-        truth = np.stack(
-            [
-                [np.isin(ids, at) for ids, at in zip(windows[index].ids, targets, strict=True)]
-                for index, (_, _, targets) in zip(video, chosen, strict=True)
-            ]
-        )
+        truth = [
+            [np.isin(ids, at) for ids, at in zip(windows[index].ids, targets, strict=True)]
+            for index, (_, _, targets) in zip(video, chosen, strict=True)
+        ]
+        truth = np.array(truth, np.uint8).reshape(-1, *windows[0].ids.shape)
         fused = fused_frames(draws, shard * SHARD)
         frames = _frames(windows, fused, _draw_anchors(fused, draws, rng))
         sentences = Sentences(
-            video=torch.tensor(video),
+            video=torch.tensor(video, dtype=torch.long),
             texts=tuple(text for text, _, _ in chosen),
             wordings=((0, 0),) * len(chosen),
             kinds=tuple(kind for _, kind, _ in chosen),
         )
-        return Batch(frames, sentences, torch.from_numpy(truth.astype(np.uint8)))
+        return Batch(frames, sentences, torch.from_numpy(truth))
 
 
 def length_of(draws: CachedDraws, number: int) -> int:
