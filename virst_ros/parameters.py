@@ -100,7 +100,7 @@ class Parameters:
         choices=("auto", "torch", "onnx", "graphs"),
     )
     captured_queries: int = _parameter(
-        16,
+        4,
         "Of the engine graphs: so many queries at once have graphs, whose memory grows with them; "
         "more run without.",
         within=(1, 16),

@@ -21,6 +21,8 @@ CPU = torch.device("cpu")
         *(lambda x: float(x[0]), lambda x: x.nonzero(), lambda x: x[x > 0]),
         *(lambda x: torch.tensor([1.0, 2.0]), lambda x: x[[0, 1]], lambda x: torch.equal(x, x)),
         *(lambda x: x.masked_select(x > 0), lambda x: x.index_put_((x > 0,), x.sum())),
+        *(lambda x: x.to("cpu"), lambda x: x.to(device="cpu"), lambda x: x.new_tensor([1.0])),
+        lambda x: x.repeat_interleave(torch.ones(3, dtype=torch.long)),
         lambda x: to_host([x, x > 0]),
     ],
 )

@@ -8,8 +8,9 @@ virst bench --preset 7b --estimate           memory of a device, without one
 """
 
 import argparse
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 import dataclasses
+import functools
 import json
 from pathlib import Path
 import sys
@@ -51,6 +52,7 @@ PRESETS = {"tiny": tiny, "7b": full}
 # What is measured where nobody says it: size of the camera's frames, and queries at a time.
 SIZES = {"tiny": (640, 480), "7b": (1024, 1024)}
 QUERIES = {"tiny": [1], "7b": [1, 4]}
+FRAMES = {"tiny": 150, "7b": 60}  # all of the 7B's is to end in ten minutes
 PRESENT = 5.0  # object score of random weights: there is something to follow
 
 
@@ -99,13 +101,15 @@ def bench(
     engine: str = "torch",
     rounds: int = 0,
     released: bool = False,
+    keep: Callable[[dict], None] = lambda results: None,
 ) -> dict:
     """All that is measured, as JSON has it.
 
     Parts and their work are those of the model as it is; the rest is measured of one whose frames
     are run by `engine`, as `use_engine` takes it, or "compiled", which `model` is afterwards.
     `rounds`: of the comparison of engines, on a CPU; 0 is none. `released`: also, by torch as it
-    is, of the same weights with the released behaviour.
+    is, of the same weights with the released behaviour. `keep`: is given what there is so far,
+    after each figure that takes long.
     """
     other = with_behaviour(twin_of(model), **vars(behaviour("released")))
     results: dict = {
@@ -135,9 +139,11 @@ def bench(
         results["queries"][count] = numbers = _of_queries(model, queried, modes)
         if streaming:
             numbers["parts"] = parts[count]
+        keep(results)
         if released:
             theirs = _of_queries(other, queried, modes)
             numbers |= {f"released: {name}": value for name, value in theirs.items()}
+            keep(results)
     peak = max(numbers["peak_mib"] for numbers in results["queries"].values())
     results["memory"] = measure.memory(model, peak)
     results["start_cpu_s"] = {"virst --help": start_cpu_s("--help")}
@@ -225,7 +231,9 @@ def _parser() -> Parser:
     parser.add_argument(
         "--size", type=size, help="of the camera's frames (default: 640x480, of 7b 1024x1024)"
     )
-    parser.add_argument("--frames", type=whole(1), default=150, help="measured, after the warm-up")
+    parser.add_argument(
+        "--frames", type=whole(1), help="measured, after the warm-up (default: 150, of 7b 60)"
+    )
     parser.add_argument("--rate", type=above_0, default=15.0, help="of the camera, in Hz")
     parser.add_argument(
         "--queries",
@@ -273,6 +281,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     torch.set_num_threads(options.threads)
     options.size = options.size or SIZES[options.preset]
     options.queries = options.queries or QUERIES[options.preset]
+    options.frames = options.frames or FRAMES[options.preset]
     if options.json:
         writable(options.json.parent, "--json")
     if options.growth:
@@ -306,17 +315,23 @@ def main(arguments: Sequence[str] | None = None) -> int:
     modes = (options.mode,) if options.mode else ("streaming", "offline")
     engine = "compiled" if options.compile else options.engine
     released = options.released or options.preset == "7b"
-    results = bench(model, load, modes, options.queries, engine, options.rounds, released)
+    keep = functools.partial(_write, options.json)
+    results = bench(model, load, modes, options.queries, engine, options.rounds, released, keep)
     results["estimate_mib"] = {
         str(count): footprint(
             model.config, model.dtype, count, options.engine == "graphs", options.quantize
         )
         for count in options.queries
     }
-    if options.json:
-        options.json.write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
+    keep(results)
     sys.stdout.write(bench_table(results))
     return 0
+
+
+def _write(path: Path | None, results: dict) -> None:
+    """Also what is not whole: of a bench that is cut off the rest is there."""
+    if path is not None:
+        path.write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
 
 
 def _model(options: argparse.Namespace) -> Virst:
@@ -350,10 +365,12 @@ def _estimate(options: argparse.Namespace) -> int:
 
 
 def _profile(model: Virst, load: measure.Load, options: argparse.Namespace) -> int:
-    if options.engine not in ("auto", "torch"):
-        raise UsageError(f"--engine {options.engine}: --profile is of torch's operators")
+    if options.engine == "onnx":
+        raise UsageError("--engine onnx: --profile is of torch's operators")
     if options.compile:
         compile_frames(model)
+    elif options.engine == "graphs":
+        use_engine(model, "graphs")
     found = {}
     for count in options.queries:
         trace = options.profile
@@ -361,9 +378,7 @@ def _profile(model: Virst, load: measure.Load, options: argparse.Namespace) -> i
             trace = trace.with_stem(f"{trace.stem}_{count}")
         found[str(count)] = profile_frames(model, dataclasses.replace(load, queries=count), trace)
         sys.stdout.write(f"{count} queries, {trace}\n\n{profile_table(found[str(count)])}\n\n")
-    if options.json:
-        text = json.dumps({"machine": measured_on(model), "profile": found}, indent=1)
-        options.json.write_text(text + "\n", encoding="utf-8")
+    _write(options.json, {"machine": measured_on(model), "profile": found})
     return 0
 
 

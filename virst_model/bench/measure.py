@@ -168,7 +168,7 @@ class Camera:
         time.sleep(max(0.0, due / self._rate_hz - now_s))
         result = self._session.step(self._images[due % len(self._images)], due / self._rate_hz)
         self._count = due + 1
-        # Masks are on the CPU by now: nothing is left to wait for.
+        # Masks are on the CPU by now; a device may still be at their memory.
         return result, 1000 * (time.perf_counter() - self._start_s - due / self._rate_hz)
 
 

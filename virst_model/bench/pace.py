@@ -39,6 +39,7 @@ def pace(model: Virst, load: Load) -> dict[str, float]:
     return found | {
         "groundings": answers,
         "launches": counted["launches a frame"],
+        "copies": counted["copies a frame"],
         "waits": sum(counted["waits a frame"].values()),
     }
 
@@ -61,6 +62,6 @@ def _frames(
         for now in range(t, t + load.frames):
             start_s = time.perf_counter()
             session.step(images[now % len(images)], now / load.rate_hz)
-            # Masks are on the CPU by now: nothing is left to wait for.
+            # Masks are on the CPU by now; a device may still be at their memory.
             times_ms.append(1000 * (time.perf_counter() - start_s))
         return times_ms, session.stats()["groundings"] - before

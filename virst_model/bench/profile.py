@@ -19,6 +19,8 @@ LAUNCHES = (
     *("cudaLaunchKernel", "cudaLaunchKernelExC", "cuLaunchKernel", "cuLaunchKernelEx"),
     "cudaGraphLaunch",
 )
+# Those that copy or fill memory, which is no kernel.
+COPIES = ("cudaMemcpyAsync", "cudaMemcpy", "cudaMemsetAsync", "cuMemcpyAsync", "cuMemsetD8Async")
 
 
 def profile_frames(model: Virst, load: Load, trace: Path | None = None) -> dict:
@@ -29,7 +31,8 @@ def profile_frames(model: Virst, load: Load, trace: Path | None = None) -> dict:
 
     Returns:
         "operators": by name, calls and own milliseconds a frame, of the CPU and of a device;
-        "launches a frame" of a device's kernels; "waits a frame" of the host, by name.
+        "launches a frame" of a device's kernels, and "copies a frame" beside them; "waits a
+        frame" of the host, by name.
     """
     options = SessionOptions(sync=True, reground_every=NEVER, max_queries=load.queries)
     frames = min(load.frames, FRAMES)
@@ -61,6 +64,7 @@ def profile_frames(model: Virst, load: Load, trace: Path | None = None) -> dict:
             for event in events
         },
         "launches a frame": sum(e.count for e in events if e.key in LAUNCHES) / frames,
+        "copies a frame": sum(e.count for e in events if e.key in COPIES) / frames,
         "waits a frame": {
             name: count / frames for name, count in Counter(waits.names).most_common()
         },
@@ -82,7 +86,8 @@ def profile_table(found: dict, most: int = 25) -> str:
             *lines,
             "",
             f"operators a frame: {calls:.0f}, {total:.2f} ms",
-            f"launches a frame: {found['launches a frame']:.0f}",
+            f"launches a frame: {found['launches a frame']:.0f}, and copies: "
+            f"{found['copies a frame']:.0f}",
             f"waits of the host a frame: {waits or 'none'}",
         ]
     )

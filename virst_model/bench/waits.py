@@ -22,9 +22,15 @@ OPERATORS = (
     *("nonzero", "masked_select", "unique_dim", "_unique2", "unique_consecutive"),
     *("_local_scalar_dense", "is_nonzero", "equal"),
 )
+# Operators that bring values to another place.
+COPIES = ("_to_copy", "copy_")
 # Operators that look for the places of a mask where they are indexed with one.
 INDEXED = ("index", "index_put", "index_put_", "_index_put_impl_")
-SYNCHRONIZE = ((torch.cuda, "synchronize"), (torch.cuda.Event, "synchronize"))
+SYNCHRONIZE = (
+    (torch.cuda, "synchronize"),
+    (torch.cuda.Event, "synchronize"),
+    (torch.cuda.Stream, "synchronize"),
+)
 
 
 class HostWaits:
@@ -76,6 +82,18 @@ class HostWaits:
         finally:
             self._inside = False
 
+    def leaves(self, name: str, arguments: tuple, named: dict[str, Any]) -> bool:
+        """Whether a copy brings values off the device, and the host waits for them."""
+        if self._device.type == "cpu":
+            return False  # all is there
+        if name == "_to_copy":
+            goes, source = named.get("device"), arguments[0]
+            goes = goes is not None and torch.device(goes).type == "cpu"
+        else:
+            goes, source = arguments[0].device.type == "cpu", arguments[1]
+        waits = not (named.get("non_blocking") or (len(arguments) > 2 and arguments[2]))
+        return goes and waits and self.is_there(source)
+
     def is_there(self, value: Any) -> bool:
         """Whether the value is a tensor on the device."""
         return isinstance(value, torch.Tensor) and value.device.type == self._device.type
@@ -89,11 +107,15 @@ class _Functions(TorchFunctionMode):
     def __torch_function__(
         self, function: Callable, types: Any, arguments: tuple = (), named: dict | None = None
     ) -> Any:
-        name = self._name(function, arguments)
+        name = self._name(function, arguments, named or {})
         return self._waits.run(name, function, *arguments, **(named or {}))
 
-    def _name(self, function: Callable, arguments: tuple) -> str | None:
+    def _name(self, function: Callable, arguments: tuple, named: dict) -> str | None:
         name = getattr(function, "__name__", "")
+        if name == "to" and any(_is_host(value) for value in (*arguments[1:], *named.values())):
+            return name if self._waits.is_there(arguments[0]) else None
+        if name == "new_tensor":
+            return None if isinstance(arguments[1], torch.Tensor) else name
         if function in UPLOADS:
             return None if isinstance(arguments[0], torch.Tensor) else name
         if not arguments or not self._waits.is_there(arguments[0]):
@@ -102,6 +124,11 @@ class _Functions(TorchFunctionMode):
             index = arguments[1] if isinstance(arguments[1], tuple) else (arguments[1],)
             return "list as an index" if any(isinstance(i, list) for i in index) else None
         return name if name in LOOKS else None
+
+
+def _is_host(value: Any) -> bool:
+    """Whether it names the host, and not the model's own device, which may be that."""
+    return isinstance(value, str) and value == "cpu"
 
 
 class _Operators(TorchDispatchMode):
@@ -117,4 +144,8 @@ class _Operators(TorchDispatchMode):
         looks = name in OPERATORS and self._waits.is_there(arguments[0])
         if name in INDEXED:
             looks = any(i is not None and i.dtype in masks for i in arguments[1])
+        if name in COPIES:
+            looks = self._waits.leaves(name, arguments, named or {})
+        if name == "repeat_interleave":  # with numbers that are a tensor, of which it asks the sum
+            looks = any(isinstance(value, torch.Tensor) for value in arguments[-1:])
         return self._waits.run(name if looks else None, operator, *arguments, **(named or {}))

@@ -153,6 +153,10 @@ class MemoryEntry:
         """The pairs at `index` of the batch; the batch axis stays."""
         return MemoryEntry(self.maps[index], self.pointer[index])
 
+    def copy(self) -> MemoryEntry:
+        """The same in memory of its own."""
+        return MemoryEntry(self.maps.clone(), self.pointer.clone())
+
     def split(self) -> list[MemoryEntry]:
         """Each pair as a batch of its own; views."""
         return [self.select(slice(row, row + 1)) for row in range(len(self.pointer))]

@@ -81,8 +81,20 @@ class CudaRecorder:
         """As `Recorder`."""
         stream = torch.cuda.current_stream(self._device)
         stream.wait_event(self._used)
-        yield
-        self._used.record(stream)
+        try:
+            yield
+        finally:  # where copying the answers failed, too: the places are still read
+            self._used.record(stream)
+
+
+class _Recording(threading.local):
+    """What this thread records now: the frames of others' streams go on meanwhile.
+
+    Attributes:
+        rows: what is called -> the numbers of rows.
+    """
+
+    rows: Mapping[str, Sequence[int]] = {}
 
 
 class Captured:
@@ -99,8 +111,7 @@ class Captured:
         self._plain = {name: getattr(segmenter, name) for name in PARTS}
         self._recorded: dict[tuple, _Recorded] = {}
         self._turns = threading.RLock()  # sessions may share a model
-        # What is called -> the numbers of rows that are recorded now.
-        self.recording: Mapping[str, Sequence[int]] = {}
+        self.recording = _Recording()
         for name in PARTS:
             setattr(segmenter, name, getattr(self, name))
 
@@ -193,7 +204,7 @@ class Captured:
         rows = next((rows for rows in ROWS if rows >= count), None)
         key = part, kind, shapes
         with self._turns:
-            if rows in self.recording.get(part, ()) and (*key, rows) not in self._recorded:
+            if rows in self.recording.rows.get(part, ()) and (*key, rows) not in self._recorded:
                 self._record(key, work, shared, each)
             recorded = self._recorded.get((*key, rows))
             if recorded is None:
@@ -209,7 +220,7 @@ class Captured:
         each: Sequence[Tensor],
     ) -> None:
         """Records for all numbers of rows at once, the most first, whose memory then does."""
-        wanted = reversed(self.recording[key[0]])
+        wanted = reversed(self.recording.rows[key[0]])
         missing = [rows for rows in wanted if (*key, rows) not in self._recorded]
         try:
             for rows in missing:
@@ -222,7 +233,7 @@ class Captured:
 
     def _give_up(self, part: str, error: Exception) -> None:
         reason = (" ".join(str(error).split()) or type(error).__name__)[:REASON]
-        self.recording = {}
+        self.recording.rows = {}
         self._recorded.clear()
         self.leave()
         _log.warning("%s cannot be captured, torch runs without graphs: %s", part, reason)
@@ -318,7 +329,7 @@ def capturing(model: Any, queries: int, anchors: int) -> Iterator[None]:
     if not isinstance(captured, Captured):
         yield
         return
-    captured.recording = {
+    captured.recording.rows = {
         "encode": [1],
         "decode_prompted": rows_for(anchors),
         "decode_tracked": rows_for(queries),
@@ -328,4 +339,4 @@ def capturing(model: Any, queries: int, anchors: int) -> Iterator[None]:
     try:
         yield
     finally:
-        captured.recording = {}
+        captured.recording.rows = {}

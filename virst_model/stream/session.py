@@ -213,7 +213,8 @@ class Session:
     def stats(self) -> dict[str, float]:
         """Counters since the start and medians of the last times: of a grounding, and of what a
         query that is followed adds to a frame (on a GPU, also of what is still to be done of the
-        frame's encoding); and how many seconds the grounding that is running has taken.
+        frame's encoding and of the memory of the frame before, and not of its own memory); and how
+        many seconds the grounding that is running has taken.
         """
         return {
             **self._counts,
@@ -280,7 +281,11 @@ class Session:
             self._grounder.start(track.ask(self._window, t, place < len(due)), t)
 
     def _take_results(self, t: int) -> None:
-        """Hands finished groundings to their tracks; drops those that nobody wants, unread."""
+        """Hands finished groundings to their tracks; drops those that nobody wants, unread.
+
+        Of several that have failed the first is raised, once all are handed over.
+        """
+        failure: GroundingError | None = None
         for grounding, read_result in self._grounder.finished(t):
             track = self._tracks.get(grounding.query.id)
             if track is None or track.grounding is not grounding:
@@ -289,13 +294,16 @@ class Session:
             track.grounding = None  # also where the result is an error: it will be asked again
             try:
                 result = read_result()
-            except GroundingError:
+            except GroundingError as error:
                 self._counts["failed_groundings"] += 1
                 track.fail()
-                raise
+                failure = failure or error
+                continue
             track.take(result)
             self._counts["groundings"] += 1
             self._grounding_ms.add(result.ms)
+        if failure is not None:
+            raise failure
 
     def _advance(self, t: int) -> None:
         """The work beside frame `t`; all answers' anchors are decoded, and encoded, at once."""
