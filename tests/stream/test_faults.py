@@ -25,6 +25,11 @@ class Film:
         with pytest.raises(error, match="scripted"):
             self.step()
 
+    def fail_with(self, text):
+        """A frame whose numbers are none."""
+        with pytest.raises(FloatingPointError, match=text):
+            self.step()
+
     def run(self, count):
         """The answers to the next frames."""
         return [self.step().results[0] for _ in range(count)]
@@ -123,3 +128,50 @@ def test_other_tracks_stay_where_one_starts_anew(monkeypatch):
         film.fail()
 
     assert [track.state for track in film.stream.tracks] == [TRACKING, SEARCHING]
+
+
+def test_one_answer_that_is_not_finite_leaves_the_others(monkeypatch):
+    film = Film(model := ColourModel(), reground_every=64)
+    film.stream.set_queries((query(1, "red"), query(2, "green")))
+    film.run(3)
+    decode = model.decode_anchor
+
+    def overflow(features, prompts_NC, before=None):
+        decoded = decode(features, prompts_NC, before)
+        is_green = prompts_NC[0, 1] > 0
+        return replace(decoded, logits=decoded.logits * float("nan")) if is_green else decoded
+
+    with monkeypatch.context() as patch:
+        patch.setattr(model, "decode_anchor", overflow)
+        film.fail_with("masks are not finite")
+
+    answer = film.run(1)[0]  # the anchor that was decoded then, and is now decoded again
+    assert (answer.state, bars(answer.mask_HW)) == (TRACKING, [1])
+    red, green = film.stream.tracks
+    assert red.memory.anchor_times == (3,) and green.memory.anchor_times == ()
+    assert green.state == SEARCHING
+
+
+def test_a_frame_that_cannot_be_remembered_is_a_hole_in_the_memory_alone(monkeypatch):
+    film = Film(model := ColourModel(), reground_every=64)
+    film.run(10)
+    anchors = film.stream.tracks[0].memory.anchor_times
+    with monkeypatch.context() as patch:
+        patch.setattr(model, "encode_memory", broken())
+        film.fail()
+
+    (answer,) = film.run(1)
+
+    assert (answer.state, bars(answer.mask_HW)) == (TRACKING, [1])
+    memory = film.stream.tracks[0].memory
+    assert memory.anchor_times == anchors and film.t - 1 not in fifo_times(memory)
+
+
+def test_memory_keeps_its_own_rows_of_a_batch():
+    stream = session(ColourModel(), reground_every=64)
+    stream.set_queries((query(1, "red"), query(2, "green"), query(3, "blue")))
+    for t in range(4):
+        stream.step(frame(t, red=1, green=3, blue=5), float(t))
+    for track in stream.tracks:
+        (entry,) = track.memory._anchors.values()
+        assert entry.maps.untyped_storage().nbytes() == entry.maps.nbytes

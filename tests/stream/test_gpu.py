@@ -14,6 +14,7 @@ from virst_model.evaluate.film import Film, follow
 from virst_model.evaluate.metrics import region
 from virst_model.stream.engine import engine_of, use_engine
 from virst_model.stream.grounder import Grounding, GroundingError, ThreadGrounder
+from virst_model.stream.host import Leaving
 from virst_model.stream.lanes import lanes_of
 from virst_model.stream.window import Clip, WindowFrame
 from virst_model.synthetic.scenes import demo_scene
@@ -115,6 +116,19 @@ def test_an_answer_is_read_when_the_device_has_it_and_frames_do_not_wait_for_it(
     assert result.ms > 50
     for (_, prompts), known in zip(result.anchors, expected, strict=True):
         torch.testing.assert_close(prompts, known, atol=1e-4, rtol=1e-4)
+
+
+def test_what_leaves_is_there_before_the_work_that_was_asked_for_after_it():
+    numbers = torch.arange(8.0, device="cuda")
+    numbers.sum().item()  # the device is idle, and its library is loaded
+    leaving = Leaving([numbers])
+    torch.cuda._sleep(SLEEP)
+    done = torch.cuda.Event()
+    done.record()
+
+    (values,) = leaving.arrive()
+
+    assert values.tolist() == list(range(8)) and not done.query()
 
 
 @pytest.mark.slow

@@ -162,6 +162,29 @@ def test_an_error_of_the_vlm_surfaces_from_step_and_the_stream_goes_on(model, mo
         assert bars(film.until(tracked(7)).mask_HW) == [1]
 
 
+def test_answers_beside_one_that_failed_are_taken(model, monkeypatch):
+    ground = model.ground
+
+    def broken(clips, features, text, *others, **named):
+        if text == "blue":  # the newest, and so the first
+            raise ArithmeticError("no such number")
+        return ground(clips, features, text, *others, **named)
+
+    monkeypatch.setattr(model, "ground", broken)
+    with session(model, sync=True, reground_every=64) as stream:
+        film = Film(stream)
+        stream.set_queries((query(1, "red"), query(2, "blue")))
+        for _ in range(3):
+            film.step()
+        with pytest.raises(GroundingError, match="query 2 "):
+            film.step()  # both are due
+
+        assert [track.grounding for track in stream.tracks] == [None, None]
+        results = film.step().results
+        assert (results[0].state, bars(results[0].mask_HW)) == (TRACKING, [1])
+        assert stream.stats()["failed_groundings"] == 1 == stream.stats()["groundings"]
+
+
 def failed(*ids):
     return lambda result: {r.id for r in result.results if r.state == FAILED} >= set(ids)
 
