@@ -17,6 +17,7 @@ from virst_model.model.prompt import IGNORE
 from virst_model.model.virst import Virst
 from virst_model.train.__main__ import main
 from virst_model.train.batches import Batch
+from virst_model.train.chain import read_chain
 from virst_model.train.criterion import criterion
 from virst_model.train.forward import predict
 from virst_model.train.settings import Run, SettingsError, read_settings
@@ -91,6 +92,34 @@ def test_a_stage_of_the_paper_knows_nothing_of_pointing_until_it_is_asked(name):
     assert asked.build == Build(pointing=True, pairs=16)
     kept = {"trains": own.trains, "objective": own.objective, "build": own.build}
     assert replace(asked, **kept) == own
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_weights_that_point_are_trained_to_point_on(name, tmp_path):
+    """What moves [ST] and nothing that it points by would have it point elsewhere."""
+    of_package = stage_of(name, "preset=tiny", "start=")
+    (tmp_path / "config.json").write_text('{"pointing": true}')
+    of_folder = stage_of(name, f"start={tmp_path}")
+
+    for stage in (of_package, of_folder):
+        assert "pointing.*" in stage.trains or "*" in stage.trains
+        assert stage.objective.point == 1.0 and not stage.build.pointing
+    (tmp_path / "config.json").write_text('{"pointing": false}')
+    assert not stage_of(name, f"start={tmp_path}").objective.point
+    assert not stage_of(name, "preset=tiny", "start=", "build.pointing=false").objective.point
+    assert stage_of(name, "preset=tiny", "start=", "objective.point=0.2").objective.point == 0.2
+
+
+def test_stages_after_one_that_points_point_on():
+    chain = read_chain(["alignment", "propagation"], ["preset=tiny", "start=", "out=somewhere"])
+    assert [stage.objective.point for _, stage in chain] == [1.0, 1.0]
+    asked = read_chain(["pointing", "propagation"], ["preset=tiny", "out=somewhere"])
+    assert asked[-1][1].objective.point == 1.0
+
+
+def test_encoders_learn_nothing_of_pointing_from_weights_that_do():
+    for before, after in zip(STAGES["eyes", "tiny"], read_settings("eyes")[1], strict=True):
+        assert after == before
 
 
 def test_what_is_said_is_stronger_than_what_pointing_brings():

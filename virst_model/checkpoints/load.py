@@ -11,15 +11,20 @@ from torch.overrides import TorchFunctionMode
 from transformers.models.qwen2.modeling_qwen2 import Qwen2RotaryEmbedding
 
 from virst_model.checkpoints.device import choose_device
-from virst_model.checkpoints.folder import CONFIG_FILE, WeightsError, read, read_config, save_state
+from virst_model.checkpoints.folder import (
+    CONFIG_FILE,
+    TINY,
+    WeightsError,
+    read,
+    read_config,
+    save_state,
+)
 from virst_model.checkpoints.room import check_room, default_dtype
 from virst_model.config import VirstConfig
 from virst_model.configure import parse_config
 from virst_model.dtypes import QUANTIZE
 from virst_model.model import quantized
 from virst_model.model.virst import Virst
-
-TINY = Path(__file__).parents[1] / "weights" / "tiny"
 
 
 def _tokenizer(folder: Path) -> Tokenizer:

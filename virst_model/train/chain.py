@@ -4,7 +4,7 @@ from collections.abc import Sequence
 import dataclasses
 from pathlib import Path
 
-from virst_model.train.settings import Run, SettingsError, read_settings
+from virst_model.train.settings import Run, SettingsError, read_settings, starts_pointing
 from virst_model.train.stage import Stage
 from virst_model.train.stages import STAGES
 
@@ -26,7 +26,7 @@ def read_chain(recipes: Sequence[str], changes: Sequence[str] = ()) -> list[tupl
     chain: list[tuple[Run, Stage]] = []
     below = len(recipes) > 1 and any(change.startswith("out=") for change in changes)
     for recipe in recipes:
-        run, stages = read_settings(recipe, changes)
+        run, stages = read_settings(recipe, changes, _points(chain))
         out = Path(run.out, run.stage) if below else Path(run.out)
         names = [stage.name for stage in STAGES[run.stage, run.preset]]
         for stage in stages:
@@ -39,6 +39,13 @@ def read_chain(recipes: Sequence[str], changes: Sequence[str] = ()) -> list[tupl
             )
     _check(chain)
     return chain
+
+
+def _points(chain: Sequence[tuple[Run, Stage]]) -> bool | None:
+    """Whether the weights that a chain leaves will point; None where it has not begun."""
+    if not chain:
+        return None
+    return starts_pointing(chain[0][0]) or any(stage.build.pointing for _, stage in chain)
 
 
 def weights_of(run: Run) -> Path:

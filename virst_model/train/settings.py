@@ -12,6 +12,7 @@ from omegaconf.errors import OmegaConfBaseException
 import yaml
 
 from virst_model.arguments import MOST_THREADS
+from virst_model.checkpoints.folder import CONFIG_FILE, TINY, read_object
 from virst_model.data.sample import SPACINGS
 from virst_model.errors import InputError
 from virst_model.train.stage import SCHEDULES, CachedDraws, SceneDraws, Stage, WindowDraws
@@ -108,7 +109,7 @@ def recipes() -> list[str]:
 
 
 def read_settings(
-    recipe: str | Path, changes: Sequence[str] = ()
+    recipe: str | Path, changes: Sequence[str] = (), points: bool | None = None
 ) -> tuple[Run, tuple[Stage, ...]]:
     """The run and its stages, in order.
 
@@ -117,6 +118,8 @@ def read_settings(
             `stage: propagation` or another of `STAGES`.
         changes: `key=value`, stronger than the file; a dot goes into a part
             (`draws.anchors=1`). Keys are the fields of `Run` and of `Stage`.
+        points: whether the weights that the run starts from point; None: as those are that are
+            there.
 
     Raises:
         SettingsError: a file that cannot be read, an unknown key, a value of another kind.
@@ -146,10 +149,18 @@ def read_settings(
         if type(ratio) not in (int, float):
             raise SettingsError(f"{path}: ratios.{name} is {ratio!r}, not a number")
     rest = {name: value for name, value in values.items() if name not in run_names}
-    return run, _chosen(run, rest, str(path))
+    points = starts_pointing(run) if points is None else points
+    return run, _chosen(run, rest, str(path), points)
 
 
-def _chosen(run: Run, values: Mapping[str, Any], where: str) -> tuple[Stage, ...]:
+def starts_pointing(run: Run) -> bool:
+    """Whether the weights that a run starts from are there and point."""
+    packaged = TINY if run.preset == "tiny" else Path()
+    config = (Path(run.start) if run.start else packaged) / CONFIG_FILE
+    return config.is_file() and bool(read_object(config).get("pointing"))
+
+
+def _chosen(run: Run, values: Mapping[str, Any], where: str, points: bool) -> tuple[Stage, ...]:
     stages = STAGES[run.stage, run.preset]
     if run.slot:
         _check_choice(where, "slot", run.slot, [s for s, preset in STAGES if preset == run.preset])
@@ -158,7 +169,9 @@ def _chosen(run: Run, values: Mapping[str, Any], where: str) -> tuple[Stage, ...
     names = [stage.name for stage in stages]
     for name in run.only:
         _check_choice(where, "only", name, names)
-    changed = [_told(s, values, where) for s in stages if not run.only or s.name in run.only]
+    chosen = [stage for stage in stages if not run.only or stage.name in run.only]
+    points = points and values.get("build", {}).get("pointing") is not False
+    changed = [_told(stage, values, where, points) for stage in chosen]
     for stage in changed:
         _check_choice(where, "schedule", stage.schedule, SCHEDULES)
         _check_objective(where, stage)
@@ -170,10 +183,15 @@ def _chosen(run: Run, values: Mapping[str, Any], where: str) -> tuple[Stage, ...
     return tuple(changed)
 
 
-def _told(stage: Stage, values: Mapping[str, Any], where: str) -> Stage:
-    """The stage with `values` in place of its own, also of what it has where it is to point."""
+def _told(stage: Stage, values: Mapping[str, Any], where: str, points: bool) -> Stage:
+    """The stage with `values` in place of its own, also of what it has where it is to point.
+
+    `points`: the weights that it starts from do. A stage of windows trains that, too: what moves
+    [ST] and nothing that [ST] points by would have it point elsewhere.
+    """
     changed = _changed(stage, values, where)
-    if changed.build.pointing and not stage.build.pointing:
+    goes_on = points and isinstance(stage.draws, WindowDraws)
+    if (changed.build.pointing or goes_on) and not stage.build.pointing:
         return _changed(_pointed(stage), values, where)
     return changed
 
