@@ -195,9 +195,17 @@ def _clip_tokens(model: Virst, frames: Frames) -> torch.Tensor | None:
 
 
 def _places_in_clips(frames: Frames) -> list[int]:
-    """Which of the clips' frames, one after the other, each frame of the window is."""
+    """Which of the clips' frames, one after the other, each frame of the window is.
+
+    A frame that fills up a short window is each time another of them, as it is in a stream.
+    """
     order = [frame for clip in frames.clip_frames for frame in clip]
-    return [order.index(frame) for frame in frames.window]
+    places: list[int] = []
+    last: dict[int, int] = {}  # of each frame
+    for frame in frames.window:
+        last[frame] = order.index(frame, last.get(frame, -1) + 1)
+        places.append(last[frame])
+    return places
 
 
 def _converse_and_point(
