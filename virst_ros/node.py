@@ -45,7 +45,7 @@ from virst_ros.query_desk import QueryDesk
 from virst_ros.silence import silence
 from virst_ros.spinner import Spinner
 from virst_ros.text import LONGEST_ADVICE, shown, shown_error, shown_traceback
-from virst_ros.topics import find_images
+from virst_ros.topics import ImageTopic, find_images
 from virst_ros.tracker import CameraMessage, Outlets, Stream, Tracker, open_stream
 from virst_ros.worker import Mailbox, Worker
 
@@ -92,6 +92,7 @@ class SegmentNode(LifecycleNodeMixin, Node):
         self._configured: Configured | None = None
         self._left: Worker[CameraMessage] | None = None  # with a call that had not returned
         self._subscription: Subscription | None = None  # while it is active
+        self._images: ImageTopic | None = None
         self._diagnostics = self._endpoints.publish(DiagnosticArray, "/diagnostics", EVERY_RESULT)
         every_s, steady = self.parameters.diagnostics_period_s, ClockType.STEADY_TIME
         clock = Clock(clock_type=steady)  # also where /clock stands still
@@ -107,7 +108,7 @@ class SegmentNode(LifecycleNodeMixin, Node):
     @property
     def image_topic(self) -> str:
         """The topic that images are read from, remapped."""
-        return find_images(self, self.parameters.image_transport, self._subscription).name
+        return (self._images or find_images(self, self.parameters.image_transport)).name
 
     # -- transitions
 
@@ -116,9 +117,8 @@ class SegmentNode(LifecycleNodeMixin, Node):
         """Loads and warms up on the tracker's thread; the one callback that waits."""
         self._configuring_from_s, self.fault = time.monotonic(), ""
         try:
-            self.parameters = read(self, Parameters)
-            self._heartbeat.prepare(self.parameters.bond_topic, self.parameters.bond_id)
-            wanted = self.parameters
+            self.parameters = wanted = read(self, Parameters)
+            self._heartbeat.prepare(wanted.bond_topic, wanted.bond_id)
             backend = convert.choose_backend(wanted.image_backend, wanted.max_pixels)
             self._configured = self._configure(backend)
             self._configured.tracker.adjust(self.parameters)  # what was set while it loaded
@@ -361,7 +361,7 @@ class SegmentNode(LifecycleNodeMixin, Node):
     # -- on the node's own thread: what its executor waits for comes and goes
 
     def _subscribe(self) -> None:
-        name, kind = find_images(self, self.parameters.image_transport, None)
+        self._images = name, kind = find_images(self, self.parameters.image_transport)
         on_image = functools.partial(self._on_image, self._configured.frames)
         self._arrivals.begin(self.parameters.reset_after_s)
         self._subscription = self._endpoints.subscribe(kind, name, on_image, NEWEST_IMAGE)
@@ -374,7 +374,7 @@ class SegmentNode(LifecycleNodeMixin, Node):
         self._actions.shut()
         if self._subscription is not None:
             self.destroy_subscription(self._subscription)
-            self._subscription = None
+            self._subscription = self._images = None
         if self._configured is not None:
             self._configured.frames.clear()
             self._configured.tracker.pause()

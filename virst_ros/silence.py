@@ -57,7 +57,9 @@ def _absence(node: Node, topic: str) -> str:
     """Where images are, if nobody publishes them on the topic."""
     whole = topic.removesuffix(COMPRESSED[0])
     if whole != topic and are_compressed(node, whole):
-        return f"nobody publishes there, but compressed images on {whole}: activate the node anew"
+        named = node.resolve_topic_name("image") == whole
+        way = "activate the node anew" if named else f"remap image to {whole}"
+        return f"nobody publishes there, but compressed images on {whole}: {way}"
     return elsewhere(node, _own(node))
 
 

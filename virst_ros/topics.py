@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from rclpy.node import Node
-from rclpy.subscription import Subscription
 from sensor_msgs.msg import CompressedImage, Image
 
 # Names of image_transport's topics; what comes on the second is refused by name, frame by frame.
@@ -20,7 +19,7 @@ class ImageTopic(NamedTuple):
     kind: type[Image] | type[CompressedImage]
 
 
-def find_images(node: Node, transport: str, listening: Subscription | None) -> ImageTopic:
+def find_images(node: Node, transport: str) -> ImageTopic:
     """The topic that `image` stands for, remapped.
 
     A name that ends with its transport is that transport's topic, whatever `transport` says. Where
@@ -30,10 +29,7 @@ def find_images(node: Node, transport: str, listening: Subscription | None) -> I
     Args:
         node: whose remappings hold.
         transport: raw or compressed.
-        listening: what the node listens to already, if it does.
     """
-    if listening is not None:
-        return ImageTopic(listening.topic_name, listening.msg_type)
     name = node.resolve_topic_name("image")
     if transport != "compressed" and not name.endswith(COMPRESSED):
         return ImageTopic(name, Image)

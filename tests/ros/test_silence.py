@@ -71,12 +71,16 @@ def test_a_publisher_of_another_type_is_named(text, ros_node):
     )
 
 
-def test_compressed_images_without_their_ending_are_named(text, ros_node, ros_context):
+def test_compressed_images_without_their_ending_are_named(text, ros_node, monkeypatch):
     ros_node.create_publisher(CompressedImage, TOPIC, 1)
+    there = f": nobody publishes there, but compressed images on {TOPIC}: "
 
-    assert text(topic=f"{TOPIC}/compressed", elsewhere=(TOPIC,)).endswith(
-        f": nobody publishes there, but compressed images on {TOPIC}: activate the node anew"
-    )
+    asked = text(topic=f"{TOPIC}/compressed", elsewhere=(TOPIC,))
+    monkeypatch.setattr(ros_node, "resolve_topic_name", lambda name: TOPIC)
+    named = text(topic=f"{TOPIC}/compressed", elsewhere=(TOPIC,))
+
+    assert asked.endswith(f"{there}remap image to {TOPIC}")  # of a node that was told the ending
+    assert named.endswith(f"{there}activate the node anew")
 
 
 def test_a_quality_of_service_that_does_not_match_is_named(text, ros_node):

@@ -174,4 +174,5 @@ def test_memory_keeps_its_own_rows_of_a_batch():
         stream.step(frame(t, red=1, green=3, blue=5), float(t))
     for track in stream.tracks:
         (entry,) = track.memory._anchors.values()
-        assert entry.maps.untyped_storage().nbytes() == entry.maps.nbytes
+        for tensor in (entry.maps, entry.pointer):
+            assert tensor.untyped_storage().nbytes() == tensor.nbytes

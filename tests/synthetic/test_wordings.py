@@ -25,7 +25,7 @@ def filmed(seed: int, make=make_scene) -> Filmed:
 
 def told(make) -> list[tuple[Filmed, object]]:
     worlds = [filmed(seed, make) for seed in SEEDS]
-    return [(w, s) for w in worlds for s in w.sentences(np.random.default_rng(w.seed))]
+    return [(w, s) for w in worlds for s in w.sentences(np.random.default_rng(w.seed), per_kind=5)]
 
 
 @pytest.fixture(scope="module")

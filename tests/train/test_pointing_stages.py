@@ -117,6 +117,11 @@ def test_stages_after_one_that_points_point_on():
     assert asked[-1][1].objective.point == 1.0
 
 
+def test_a_chain_that_begins_with_nothing_has_no_pointer_to_train():
+    chain = read_chain(["trunks", "alignment"], ["preset=tiny", "start=", "out=somewhere"])
+    assert not any(stage.objective.point for _, stage in chain)
+
+
 def test_encoders_learn_nothing_of_pointing_from_weights_that_do():
     for before, after in zip(STAGES["eyes", "tiny"], read_settings("eyes")[1], strict=True):
         assert after == before

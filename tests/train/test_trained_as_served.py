@@ -26,7 +26,9 @@ def model():
     return model
 
 
-@pytest.mark.parametrize(("frames", "fused"), [(4, 0), (8, 0), (16, 0), (64, 0), (8, 3), (16, 3)])
+@pytest.mark.parametrize(
+    ("frames", "fused"), [(4, 0), (8, 0), (16, 0), (64, 0), (4, 3), (8, 3), (16, 3)]
+)
 @torch.inference_mode()
 def test_the_masks_of_a_batch_are_those_of_a_stream(model, frames, fused):
     draws = SceneDraws(2, 2, (frames,), fused=fused)
@@ -34,6 +36,7 @@ def test_the_masks_of_a_batch_are_those_of_a_stream(model, frames, fused):
     window, asked = batch.frames.window, batch.sentences
 
     learned = predict(model, batch, Objective()).decoded
+    assert batch.frames.clips.shape[1] == max(2, frames // 4)  # filled up to eight frames
 
     assert len(asked.texts) > 1 and set(learned) == set(batch.frames.anchors)
     for row, (text, video) in enumerate(zip(asked.texts, asked.video.tolist(), strict=True)):

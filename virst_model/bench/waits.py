@@ -112,10 +112,6 @@ class _Functions(TorchFunctionMode):
 
     def _name(self, function: Callable, arguments: tuple, named: dict) -> str | None:
         name = getattr(function, "__name__", "")
-        if name == "to" and any(_is_host(value) for value in (*arguments[1:], *named.values())):
-            return name if self._waits.is_there(arguments[0]) else None
-        if name == "new_tensor":
-            return None if isinstance(arguments[1], torch.Tensor) else name
         if function in UPLOADS:
             return None if isinstance(arguments[0], torch.Tensor) else name
         if not arguments or not self._waits.is_there(arguments[0]):
@@ -123,6 +119,12 @@ class _Functions(TorchFunctionMode):
         if name in ("__getitem__", "__setitem__"):
             index = arguments[1] if isinstance(arguments[1], tuple) else (arguments[1],)
             return "list as an index" if any(isinstance(i, list) for i in index) else None
+        if name == "to" and not named.get("non_blocking"):
+            goes = any(_is_host(value) for value in (*arguments[1:], *named.values()))
+            return name if goes else None
+        if name == "new_tensor":
+            values = (*arguments[1:], *named.values())
+            return None if any(isinstance(value, torch.Tensor) for value in values) else name
         return name if name in LOOKS else None
 
 
@@ -146,6 +148,6 @@ class _Operators(TorchDispatchMode):
             looks = any(i is not None and i.dtype in masks for i in arguments[1])
         if name in COPIES:
             looks = self._waits.leaves(name, arguments, named or {})
-        if name == "repeat_interleave":  # with numbers that are a tensor, of which it asks the sum
-            looks = any(isinstance(value, torch.Tensor) for value in arguments[-1:])
+        if name == "repeat_interleave" and not (named or {}).get("output_size"):
+            looks = any(self._waits.is_there(value) for value in arguments[-1:])  # asks their sum
         return self._waits.run(name if looks else None, operator, *arguments, **(named or {}))

@@ -18,7 +18,7 @@ from virst_model.text_file import read_json
 
 CONFIG_FILE = "config.json"
 WEIGHTS_FILE = "model.safetensors"
-# Those of the package.
+# The package's weights.
 TINY = Path(__file__).parents[1] / "weights" / "tiny"
 # Names the file of each tensor where the weights are in several.
 INDEX_FILE = "model.safetensors.index.json"

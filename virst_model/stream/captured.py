@@ -116,9 +116,9 @@ class Captured:
             setattr(segmenter, name, getattr(self, name))
 
     def leave(self) -> None:
-        """The segmenter has its own methods back."""
+        """The segmenter has its own methods back; also where it has them already."""
         for name in PARTS:
-            delattr(self._segmenter, name)
+            vars(self._segmenter).pop(name, None)
 
     def encode(self, images_B3ss: Tensor) -> FrameFeatures:
         """`Segmenter.encode`; more than one frame is run as it is."""

@@ -140,9 +140,8 @@ def encode_anchors(model: Virst, anchors: Sequence[Candidate]) -> list[MemoryEnt
     for part in _batches(anchors):
         features = FrameFeatures.join([anchor.features for anchor in part])
         decoded = Decoded.join([anchor.decoded for anchor in part])
-        rows = model.encode_memory(features, decoded).split()
-        # Memory keeps them, and not what is of the others in the batch.
-        entries += rows if len(rows) == 1 else [row.copy() for row in rows]
+        # Memory keeps them, and not what is of others in a batch.
+        entries += [row.copy() for row in model.encode_memory(features, decoded).split()]
     return entries
 
 

@@ -150,15 +150,16 @@ class Camera:
             bands=share * self.bands,
         )
 
-    def extremes(self, rgb: tuple[int, int, int]) -> tuple[np.ndarray, np.ndarray]:
+    def extremes(self, rgb: tuple[int, int, int]) -> list[np.ndarray]:
         """A colour of 0..255, (3,), at its darkest, in a corner, and at its brightest.
 
-        But for what noise and JPEG do, which is a few levels either way.
+        Each with and against the bands; but for what noise and JPEG do, a few levels either way.
         """
         colour = self.see_colours(np.array([[rgb]], np.uint8))[0, 0] * np.array(self.tint or 1.0)
         amplitude = self.light[0]
-        darkest = colour * ((1 - amplitude) * (1 - self.vignette)) - self.bands
-        return np.clip(darkest, 0, 255), np.clip(colour * (1 + amplitude) + self.bands, 0, 255)
+        lights = ((1 - amplitude) * (1 - self.vignette), 1 + amplitude)
+        shifts = (-self.bands, self.bands)
+        return [np.clip(colour * light + shift, 0, 255) for light in lights for shift in shifts]
 
     def margin_pixels(self, height: int, width: int) -> int:
         """Pixels of backdrop on each side of a picture of this size."""

@@ -15,30 +15,35 @@ from virst_model.synthetic.trajectory import TICK_S, Action
 Ticks = tuple[int, int]
 Spans = Mapping[int, Ticks]
 
-# Who disappears was to be seen for so long before, and is seen to be gone for so long.
+# Who disappears, or bounces off another, was to be seen for so long before, and is afterwards.
 _AROUND = 4
-# A deed is seen where so much of its beginning and of its end is not.
+# Something that takes a while is seen where so much of its beginning and of its end is not.
 _MISSED = 2
 
 
 def span_of(timeline: Timeline, fits: Callable[[Action], bool]) -> Spans:
-    """Of the first action of each actor that fits."""
+    """Of an action of each actor that fits: the first that is well to be seen, if any is."""
     spans: dict[int, Ticks] = {}
     for actor, actions in zip(timeline.ids, timeline.actions):
-        found = next(filter(fits, actions), None)
-        if found is not None:
-            spans[actor] = found.start, found.end
+        fitting = [action for action in actions if fits(action)]
+        seen = [action for action in fitting if timeline.is_seen(actor, action)]
+        for action in (seen or fitting)[:1]:
+            spans[actor] = span_from(action.start, action.end)
     return spans
 
 
 def span_of_a_pair(timeline: Timeline, fits: Callable[[Action, Action], bool]) -> Spans:
-    """Of the first two actions of each actor, one after the other, that fit."""
+    """Of the first two actions of each actor, one straight after the other, that fit."""
     spans: dict[int, Ticks] = {}
     for actor, actions in zip(timeline.ids, timeline.actions):
-        moves = [action for action in actions if action.verb != "stand"]
-        found = next((pair for pair in itertools.pairwise(moves) if fits(*pair)), None)
-        if found is not None:
-            spans[actor] = found[0].start, found[1].end
+        pairs = [
+            (one, then)
+            for one, then in itertools.pairwise(actions)
+            if one.end == then.start and fits(one, then)
+        ]
+        seen = [p for p in pairs if all(timeline.is_seen(actor, action) for action in p)]
+        for one, then in (seen or pairs)[:1]:
+            spans[actor] = span_from(one.start, then.end)
     return spans
 
 
@@ -51,8 +56,7 @@ def span_of_hiding(timeline: Timeline, back: bool) -> Spans:
             for start, end in hidings
             if start >= 0 and (end < timeline.ticks or not back)
         ]
-        if known:
-            start, end = known[0]
+        for start, end in known[:1]:
             spans[actor] = start - _AROUND, (end if back else start) + _AROUND
     return spans
 
@@ -67,15 +71,30 @@ def span_of_covers(timeline: Timeline, front: int, least: float) -> Spans:
     return spans
 
 
+def span_of_rest(timeline: Timeline) -> Spans:
+    """Of those that never move: the time in which all others are seen to."""
+    moves = [int(np.argmax(moving)) for moving in timeline.moving if moving.any()]
+    if not moves:
+        return {}
+    span = min(moves), max(moves) + _AROUND
+    return {i: span for i, moving in zip(timeline.ids, timeline.moving) if not moving.any()}
+
+
+def span_from(start: int, end: int) -> Ticks:
+    """Of something that goes on from tick to tick, or happens at one."""
+    if end - start > 2 * _MISSED:
+        return start + _MISSED, end - _MISSED
+    return (start, end) if end > start else (start - _AROUND, end + _AROUND)
+
+
 def shown(timeline: Timeline, claims: Iterable[Claim], spans: Spans) -> Iterator[Claim]:
     """The claims, each with what must be seen of those whom it means: `deed_s`.
 
-    Of an actor without a span, that stands still or is the fastest, it is all of the story.
+    Of an actor without a span, the fastest for one, it is all of the story.
     """
-    whole = (0, timeline.ticks - 1)
+    last = timeline.ticks - 1
+    whole = span_from(0, last)
     for claim in claims:
-        seen = [spans.get(actor, whole) for actor in sorted(claim.referents.sure)] or [whole]
-        start, end = min(s for s, _ in seen), max(e for _, e in seen)
-        start = max(start, 0) + _MISSED
-        end = max(start, min(end, timeline.ticks - 1) - _MISSED)
+        seen = [spans.get(actor, whole) for actor in claim.referents.sure] or [whole]
+        start, end = max(0, min(s for s, _ in seen)), min(last, max(e for _, e in seen))
         yield replace(claim, deed_s=(round(start * TICK_S, 4), round(end * TICK_S, 4)))

@@ -44,6 +44,7 @@ _SIZE_WORDS = {"big", "small", "large", "biggest", "smallest", "largest"}
 _TRUE_SIZE = (0.8, 1.25)
 _TRIES = 6
 _UNEVEN = (1.0, 0.5, 0.25, 0.0)
+_MOTION = re.compile(r"\b(mov\w+|still)\b")
 # A colour of 0..255 and what it is called.
 Look = tuple[tuple[int, int, int], str]
 # What a world's edge makes true, and a view of more or of less than it does not.
@@ -139,7 +140,7 @@ class Filmed:
         if scale != 1:
             sentences = (s for s in sentences if not _EDGE.search(s.text))
         if self.view.camera.pan:  # who moves, the thing or the camera?
-            sentences = (s for s in sentences if s.deed_s is None and s.kind != "motion")
+            sentences = (s for s in sentences if not _tells_of_motion(s))
         if not _TRUE_SIZE[0] <= scale <= _TRUE_SIZE[1]:
             sentences = (s for s in sentences if not _SIZE_WORDS & set(s.text.split()))
         if not self.many_words:
@@ -151,7 +152,8 @@ class Filmed:
         self, rng: np.random.Generator | None = None, count: int = 4
     ) -> tuple[Question, ...]:
         """Those of the world that leave no doubt, where all of it can be seen as it is."""
-        whole = self.zoom.scale == 1 and all(coat.cutout is None for coat in self.coats)
+        seen = self.zoom.scale == 1 and not self.view.camera.pan
+        whole = seen and all(coat.cutout is None for coat in self.coats)
         questions = self.world.questions(rng, count) if whole else ()
         shades = shades_of(self.world)
         return tuple(q for q in questions if not shades & set(re.findall(r"\w+", q.text)))
@@ -179,6 +181,13 @@ class Filmed:
             radius = min(max(actor.radius * self.zoom.scale * height, low), high)
             self._sprites[key] = _DRAW[kind](actor, coat, radius)
         return self._sprites[key]
+
+
+def _tells_of_motion(sentence: Sentence) -> bool:
+    if sentence.kind in ("motion", "shift", "time") or sentence.deed_s is not None:
+        return True
+    absent = sentence.kind == "none" and _DEED.search(sentence.text)
+    return bool(absent or _MOTION.search(sentence.text))
 
 
 def film(
@@ -239,7 +248,7 @@ def draw_camera(things: Sequence[Look], rng: np.random.Generator) -> Camera:
     seed, strength = int(rng.integers(2**31)), float(rng.random())
     for attempt in range(_TRIES):
         camera = _draw_camera(strength * (1 - attempt / (_TRIES - 1)), seed, rng)
-        # What is light leaves little room for corners and flicker, and none the less for hues.
+        # The colours of a camera are kept; what makes its light uneven is given up first.
         for share in _UNEVEN:
             uneven = camera.with_uneven_light(share)
             if all(_keeps_name(uneven, *thing) for thing in things):

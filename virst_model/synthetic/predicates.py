@@ -11,10 +11,12 @@ import numpy as np
 
 from virst_model.synthetic.deeds import (
     Spans,
+    span_from,
     span_of,
     span_of_a_pair,
     span_of_covers,
     span_of_hiding,
+    span_of_rest,
 )
 from virst_model.synthetic.grammar import pick
 from virst_model.synthetic.sentence import Referents
@@ -62,7 +64,7 @@ class Predicate:
     """Something done, as it is said of one ("moves left"), and whom that fits.
 
     Attributes:
-        spans: from when to when it is to be seen that they do it.
+        spans: by actor's id, from which tick to which it is to be seen that it does it.
     """
 
     text: str
@@ -95,7 +97,7 @@ def _alone(timeline: Timeline) -> dict[str, tuple[Referents, Spans]]:
         **{way: (_goes(timeline, way), span_of(timeline, _goes_there(way))) for way in WAYS},
         **{verb: _does_alone(timeline, verb) for verb in ("circle", "grow", "shrink", "spin")},
         **{verb: _does_alone(timeline, verb) for verb in ("leave", "enter")},
-        "stay": (_stays(timeline), {}),
+        "stay": (_stays(timeline), span_of_rest(timeline)),
         "turn back": (_turns_back(timeline), span_of_a_pair(timeline, _goes_back)),
         "hide": (_hides(timeline), span_of_hiding(timeline, back=False)),
         "return": (_returns(timeline), span_of_hiding(timeline, back=True)),
@@ -267,7 +269,7 @@ def sequences(timeline: Timeline, rng: np.random.Generator) -> Iterator[Predicat
             yield Predicate(
                 pick(rng, _THEN).join(both),
                 Referents.of(sure, likely | simple),
-                {actor: (first.start, end)},
+                {actor: span_from(first.start, end)},
             )
 
 

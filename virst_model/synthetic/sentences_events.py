@@ -19,8 +19,8 @@ from virst_model.synthetic.trajectory import TICK_S
 
 # What happens closer together than this happens at the same time.
 _MARGIN_TICKS = 5
-# So long before something happens one must see that it has not yet.
-_LEAD = 4
+# So long before something happens one must see that it has not yet, and afterwards that it has.
+_AROUND = 4
 
 
 @dataclass(frozen=True)
@@ -129,7 +129,7 @@ def _extremes(timeline: Timeline, event: Event, rng: np.random.Generator) -> Ite
             f"the {noun} that is the {ordinal} to {event.do}",
         )
         sure = may if len(may) == 1 else ()
-        when = _when(times[first], *at.values())
+        when = _when(timeline, times[first], *at.values())
         yield Claim("time", pick(rng, wordings), Referents.of(sure, may), **when)
 
 
@@ -163,10 +163,14 @@ def _before_or_after(
     for claim in narrowed(timeline, "time", words, Referents.of(sure, may), rng):
         (actor,) = claim.referents.sure
         decided = max(when, *event.at[actor])
-        yield replace(claim, **_when(decided, (when,), event.at[actor]))
+        yield replace(claim, **_when(timeline, decided, (when,), event.at[actor]))
 
 
-def _when(decided: int, *ticks: Iterable[int]) -> dict[str, Any]:
+def _when(timeline: Timeline, decided: int, *ticks: Iterable[int]) -> dict[str, Any]:
     """`decided_s` and `deed_s` of a claim: at that tick it is known, of what happened at these."""
-    first, decided_s = max(0, min(map(min, ticks)) - _LEAD), round(abs(decided) * TICK_S, 4)
-    return {"decided_s": decided_s, "deed_s": (round(first * TICK_S, 4), decided_s)}
+    decided, first = abs(decided), min(map(min, ticks))
+    deed = max(0, first - _AROUND), min(timeline.ticks - 1, decided + _AROUND)
+    return {
+        "decided_s": round(decided * TICK_S, 4),
+        "deed_s": tuple(round(tick * TICK_S, 4) for tick in deed),
+    }

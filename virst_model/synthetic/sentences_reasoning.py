@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from virst_model.synthetic.deeds import shown, span_of, span_of_covers
+from virst_model.synthetic.deeds import shown, span_from, span_of, span_of_covers
 from virst_model.synthetic.grammar import pick
 from virst_model.synthetic.predicates import in_plural, predicates
 from virst_model.synthetic.sentence import Claim, Referents
@@ -103,7 +103,7 @@ def _collisions(timeline: Timeline, rng: np.random.Generator) -> Iterator[Claim]
             )
             referents = Referents.of({actor} & sure, touches)
             claim = Claim("reasoning", f"Which shape {predicate.format(called)}?", referents)
-            yield from shown(timeline, [claim], spans)
+            yield from shown(timeline, [claim], {actor: span_from(action.start, action.end)})
 
 
 def _followers(timeline: Timeline, rng: np.random.Generator) -> Iterator[Claim]:
@@ -112,7 +112,8 @@ def _followers(timeline: Timeline, rng: np.random.Generator) -> Iterator[Claim]:
         return
     (actor, action), *_ = follows
     called = timeline.names.call(actor, rng)
-    referents, spans = Referents.of((action.other,)), {action.other: (action.start, action.end)}
+    referents = Referents.of((action.other,))
+    spans = {action.other: span_from(action.start, action.end)}
     predicates = ["is being followed"]
     if called is not None:
         predicates.insert(0, pick(rng, (f"is {called} following", f"does {called} go after")))
@@ -131,9 +132,7 @@ def _screens(timeline: Timeline, rng: np.random.Generator) -> Iterator[Claim]:
                 (np.flatnonzero(most > 0.3) + 1).tolist(),
             )
             claim = Claim("reasoning", f"Which shape hides {called} for a while?", referents)
-            spans = {
-                i: span_of_covers(timeline, i, 0.4).get(actor, (0, 0)) for i in referents.sure
-            }
+            spans = {i: span_of_covers(timeline, i, 0.4)[actor] for i in referents.sure}
             yield from shown(timeline, [claim], spans)
 
 

@@ -45,7 +45,7 @@ def _points(chain: Sequence[tuple[Run, Stage]]) -> bool | None:
     """Whether the weights that a chain leaves will point; None where it has not begun."""
     if not chain:
         return None
-    return starts_pointing(chain[0][0]) or any(stage.build.pointing for _, stage in chain)
+    return starts_pointing(*chain[0]) or any(stage.build.pointing for _, stage in chain)
 
 
 def weights_of(run: Run) -> Path:

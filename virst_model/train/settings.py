@@ -123,6 +123,7 @@ def read_settings(
 
     Raises:
         SettingsError: a file that cannot be read, an unknown key, a value of another kind.
+        WeightsError: as `starts_pointing`.
     """
     values = _merged(recipe, changes)
     path = str(recipe)
@@ -149,18 +150,28 @@ def read_settings(
         if type(ratio) not in (int, float):
             raise SettingsError(f"{path}: ratios.{name} is {ratio!r}, not a number")
     rest = {name: value for name, value in values.items() if name not in run_names}
-    points = starts_pointing(run) if points is None else points
     return run, _chosen(run, rest, str(path), points)
 
 
-def starts_pointing(run: Run) -> bool:
-    """Whether the weights that a run starts from are there and point."""
-    packaged = TINY if run.preset == "tiny" else Path()
-    config = (Path(run.start) if run.start else packaged) / CONFIG_FILE
+def starts_from_nothing(run: Run, stage: Stage) -> bool:
+    """Whether a stage makes its weights itself: one that trains everything and has no start."""
+    return not run.start and not stage.adapters and "*" in stage.trains
+
+
+def starts_pointing(run: Run, stage: Stage) -> bool:
+    """Whether the weights that a stage starts from are there and point.
+
+    Raises WeightsError where their config.json cannot be read.
+    """
+    if starts_from_nothing(run, stage) or not (run.start or run.preset == "tiny"):
+        return False
+    config = (Path(run.start) if run.start else TINY) / CONFIG_FILE
     return config.is_file() and bool(read_object(config).get("pointing"))
 
 
-def _chosen(run: Run, values: Mapping[str, Any], where: str, points: bool) -> tuple[Stage, ...]:
+def _chosen(
+    run: Run, values: Mapping[str, Any], where: str, points: bool | None
+) -> tuple[Stage, ...]:
     stages = STAGES[run.stage, run.preset]
     if run.slot:
         _check_choice(where, "slot", run.slot, [s for s, preset in STAGES if preset == run.preset])
@@ -170,7 +181,11 @@ def _chosen(run: Run, values: Mapping[str, Any], where: str, points: bool) -> tu
     for name in run.only:
         _check_choice(where, "only", name, names)
     chosen = [stage for stage in stages if not run.only or stage.name in run.only]
-    points = points and values.get("build", {}).get("pointing") is not False
+    build = values.get("build")
+    if isinstance(build, Mapping) and build.get("pointing") is False:
+        points = False
+    elif points is None:
+        points = starts_pointing(run, chosen[0])
     changed = [_told(stage, values, where, points) for stage in chosen]
     for stage in changed:
         _check_choice(where, "schedule", stage.schedule, SCHEDULES)

@@ -141,8 +141,9 @@ class Build:
     """What a stage changes of the configuration of the model that it starts from.
 
     Attributes:
-        pointing: turns pointing on (`model.pointing`), which is ours and not the paper's; False
-            leaves it as it is. A stage of the paper that is told to then trains it, too.
+        pointing: turns pointing on (`model.pointing`), which is ours and not the paper's. A stage
+            of the paper then trains it, too, and so it does from weights that point; where False
+            is said, the pointer of such stays as it is.
         pairs: `TomeConfig.pairs`, how many tokens merge in a round; 0 leaves it.
         positions: `UmtConfig.positions`; empty leaves it.
         answers: says of the weights that they were taught to answer in words; False leaves it.

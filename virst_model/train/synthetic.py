@@ -237,14 +237,13 @@ def _plan(draws: SceneDraws, rng: np.random.Generator) -> _Plan:
     window, anchors = list(range(count)), anchor_indices(count)
     if count % 4:  # pictures alone: the further apart, the more there is to learn
         seconds, clips = [i * APART_S for i in range(count)], []
-    elif draws.fused:
+    elif count < 8 and draws.sentences:  # as a stream fills it up
+        window += [count - 1] * (8 - count)
+        clips.append([count - 1] * 4)
+        anchors = [count - 1]
+    if draws.fused and not count % 4:
         window = sorted(rng.choice(count, draws.fused, replace=False).tolist())
         anchors = window
-    elif count < 8:
-        newest = count - 1
-        window += [newest] * (8 - count)
-        clips.append([newest] * 4)
-        anchors = [newest]
     # The newest anchor of a stream lags behind the frame that is segmented.
     gap = float(rng.uniform(0, 1.2)) if rng.random() < 0.5 else 0.0
     many = draws.tracked if rng.random() < draws.track_share else 0

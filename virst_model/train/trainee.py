@@ -24,7 +24,7 @@ from virst_model.train.batches import Batch
 from virst_model.train.criterion import Watched, criterion, watch
 from virst_model.train.forward import predict
 from virst_model.train.heads import Heads
-from virst_model.train.settings import Run, SettingsError
+from virst_model.train.settings import Run, SettingsError, starts_from_nothing
 from virst_model.train.stage import Build, Stage
 from virst_model.train.vocabulary import VOCAB, known_words, teach_words, train_tokenizer
 
@@ -78,7 +78,7 @@ class Trainee(nn.Module):
         prediction = predict(self.model, batch, objective, self.heads, self._checkpointing)
         terms = criterion(prediction, batch, objective, self._teach(batch))
         loss = terms.total(objective, self.model.config.behaviour.iou_twice)
-        if touch:
+        if touch or not isinstance(loss, torch.Tensor):  # a batch that asks nothing has no term
             loss = loss + 0 * sum(p.sum() for p in self.trained().values())
         return loss, terms.labelled(), watch(prediction.decoded, batch)
 
@@ -188,7 +188,7 @@ def _start(run: Run, stage: Stage) -> tuple[Virst, dict[str, torch.Tensor]]:
                 "`virst import --help` says how to make one"
             )
         return load_stored(), {}
-    if not run.start and "*" not in stage.trains:
+    if not run.start and not starts_from_nothing(run, stage):
         return teach_words(load(dtype=torch.float32)), {}
     model = build(tiny(VOCAB, known_words()), run.seed, train_tokenizer())
     if not run.start:
