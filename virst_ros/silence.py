@@ -56,11 +56,11 @@ def _misfit(publishers: list[TopicEndpointInfo], subscription: Subscription) -> 
 def _absence(node: Node, topic: str) -> str:
     """Where images are, if nobody publishes them on the topic."""
     whole = topic.removesuffix(COMPRESSED[0])
-    if whole != topic and are_compressed(node, whole):
-        named = node.resolve_topic_name("image") == whole
-        way = "activate the node anew" if named else f"remap image to {whole}"
-        return f"nobody publishes there, but compressed images on {whole}: {way}"
-    return elsewhere(node, _own(node))
+    if whole == topic or not are_compressed(node, whole):
+        return elsewhere(node, _own(node))
+    if node.resolve_topic_name("image") == whole:
+        return f"nobody publishes there, but compressed images on {whole}: activate the node anew"
+    return f"nobody publishes there, but compressed images on {whole}: remap image to {whole}"
 
 
 def _own(node: Node) -> list[str]:

@@ -136,7 +136,7 @@ def test_answers_go_on_whatever_the_weights_say_and_were_taught():
 def test_the_7b_model_is_measured_beside_the_released_behaviour_with_one_and_four(monkeypatch):
     said = []
 
-    def measured(model, load, modes, counts, engine, rounds, released):
+    def measured(model, load, modes, counts, engine, rounds, released, keep):
         said.append((load.width, load.height, counts, modes, released, load.reground))
         raise UsageError("enough")
 
