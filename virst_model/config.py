@@ -6,6 +6,8 @@ from typing import Any
 
 ST_TOKENS = 10  # N, Sec. 3.2
 CLIP_FRAMES = 4  # of the clip encoder; an image is a clip of one
+# Of a video the language model never sees fewer; what is missing is the newest frame again.
+LEAST_FRAMES = 2 * CLIP_FRAMES
 MOST_ALPHA = 8  # what a stream keeps of anchors
 POSITIONS = ("row", "plane")
 # What the switches of BehaviourConfig may say.

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from virst_model.errors import InputError
+from virst_model.synthetic.actors import is_held_out
 from virst_model.synthetic.backgrounds import draw_background
 from virst_model.synthetic.camera import Camera
 from virst_model.synthetic.colours import (
@@ -254,3 +255,58 @@ def test_what_a_mac_leaves_in_the_folders_is_no_picture_and_changes_no_order(fol
 def test_a_folder_without_pictures_is_refused(tmp_path):
     with pytest.raises(InputError, match="virst data photographs"):
         read_photographs(tmp_path)
+
+
+@pytest.fixture(scope="module")
+def distracted() -> list[Filmed]:
+    """Scenes with distractors, of a hundred."""
+    return [world for world in map(filmed, range(100)) if world.distractors]
+
+
+def test_distractors_are_in_the_picture_and_in_no_id(distracted):
+    changed = 0
+    assert 15 < len(distracted) < 45
+    for world in distracted:
+        picture, ids = world.render(0.5, SIDE, SIDE)
+        alone, same_ids = replace(world, distractors=None).render(0.5, SIDE, SIDE)
+        changed += ((picture != alone).any(2) & (ids == 0)).sum() > 20
+        assert np.array_equal(ids, same_ids)
+    assert changed > 0.7 * len(distracted)  # near views leave some outside
+
+
+def test_no_sentence_may_mean_a_distractor(distracted):
+    """Whoever takes a distractor for a thing of the scene finds no other answer."""
+    kinds = set()
+    for world in distracted:
+        things = world.world.objects
+        others = [
+            replace(item, id=len(things) + number)
+            for number, item in enumerate(world.distractors.world.objects, start=1)
+        ]
+        mixed = replace(world.world, objects=(*things, *others))
+        for sentence in replace(world, many_words=False).sentences(per_kind=3):
+            kinds.add(sentence.kind)
+            # None for a name with a shade, of which the drawn world's grammar knows nothing.
+            assert mixed.answer(sentence.text) in (None, sentence.object_ids(0.0)), sentence.text
+    assert kinds >= {"colour", "colour_shape", "size", "position", "motion", "all", "none"}
+
+
+def test_a_colour_that_is_not_there_is_not_that_of_a_distractor(distracted):
+    for world in distracted:
+        there = {item.colour for item in world.distractors.world.objects}
+        for sentence in world.sentences(per_kind=3):
+            assert not there & set(sentence.text.split()), sentence.text
+        assert not world.questions() and not world.questions(np.random.default_rng(0))
+
+
+def test_distractors_keep_their_colours_in_the_camera_and_show_no_look_of_the_test(distracted):
+    for world in distracted:
+        assert not any(
+            has_name(rgb, name)
+            for item, coat in zip(world.distractors.actors, world.distractors.coats, strict=True)
+            for rgb in world.view.camera.extremes(coat.rgb)
+            for name in {thing.colour for thing in world.world.objects}
+            if item.colours[0] != name
+        )
+        shown = [(item.colours, item.shape) for item in world.distractors.world.objects]
+        assert not any(is_held_out(*look) for look in shown)

@@ -12,6 +12,8 @@ import torch
 from virst_model.checkpoints.load import build, load
 from virst_model.config import TomeConfig
 from virst_model.model.tome import TomeProjector
+from virst_model.synthetic import scenes, stories
+from virst_model.synthetic import world as synthetic_world
 from virst_model.synthetic.coats import Coat
 from virst_model.synthetic.filmed import Zoom, dressed, film
 from virst_model.synthetic.grammar import MOTIONS, parse
@@ -23,6 +25,7 @@ from virst_model.synthetic.world import sentences_of_piece
 from virst_model.train import synthetic
 from virst_model.train.reading import read_loss, reading, target_share
 from virst_model.train.stage import SceneDraws
+from virst_model.train.stages import POINTING
 from virst_model.train.synthetic import (
     LEAST_S,
     MOST_S,
@@ -31,6 +34,8 @@ from virst_model.train.synthetic import (
     draw_any_world,
 )
 from virst_model.train.vocabulary import known_words, teach_words, train_tokenizer
+
+FOLLOW = next(stage for stage in POINTING if stage.name == "follow")
 
 # What is shown.
 
@@ -51,6 +56,33 @@ def test_pictures_for_the_encoder_alone_have_no_clips_and_no_sentences():
 
     assert batch.frames.pixels.shape[:2] == (2, 3)
     assert batch.frames.clips.shape[1] == len(batch.sentences.texts) == 0
+
+
+def test_what_heads_are_to_name_is_shown_without_distractors(monkeypatch):
+    """These have no class: they would be called background."""
+    shown = []
+
+    def render(world, *others):
+        shown.append(world)
+        return synthetic_world.render_all(world, *others)
+
+    monkeypatch.setattr(synthetic, "render_all", render)
+    for sentences in (0, 2):
+        shown.clear()
+        draws = SceneDraws(8, sentences, (4,), stories=0.0, filmed=1.0)
+        for number in range(3):
+            SyntheticBatches(draws, 32, seed=0).draw(number)
+        assert any(world.distractors for world in shown) == bool(sentences)
+
+
+def test_every_kind_of_the_grammars_is_asked_in_training():
+    batches = SyntheticBatches(dataclasses.replace(FOLLOW.draws, in_words=0.0), 32, seed=0)
+
+    kinds = Counter(kind for number in range(25) for kind in batches.draw(number).sentences.kinds)
+
+    assert set(kinds) == {*scenes.KINDS, *(f"story_{kind}" for kind in stories.KINDS)}
+    least = {kind: count for kind, count in kinds.items() if count < 5}
+    assert not least
 
 
 def test_clips_alone_have_motions():

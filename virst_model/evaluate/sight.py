@@ -18,7 +18,7 @@ import torch
 import torch.nn.functional as F
 from tqdm import tqdm
 
-from virst_model.config import CLIP_FRAMES
+from virst_model.config import CLIP_FRAMES, LEAST_FRAMES
 from virst_model.evaluate.score import markdown
 from virst_model.model.features import Decoded, FrameFeatures, VisualTokens
 from virst_model.synthetic import grammar
@@ -33,7 +33,6 @@ BACKWARDS = "reversed"
 TOKENS = ("own", "other", "zero", BACKWARDS)
 LOGITS = ("published", "raw")
 WINDOWS = (4, 8, 16, 32)
-LEAST_FRAMES = 8  # a shorter window is padded with its newest frame, as a stream does
 MIRRORED = {"left": "right", "right": "left", "up": "down", "down": "up"}
 MIRRORED_SENTENCES = 100  # so many are counted at least
 _MOST_SCENES = 2000  # that are searched for them
@@ -169,14 +168,22 @@ def check_reversed(run: SightRun) -> None:
 
 
 def measure_reversed(model: Sighted, run: SightRun) -> dict[str, float]:
-    """Of sentences about a motion, in how many the mask goes over when the clips run backwards.
+    """What `collect_reversed` finds, in percent: "share" on the other, "own", and the "number"."""
+    other, own = (100 * np.array(hits) for hits in collect_reversed(model, run).values())
+    shares = {"share": other, "own": own}
+    means = {name: float(np.mean(hits)) if len(hits) else 0.0 for name, hits in shares.items()}
+    return means | {"number": len(other)}
+
+
+def collect_reversed(model: Sighted, run: SightRun) -> dict[str, list[bool]]:
+    """Of sentences about a motion, where the mask goes when the clips run backwards.
 
     Counted are sentences whose mirrored one ("moving left" of "moving right", same noun) means
     another object. The features stay as they are, and the masks are those of the two middle
     frames, where a place that is read backwards is right to within a frame.
 
     Returns:
-        "share" in percent, "number" of sentences, and "own": the share on the right object with
+        "mask on the other", of each sentence, and "forwards on its own": on the right object with
         the clips as they are.
 
     Raises:
@@ -203,12 +210,10 @@ def measure_reversed(model: Sighted, run: SightRun) -> dict[str, float]:
                 )
                 ids = window.ids_THW[list(middle)]
                 truth, mirror = (np.isin(ids, each) for each in (own_ids, mirrored_ids))
-                over.append(_iou(backwards, mirror).mean() > _iou(backwards, truth).mean())
-                right.append(_iou(own, truth).mean() > _iou(own, mirror).mean())
+                over.append(bool(_iou(backwards, mirror).mean() > _iou(backwards, truth).mean()))
+                right.append(bool(_iou(own, truth).mean() > _iou(own, mirror).mean()))
                 bar.update()
-    shares = {"share": over, "own": right}
-    means = {name: 100 * float(np.mean(hits)) if hits else 0.0 for name, hits in shares.items()}
-    return means | {"number": len(over)}
+    return {"mask on the other": over, "forwards on its own": right}
 
 
 def mirrored(scene: Scene) -> list[tuple[str, tuple[int, ...], tuple[int, ...]]]:

@@ -12,7 +12,7 @@ import time
 import torch
 
 from virst_model.answer import Query
-from virst_model.config import CLIP_FRAMES, BehaviourConfig
+from virst_model.config import CLIP_FRAMES, LEAST_FRAMES, BehaviourConfig
 from virst_model.errors import InputError
 from virst_model.model.anchors import STRATEGIES, anchor_candidates
 from virst_model.model.features import VisualTokens
@@ -23,8 +23,6 @@ from virst_model.stream.lanes import Lanes, Mark
 from virst_model.stream.side_work import SideWork, Work
 from virst_model.stream.window import Clip, WindowFrame
 
-# The VLM never sees fewer frames; what is missing is the newest frame again.
-LEAST_FRAMES = 8
 # Strategies of Table 5 that a stream can have: nobody scores its frames for "guided".
 STREAM_STRATEGIES = tuple(name for name in STRATEGIES if name != "guided")
 

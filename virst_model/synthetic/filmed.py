@@ -21,6 +21,7 @@ from virst_model.synthetic.backgrounds import draw_background
 from virst_model.synthetic.camera import WIDE, Camera, Picture, View
 from virst_model.synthetic.coats import Coat, draw_coat
 from virst_model.synthetic.colours import has_name, named
+from virst_model.synthetic.distractors import draw_distractors, means_no_distractor
 from virst_model.synthetic.photographs import NOTHING, Photographs
 from virst_model.synthetic.scene_objects import UNNAMED, SceneObject
 from virst_model.synthetic.scenes import Scene
@@ -43,6 +44,7 @@ _ANY_VIEW = (
 _SIZE_WORDS = {"big", "small", "large", "biggest", "smallest", "largest"}
 _TRUE_SIZE = (0.8, 1.25)
 _TRIES = 6
+_DISTRACTED = 0.3  # of the scenes
 _UNEVEN = (1.0, 0.5, 0.25, 0.0)
 _MOTION = re.compile(r"\b(mov\w+|still)\b")
 # A colour of 0..255 and what it is called.
@@ -77,6 +79,7 @@ class Filmed:
     Attributes:
         actors, coats: how each of the world's objects looks, in the order of their ids.
         many_words: whether its sentences have words that the drawn worlds do not have, too.
+        distractors: a scene that lies behind, whose things are in no sentence and no id.
     """
 
     world: Scene | Story
@@ -85,6 +88,7 @@ class Filmed:
     view: View
     zoom: Zoom
     many_words: bool = False
+    distractors: Filmed | None = None
     _sprites: dict = field(default_factory=dict, repr=False)
 
     @property
@@ -143,23 +147,29 @@ class Filmed:
             sentences = (s for s in sentences if not _tells_of_motion(s))
         if not _TRUE_SIZE[0] <= scale <= _TRUE_SIZE[1]:
             sentences = (s for s in sentences if not _SIZE_WORDS & set(s.text.split()))
-        if not self.many_words:
-            return tuple(sentences)
-        words = rng_of(self.split, self.seed, "wordings") if rng is None else rng
-        return tuple(reworded(sentence, self.world, words) for sentence in sentences)
+        if self.many_words:
+            words = rng_of(self.split, self.seed, "wordings") if rng is None else rng
+            sentences = (reworded(sentence, self.world, words) for sentence in sentences)
+        if self.distractors:
+            others = self.distractors.world
+            sentences = (s for s in sentences if means_no_distractor(s, others))
+        return tuple(sentences)
 
     def questions(
         self, rng: np.random.Generator | None = None, count: int = 4
     ) -> tuple[Question, ...]:
         """Those of the world that leave no doubt, where all of it can be seen as it is."""
         seen = self.zoom.scale == 1 and not self.view.camera.pan
-        whole = seen and all(coat.cutout is None for coat in self.coats)
+        named = self.distractors is None and all(coat.cutout is None for coat in self.coats)
+        whole = seen and named
         questions = self.world.questions(rng, count) if whole else ()
         shades = shades_of(self.world)
         return tuple(q for q in questions if not shades & set(re.findall(r"\w+", q.text)))
 
     def _paint(self, picture: np.ndarray, ids: np.ndarray, t_s: float, offset: complex) -> None:
         height = len(ids)
+        if self.distractors:
+            self.distractors._paint(picture, np.zeros_like(ids), t_s, offset)
         for actor, pose in zip(self.actors, self._poses(t_s, offset), strict=True):
             coat = self.coats[actor.id - 1]
             if coat.shadow and pose[2] >= 0.5:
@@ -208,13 +218,23 @@ def film(
     world = draw_colours(world, rng)
     light = float(rng.uniform(-math.pi, math.pi))
     share = cutouts if isinstance(world, Scene) else 0.0
-    colours = [item.colours[0] for item in world.objects]
-    coats = tuple(draw_coat(colour, light, rng, photographs, share) for colour in colours)
-    looks = [look for pair in zip(world.objects, coats, strict=True) for look in _looks(*pair)]
+
+    def dress(item: SceneObject | Actor) -> Coat:
+        return draw_coat(item.colours[0], light, rng, photographs, share)
+
+    coats = tuple(map(dress, world.objects))
+    looks = _looks(world, coats)
     backdrop = Picture(draw_background(*zip(*looks, strict=True), photographs, rng))
+    others, their_coats = None, ()
+    if isinstance(world, Scene) and rng.random() < _DISTRACTED:
+        others = draw_distractors(world, rng)
+        their_coats = tuple(map(dress, others.objects))
+        looks += _looks(others, their_coats)
     view = View(backdrop, draw_camera(looks, rng))
     zoom = _draw_zoom(world, rng) if rng.random() < zooms else Zoom()
-    return replace(dressed(world, coats, view, zoom), many_words=True)
+    distractors = others and dressed(others, their_coats, view, zoom)
+    filmed = dressed(world, coats, view, zoom)
+    return replace(filmed, many_words=True, distractors=distractors)
 
 
 def dressed(world: Scene | Story, coats: tuple[Coat, ...], view: View, zoom: Zoom) -> Filmed:
@@ -227,8 +247,14 @@ def dressed(world: Scene | Story, coats: tuple[Coat, ...], view: View, zoom: Zoo
     return Filmed(world, tuple(map(_actor, world.objects, coats)), coats, view, zoom)
 
 
-def _looks(item: SceneObject | Actor, coat: Coat) -> list[Look]:
-    """Which colours are seen of a thing; of one of a photograph the mean of what is called so."""
+def _looks(world: Scene | Story, coats: Sequence[Coat]) -> list[Look]:
+    """Which colours are seen of its things."""
+    pairs = zip(world.objects, coats, strict=True)
+    return [look for item, coat in pairs for look in _looks_of(item, coat)]
+
+
+def _looks_of(item: SceneObject | Actor, coat: Coat) -> list[Look]:
+    """Those of a thing; of one of a photograph the mean of what is called so."""
     if len(item.colours) == 2:  # the coat's colour is not seen
         return list(zip(item.rgbs, item.colours, strict=True))
     (colour,) = item.colours

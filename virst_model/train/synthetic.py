@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 import torch
 
+from virst_model.config import LEAST_FRAMES
 from virst_model.data.sample import SEGMENTS, VIDEO, Sample
 from virst_model.model.anchors import anchor_indices
 from virst_model.model.prompt import plain_sentence
@@ -154,6 +155,8 @@ class SyntheticBatches:
             draw_any_world(draws.stories, draws.filmed, length_s, rng, photographs)
             for _ in range(draws.scenes)
         ]
+        if not draws.sentences:
+            worlds = list(map(_alone, worlds))
         start = float(rng.uniform(0, length_s - plan.seconds[-1]))
         seconds = [start + s for s in plan.seconds]
         views = [render_all(world, seconds, self._side, self._side) for world in worlds]
@@ -209,6 +212,11 @@ class SyntheticBatches:
         return {"drawn": normalise(flat), "drawn_weights": weights}
 
 
+def _alone(world: World) -> World:
+    """Without distractors: heads tell what each thing is, and of these nobody says it."""
+    return replace(world, distractors=None) if isinstance(world, Filmed) else world
+
+
 @dataclass(frozen=True)
 class _Plan:
     """Which moments a batch looks at.
@@ -237,8 +245,8 @@ def _plan(draws: SceneDraws, rng: np.random.Generator) -> _Plan:
     window, anchors = list(range(count)), anchor_indices(count)
     if count % 4:  # pictures alone: the further apart, the more there is to learn
         seconds, clips = [i * APART_S for i in range(count)], []
-    elif count < 8 and draws.sentences:  # as a stream fills it up
-        window += [count - 1] * (8 - count)
+    elif count < LEAST_FRAMES and draws.sentences:  # as a stream fills it up
+        window += [count - 1] * (LEAST_FRAMES - count)
         clips.append([count - 1] * 4)
         anchors = [count - 1]
     if draws.fused and not count % 4:
