@@ -46,6 +46,14 @@ def test_a_model_that_reads_is_allowed_to_be_worse_where_there_is_nothing_to_rea
     assert last.endswith("clip tokens: motion, raw, own; clip tokens: motion, raw, margin.")
 
 
+def test_a_mask_that_no_longer_goes_to_the_other_object_falls():
+    old, new = ({"mask on the other": [value] * 9 + [0.0]} for value in (100.0, 50.0))
+
+    text = table({"clip tokens, reversed": [old, new]}, ["old", "new"])
+
+    assert "falls: clip tokens, reversed: mask on the other." in text
+
+
 def test_what_was_measured_is_not_measured_again(tmp_path):
     asked = []
 
@@ -95,7 +103,9 @@ def test_the_packaged_model_is_compared_with_itself(tmp_path, capsys):
 
     text = capsys.readouterr().out
     assert "clip tokens, scenes from 5000: overall, raw, zero" in text
-    assert "scenes from 1000: overall" in text
+    assert "clip tokens, scenes from 6000: motion, published, margin" in text
+    assert "clip tokens, scenes from 5000: colour, published, margin" in text
+    assert "scenes from 1000: overall" in text and "scenes from 0: what is there" in text
     assert "falls: nothing." in text
     (share,) = tmp_path.iterdir()
     assert (share / "table.md").read_text() in text

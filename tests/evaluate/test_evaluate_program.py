@@ -368,6 +368,38 @@ def test_an_option_that_would_change_nothing_is_refused(arguments, said, capsys)
     assert said in error and error.count("\n") == 1
 
 
+def test_the_gate_is_a_table_by_kind_and_says_what_goes_over(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr("virst_model.evaluate.sight.MIRRORED_SENTENCES", 2)
+    tokens = ["--clip-tokens", "own,other,zero,reversed", "--window", "8"]
+    sizes = ["--videos", "2", "--height", "120", "--width", "160", "--threads", "1"]
+
+    assert main([*tokens, *sizes, "--out", str(tmp_path / "out")]) == 0
+
+    found = results(tmp_path)
+    assert (found["first"], found["worlds"], found["window"]) == (5000, "scenes", 8)
+    assert {"colour", "motion", "overall"} <= found["rows"].keys()
+    overall = found["rows"]["overall"]
+    largest = max(overall[name]["published"] for name in ("other", "zero"))
+    margin = overall["own"]["published"] - largest
+    assert overall["margin"]["published"] == pytest.approx(margin)
+    assert margin > 5, "the packaged model reads its clips"
+    assert found["reversed"]["number"] >= 2
+    printed = capsys.readouterr().out
+    assert f"{found['reversed']['share']:.1f} % on the other" in printed
+
+
+def test_the_gate_is_of_stories_and_of_other_seeds_too(tmp_path):
+    tokens = ["--clip-tokens", "own,zero", "--stories", "2", "--first", "6000", "--window", "8"]
+    sizes = ["--height", "120", "--width", "160", "--threads", "1"]
+
+    assert main([*tokens, *sizes, "--out", str(tmp_path / "out")]) == 0
+
+    found = results(tmp_path)
+    assert (found["first"], found["worlds"]) == (6000, "stories")
+    assert found["rows"]["overall"]["number"] > 5
+    assert found["rows"]["overall"].keys() == {"number", "own", "zero", "margin"}
+
+
 def test_guided_anchors_are_chosen_by_clip(evaluate, tmp_path):
     make_mevis(tmp_path)
     guided = ("--anchors", "guided", "--clip", str(save_clip(tmp_path / "clip")))

@@ -119,7 +119,7 @@ def table(results: dict[str, list[Values]], names: Sequence[str]) -> str:
         if len(names) > 1:
             difference, error = difference_of(columns[0], columns[-1])
             cells += [f"{difference:+.1f}", f"{error:.1f}"]
-            if difference < -max(FALLS, error) and not row.endswith(BLIND):
+            if difference < -max(FALLS, error) and row.rpartition(", ")[2] not in BLIND:
                 fallen.append(f"{name}: {row}")
         lines.append(f"| {name}: {row} | {' | '.join(cells)} |")
     if len(names) > 1:
@@ -152,34 +152,36 @@ def _rows(results: dict[str, list[Values]]) -> Iterator[tuple[str, str, list[lis
                 yield name, row, columns
 
 
+def _percent(scores: Sequence[tuple[float, float, float]]) -> list[float]:
+    return [50 * (j + f) for j, f, _ in scores]
+
+
 def _stream(model: Virst, run: SyntheticRun) -> Values:
     tally = synthetic.count(model, run)
-    values = {
-        kind: [50 * (j + f) for j, f, _ in scores] for kind, scores in sorted(tally.scores.items())
-    }
-    values["overall"] = [value for each in values.values() for value in each]
+    values = {kind: _percent(scores) for kind, scores in sorted(tally.scores.items())}
+    there = {kind: each for kind, each in values.items() if kind != "none"}
+    values["what is there"] = [value for each in there.values() for value in each]
+    values["overall"] = [*values["what is there"], *values.get("none", ())]
     events = synthetic.events(tally).items()
     return values | {name: [100 * float(v) for v in each] for name, each in events if each}
 
 
 def _sight(model: Virst, run: SightRun) -> Values:
-    """Of motion and over all, by tokens and logits; and own ones less the better of the others."""
-    kinds, values = sight.collect(model, run), {}
-    for kind in ("motion", sight.ALL):
-        tokens = kinds.get(kind, {})
+    """By kind and over all, tokens and logits; and own ones less the better of the others."""
+    values: Values = {}
+    for kind, tokens in sorted(sight.collect(model, run).items()):
         for logits in sight.LOGITS:
             each = {name: 100 * np.array(tokens[name][logits]) for name in tokens}
             for name, ious in each.items():
                 values[f"{kind}, {logits}, {name}"] = ious.tolist()
-            if each:
-                other = max((each[name] for name in each if name != "own"), key=np.mean)
-                values[f"{kind}, {logits}, margin"] = (each["own"] - other).tolist()
+            other = max((each[name] for name in each if name != "own"), key=np.mean)
+            values[f"{kind}, {logits}, margin"] = (each["own"] - other).tolist()
     return values
 
 
 def _reversed(model: Virst, run: SightRun) -> Values:
-    shares = sight.measure_reversed(model, run)
-    return {"mask on the other": [shares["share"]], "forwards on its own": [shares["own"]]}
+    hits = sight.collect_reversed(model, run)
+    return {name: [100.0 * hit for hit in each] for name, each in hits.items()}
 
 
 def _parser() -> Parser:
