@@ -31,6 +31,7 @@ TRUNKS_FOLDER = Path("trunks/tracking")
 INTO_FUSION, INTO_PROMPTS = ("to_queries", "to_memory"), ("to_prompt",)
 CLOSED_WAYS = {
     "with pointing": (),
+    "not into the fusion's queries": ("to_queries",),
     "not into the fusion": INTO_FUSION,
     "not into the prompts": INTO_PROMPTS,
     "into neither": (*INTO_FUSION, *INTO_PROMPTS),
