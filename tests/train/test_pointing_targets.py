@@ -65,11 +65,11 @@ def test_pointing_at_the_target_costs_less_than_pointing_elsewhere():
         logits = torch.full((1, 1, TOKENS + 1), -5.0)
         logits[0, 0, token] = 5.0
         places = torch.tensor([y, 0.5]).expand(1, 1, 4, 2)
-        presence = torch.tensor([[[seen, -seen, -seen, -seen]]])
-        return pointing_losses(Pointed(logits, places, presence, presence[:, 0, 0]), targets)
+        shown = torch.tensor([[[seen, -seen, -seen, -seen]]])
+        return pointing_losses(Pointed(logits, places, shown, shown[:, 0, 0]), targets)
 
     right, wrong = cost(0, 0.25, 4.0), cost(5, 0.75, -4.0)
-    for name in ("point", "place", "presence"):
+    for name in ("point", "place", "shown"):
         assert right[name] < wrong[name], name
 
 

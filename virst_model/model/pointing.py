@@ -50,13 +50,13 @@ class Pointed:
     Attributes:
         logits: (B, K, L + 1), of each visual token of a clip, and last of none of them.
         places: (B, K, T, 2) y and x of the target, 0..1 of the picture, mostly inside.
-        presence: (B, K, T) logit that the target is to be seen in the frame.
+        shown: (B, K, T) logit that the target is to be seen in the frame.
         window: (B,) logit that it is to be seen in any frame.
     """
 
     logits: Tensor
     places: Tensor
-    presence: Tensor
+    shown: Tensor
     window: Tensor
 
     def heat(self, owners_BKL: Tensor) -> Tensor:
@@ -131,38 +131,38 @@ class Pointing(nn.Module):
         point_BK2 = (sure.float() @ places_BKLP[..., 1:3].float())[..., 0, :]
         around = torch.cat((point_BK2, waves(point_BK2)), dim=-1).to(tokens.dtype)
         frames = self.frame(torch.cat((each, read_BKD, around), dim=-1)).float()
-        moved, presence = frames.unflatten(-1, (self.frames, 3)).split((2, 1), dim=-1)
+        moved, shown = frames.unflatten(-1, (self.frames, 3)).split((2, 1), dim=-1)
         nulls = shares[..., -1]
         ends = torch.stack((nulls.mean(dim=1), nulls.amin(dim=1)), dim=-1)
         window = self.window(torch.cat((asked, read_BKD.mean(dim=1), ends), dim=-1))
         return Pointed(
             logits=logits.float(),
             places=point_BK2[:, :, None] + moved,
-            presence=presence[..., 0],
+            shown=shown[..., 0],
             window=window[..., 0].float(),
         )
 
     def hint(
-        self, places_BT2: Tensor, points_BTC: Tensor, presence_BT: Tensor, heat_BTL: Tensor
+        self, places_BT2: Tensor, points_BTC: Tensor, shown_BT: Tensor, heat_BTL: Tensor
     ) -> Hint:
         """What the fusion and the decoder are told.
 
         Args:
             places_BT2: y and x in 0..1 at each frame that the fusion sees.
             points_BTC: the same as SAM 2 encodes a point.
-            presence_BT: 0..1.
+            shown_BT: 0..1.
             heat_BTL: 0..1, of the cells of the fusion's grid.
         """
         dtype = self.to_queries.weight.dtype
         places = places_BT2.clamp(0, 1)
-        shown = torch.cat((points_BTC, presence_BT[..., None]), dim=-1).to(dtype)
-        point = torch.cat((places, waves(places), presence_BT[..., None]), dim=-1).to(dtype)
-        presence = presence_BT[..., None].expand(-1, -1, heat_BTL.shape[-1])
-        cells = torch.stack((heat_BTL, presence), dim=-1).to(dtype)
+        told = torch.cat((points_BTC, shown_BT[..., None]), dim=-1).to(dtype)
+        point = torch.cat((places, waves(places), shown_BT[..., None]), dim=-1).to(dtype)
+        shown = shown_BT[..., None].expand(-1, -1, heat_BTL.shape[-1])
+        cells = torch.stack((heat_BTL, shown), dim=-1).to(dtype)
         return Hint(
             queries=self.to_queries(point),
             memory=self.to_memory(cells).flatten(1, 2),
-            prompts=self.to_prompt(shown),
+            prompts=self.to_prompt(told),
         )
 
     def cells(self, heat_BKL: Tensor) -> Tensor:

@@ -274,9 +274,9 @@ class Virst(nn.Module):
         frames = torch.as_tensor(list(fused), device=self.device)
         cells = self.pointing.cells(pointed.heat(owners_BKL))
         places = pointed.places.flatten(1, 2)[:, frames]
-        presence = pointed.presence.flatten(1, 2)[:, frames].sigmoid()
+        shown = pointed.shown.flatten(1, 2)[:, frames].sigmoid()
         points = self.segmenter.encode_points(places.flip(-1))
-        return self.pointing.hint(places, points, presence, cells[:, frames])
+        return self.pointing.hint(places, points, shown, cells[:, frames])
 
     def st_states(
         self,

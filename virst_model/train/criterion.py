@@ -60,7 +60,7 @@ def term_weights(objective: Objective) -> dict[str, float]:
         "distil": objective.distil,
         "point": objective.point,
         "place": objective.point,
-        "presence": 0.5 * objective.point,
+        "shown": 0.5 * objective.point,
         "read": objective.read,
         "look": objective.look,
         "ce": objective.ce,

@@ -72,19 +72,19 @@ def _middles(truth_BKTHW: torch.Tensor) -> torch.Tensor:
 
 
 def pointing_losses(pointed: Pointed, targets: Targets) -> dict[str, torch.Tensor]:
-    """ "point", "place" and "presence", a mean over the sentences each.
+    """ "point", "place" and "shown", a mean over the sentences each.
 
     The cross entropy of what is pointed at in each clip; the smooth L1 of the places, where the
     target is to be seen; BCE of whether it is, in each frame and in any. A clip that is an image
     has one frame, and of the places those of the first.
     """
     frames = targets.visible.shape[2]
-    places, presence = pointed.places[:, :, :frames], pointed.presence[:, :, :frames]
+    places, shown = pointed.places[:, :, :frames], pointed.shown[:, :, :frames]
     point = -(pointed.logits.log_softmax(dim=-1) * targets.shares).sum(dim=-1).mean()
     each = F.smooth_l1_loss(places, targets.places, reduction="none", beta=_BEND)
     visible = targets.visible.float()
     place = (each.sum(dim=-1) * visible).sum() / visible.sum().clamp(min=1)
-    seen = F.binary_cross_entropy_with_logits(presence, visible)
+    seen = F.binary_cross_entropy_with_logits(shown, visible)
     any_B = targets.visible.flatten(1).any(dim=1).float()
     window = F.binary_cross_entropy_with_logits(pointed.window, any_B)
-    return {"point": point, "place": 2 * place, "presence": seen + window}
+    return {"point": point, "place": 2 * place, "shown": seen + window}
