@@ -3,12 +3,14 @@
 import copy
 from dataclasses import replace
 from pathlib import Path
+import shutil
 
 import numpy as np
 import pytest
 from streams import smallest
 import torch
 
+from virst_model import synthetic
 from virst_model.checkpoints.load import build
 from virst_model.synthetic.photographs import Photographs
 from virst_model.synthetic.world import render_all, sentences_of_piece
@@ -155,6 +157,21 @@ def test_a_sentence_that_is_said_otherwise_makes_other_windows(model, monkeypatc
     assert WindowMaker(model, DRAWS).key != before
 
 
+def test_code_that_draws_what_hardly_ever_happens_makes_other_windows(
+    model, monkeypatch, tmp_path
+):
+    """As none of the windows shows that are drawn to see what is drawn."""
+    before = WindowMaker(model, DRAWS).key
+    copied = Path(shutil.copytree(Path(synthetic.__file__).parent, tmp_path / "synthetic"))
+    monkeypatch.setattr(synthetic, "__file__", str(copied / "__init__.py"))
+    assert WindowMaker(model, DRAWS).key == before
+
+    with (copied / "distractors.py").open("a", encoding="utf-8") as file:
+        file.write("_MOST = 3\n")
+
+    assert WindowMaker(model, DRAWS).key != before
+
+
 def test_other_photographs_make_other_windows(model):
     one, other = (Photographs((np.full((40, 40, 3), level, np.uint8),), ()) for level in (60, 61))
 
@@ -262,7 +279,7 @@ def test_a_window_teaches_pointing_and_masks(model, kept):
     places = criterion(predict(model, of_places, point.objective), of_places, point.objective)
     segmented = criterion(predict(model, batch, masks.objective), batch, masks.objective)
 
-    assert {"ce", "point", "place", "presence"} == set(places.all)
+    assert {"ce", "point", "place", "shown"} == set(places.all)
     assert {"ce", "bce", "dice", "occ", "iou"} == set(segmented.all)
     places.total(point.objective).backward()
     assert model.pointing.query.weight.grad.abs().max() > 0

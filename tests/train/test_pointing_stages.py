@@ -29,7 +29,7 @@ from virst_model.train.windows import WindowBatches
 
 NAMES = ("alignment", "few_image", "propagation")
 POINTS = "build.pointing=true"
-TERMS = {"point", "place", "presence"}
+TERMS = {"point", "place", "shown"}
 
 
 def layout() -> VirstConfig:
@@ -131,6 +131,13 @@ def test_what_is_said_is_stronger_than_what_pointing_brings():
     asked = stage_of("alignment", POINTS, "objective.point=0.3", "trains=[pointing.query.*]")
 
     assert (asked.objective.point, asked.trains) == (0.3, ("pointing.query.*",))
+
+
+def test_windows_that_are_kept_are_long_enough_not_to_be_filled_up():
+    with pytest.raises(SettingsError, match=r"draws\.windows has 4; .* give 8 or more"):
+        read_settings("pointing", ["only=[point]", "draws.windows=[4,16]"])
+
+    read_settings("pointing", ["only=[follow]", "draws.windows=[4,16]"])
 
 
 def test_a_stage_that_says_what_of_pointing_trains_is_left_as_it_is():
@@ -258,7 +265,7 @@ def test_the_target_of_a_window_is_found_in_its_masks(start):
         optimizer.step()
 
     first, last = costs[0], costs[-1]
-    assert last["point"] < 0.6 * first["point"] and last["presence"] < first["presence"]
+    assert last["point"] < 0.6 * first["point"] and last["shown"] < first["shown"]
     assert last["place"] < 0.5 * first["place"] and last["off"] < 0.5 * first["off"]
 
 

@@ -3,8 +3,8 @@
 Encoders that do not train make the same of a window in every step, and drawing it costs as much
 as they do. A `Window` is what is left of it; the number of a window says all about it, so that
 windows from the files and windows made anew are the same to the last bit. The files' name is a
-hash of all that a window hangs on: the encoders' weights, the settings, the photographs, and a
-few windows that are drawn to see what the code draws today.
+hash of all that a window hangs on: the encoders' weights, the settings, the photographs, the
+code that draws and asks, and a few windows that are drawn to see what comes of it here.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ from safetensors.numpy import save_file
 import torch
 from tqdm import tqdm
 
+from virst_model import synthetic
 from virst_model.config import CLIP_FRAMES
 from virst_model.model.prompt import plain_sentence
 from virst_model.model.virst import Virst
@@ -120,6 +121,8 @@ class WindowMaker:
         config = self._model.config
         settings = [asdict(config.umt), asdict(config.segmenter), asdict(self._draws)]
         digest.update(json.dumps([_FORMAT, _QUESTIONS, *settings]).encode())
+        for source in sorted(Path(synthetic.__file__).parent.glob("*.py")):
+            digest.update(source.read_bytes())
         for picture in self._photographs.backgrounds:
             digest.update(picture.tobytes())
         for cutout in self._photographs.cutouts:

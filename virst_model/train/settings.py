@@ -13,6 +13,7 @@ import yaml
 
 from virst_model.arguments import MOST_THREADS
 from virst_model.checkpoints.folder import CONFIG_FILE, TINY, read_object
+from virst_model.config import LEAST_FRAMES
 from virst_model.data.sample import SPACINGS
 from virst_model.errors import InputError
 from virst_model.train.stage import SCHEDULES, CachedDraws, SceneDraws, Stage, WindowDraws
@@ -295,12 +296,17 @@ def _listed(value: Any, where: str) -> list:
         raise SettingsError(f"{where} is {value!r}, not a list as a,b") from None
 
 
-def _check_draws(where: str, draws: SceneDraws | WindowDraws) -> None:
+def _check_draws(where: str, draws: SceneDraws | CachedDraws | WindowDraws) -> None:
     """Frames come in clips of four; an encoder that is trained alone takes any number."""
     alone = isinstance(draws, SceneDraws) and not draws.sentences
     if not draws.windows or any(n < 1 or (n % 4 and not alone) for n in draws.windows):
         windows = ", ".join(map(str, draws.windows)) or "empty"
         raise SettingsError(f"{where}: draws.windows is {windows}; give multiples of 4, as 4,8")
+    if isinstance(draws, CachedDraws) and min(draws.windows) < LEAST_FRAMES:
+        raise SettingsError(
+            f"{where}: draws.windows has {min(draws.windows)}; windows that are kept are not "
+            f"filled up as a stream fills them: give {LEAST_FRAMES} or more"
+        )
     if isinstance(draws, WindowDraws):
         _check_choice(where, "draws.spacing", draws.spacing, SPACINGS)
     elif not all(list(map(type, pair)) in ([str, int], [str, float]) for pair in draws.kinds):
