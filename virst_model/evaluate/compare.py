@@ -38,6 +38,7 @@ Values = dict[str, list[float]]
 SECOND_SEEDS = 1000  # where the second range of seeds begins, after the first one's beginning
 # A row falls where it falls by more than this, and by more than its standard error.
 FALLS = 2.0
+_FORMAT = b"2"  # of what is kept: another one where measures have other rows
 # Clip tokens that say nothing of the video: a model that reads it is worse with them.
 BLIND = tuple(tokens for tokens in sight.TOKENS if tokens != "own")
 
@@ -87,7 +88,7 @@ def compare(
     results: dict[str, list[Values]] = {name: [] for name in chosen}
     for folder in folders:
         files = (folder / CONFIG_FILE, folder / WEIGHTS_FILE)
-        digest = hashlib.sha256(b"".join(map(_read, files))).hexdigest()[:12]
+        digest = hashlib.sha256(_FORMAT + b"".join(map(_read, files))).hexdigest()[:12]
         model = functools.cache(functools.partial(load, folder))
         for name, measure in chosen.items():
             kept = out / digest / f"{name.replace(', ', '-').replace(' ', '-')}.json"
