@@ -121,7 +121,8 @@ class WindowMaker:
         config = self._model.config
         settings = [asdict(config.umt), asdict(config.segmenter), asdict(self._draws)]
         digest.update(json.dumps([_FORMAT, _QUESTIONS, *settings]).encode())
-        for source in sorted(Path(synthetic.__file__).parent.glob("*.py")):
+        draws = (Path(__file__), Path(__file__).with_name("synthetic.py"))
+        for source in (*draws, *sorted(Path(synthetic.__file__).parent.glob("*.py"))):
             digest.update(source.read_bytes())
         for picture in self._photographs.backgrounds:
             digest.update(picture.tobytes())

@@ -47,7 +47,7 @@ class CachedDraws:
     Attributes:
         count: windows that there are, a multiple of 32.
         scenes: windows in a micro-batch; `sentences`: about each.
-        windows: numbers of frames to draw a window's from, multiples of 4.
+        windows: numbers of frames to draw a window's from, multiples of 4, 8 or more.
         periods_s: between its frames, from and to.
         least_s: a world is as long as its window, and at least this long: what is said of it is
             to be seen, and things have time to happen.
