@@ -160,9 +160,8 @@ class Filmed:
     ) -> tuple[Question, ...]:
         """Those of the world that leave no doubt, where all of it can be seen as it is."""
         seen = self.zoom.scale == 1 and not self.view.camera.pan
-        named = self.distractors is None and all(coat.cutout is None for coat in self.coats)
-        whole = seen and named
-        questions = self.world.questions(rng, count) if whole else ()
+        told = self.distractors is None and all(coat.cutout is None for coat in self.coats)
+        questions = self.world.questions(rng, count) if seen and told else ()
         shades = shades_of(self.world)
         return tuple(q for q in questions if not shades & set(re.findall(r"\w+", q.text)))
 
